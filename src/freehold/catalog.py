@@ -1,0 +1,151 @@
+"""What a project knows: its tasks, the variants that may answer them, the models behind those, and the metrics that judge them."""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from freehold.errors import CallerError, OperatorError, nearest
+
+VariantKind: TypeAlias = Literal["llm", "head", "rules", "code", "cache", "vote", "expert", "recorded"]
+Durability: TypeAlias = Literal["process", "power"]
+Content: TypeAlias = Literal["full", "redacted", "none"]
+
+AGREEMENT = "agreement"
+"""The built-in metric: 1 where the answer equals the reference's recorded answer, else 0. Its loss is a disagreement."""
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A price somebody wrote into the configuration, in USD per million tokens. It overrides the dated snapshot."""
+
+    input_per_mtok: float
+    """Fresh input tokens."""
+    output_per_mtok: float
+    """Output tokens, reasoning included."""
+    cached_read_per_mtok: float | None = None
+    """Input tokens read from the provider's cache; as `input_per_mtok` when not given."""
+    cached_write_per_mtok: float | None = None
+    """Input tokens written to the provider's cache; as `input_per_mtok` when not given."""
+    per_call: float = 0.0
+    """USD for each call, whatever its size."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise OperatorError(f"price.{name} is {value}; a price is a number from 0 up, in USD")
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A model somebody serves: how we call it by name, and what it costs."""
+
+    id: str
+    """The name the project uses for it."""
+    provider: str | None = None
+    """The configured provider that serves it; None for a model known from recordings only."""
+    name: str = ""
+    """The name its provider knows it by; `id` when not given. This is the name that is priced."""
+    price: Rates | None = None
+    """A price of one's own; None leaves it to the snapshot."""
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to answer a task. All kinds stand side by side under one router."""
+
+    id: str
+    """The name policies and reports use."""
+    kind: VariantKind = "llm"
+    """What answers: a model behind an API, a head of one's own, rules, …"""
+    model: str | None = None
+    """The model behind it, for the kinds that have one."""
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """How answers are judged: what its scores mean and which way is better."""
+
+    id: str
+    """The name scores carry."""
+    kind: Literal["binary", "bounded"] = "bounded"
+    """`binary`: every score is 0 or 1, declared beforehand, which allows the exact binomial test. `bounded`: any number in `range`."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which end of the range is good."""
+    range: tuple[float, float] = (0.0, 1.0)
+    """The least and the greatest score there can be; scores are mapped from here to [0, 1]."""
+    deterministic: bool = False
+    """Equal answers always get equal scores, so that a pair of equal answers has a loss of 0 without asking anybody."""
+
+    def __post_init__(self) -> None:
+        low, high = self.range
+        if not low < high or abs(low) == float("inf") or abs(high) == float("inf"):
+            raise OperatorError(f"metrics.{self.id}.range is [{low}, {high}]; it takes two finite numbers, the lower one first")
+        if self.kind == "binary" and self.range != (0.0, 1.0):
+            raise OperatorError(f"metrics.{self.id} is binary and has a range [{low}, {high}]; a binary metric's scores are 0 and 1")
+
+    def unit(self, score: float) -> float:
+        """`score` mapped to [0, 1] with 1 the best. Raises CallerError when it is not a score of this metric."""
+        low, high = self.range
+        if not low <= score <= high:  # NaN fails both
+            raise CallerError(f"score {score} of metric '{self.id}' is outside [{low:g}, {high:g}]; mend it or set [metrics.{self.id}] range")
+        if self.kind == "binary" and score not in (0, 1):
+            raise CallerError(f"score {score} of metric '{self.id}' is neither 0 nor 1, and the metric is declared binary")
+        share = (score - low) / (high - low)
+        return share if self.better == "higher" else 1.0 - share
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A typed function whose implementation is chosen at run time, with its quality floor."""
+
+    id: str
+    """The name; over HTTP `freehold/<id>`."""
+    reference: str | None = None
+    """The variant the others are compared with."""
+    variants: tuple[str, ...] = ()
+    """The variants that may answer, the reference among them."""
+    metric: str | None = None
+    """The metric the floor is about."""
+    max_loss: float = 0.02
+    """The floor: how much a policy may lose against the reference, in the metric's unit range, on average."""
+    confidence: float = 0.95
+    """1 - δ of its certificate."""
+    p95_s: float | None = None
+    """Only variants whose predicted 95th percentile of latency, in seconds, is within this may answer; None for no limit."""
+    allow_uncertified: bool = False
+    """Whether a policy without a certificate may be promoted."""
+    content: Content | None = None
+    """What of its calls is kept; None takes the journal's."""
+    instruction: str = ""
+    """What the task asks, in words."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_loss < 1:
+            raise OperatorError(f"tasks.{self.id}.max_loss is {self.max_loss}; it lies between 0 and 1, such as 0.02")
+        if not 0.5 <= self.confidence < 1:
+            raise OperatorError(f"tasks.{self.id}.confidence is {self.confidence}; it lies from 0.5 to below 1, such as 0.95")
+        if self.p95_s is not None and not self.p95_s > 0:
+            raise OperatorError(f"tasks.{self.id}.p95_s is {self.p95_s}; it is a number of seconds above 0")
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of everything by name."""
+
+    tasks: dict[str, Task] = {}
+    """By id."""
+    variants: dict[str, Variant] = {}
+    """By id."""
+    models: dict[str, Model] = {}
+    """By id."""
+    metrics: dict[str, Metric] = {}
+    """By id."""
+
+    def task(self, name: str) -> Task:
+        """The task of that name. Raises CallerError."""
+        if name not in self.tasks:
+            raise CallerError(f"There is no task '{name}'.{nearest(name, list(self.tasks))}")
+        return self.tasks[name]
+
+    def metric(self, name: str) -> Metric:
+        """The metric of that name; a bounded one in [0, 1] for a name nobody declared, exact agreement for `agreement`."""
+        if name in self.metrics:
+            return self.metrics[name]
+        if name == AGREEMENT:
+            return Metric(id=AGREEMENT, kind="binary", deterministic=True)
+        return Metric(id=name)

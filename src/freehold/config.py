@@ -1,0 +1,308 @@
+"""`freehold.toml` to frozen records: parsed once, checked at birth, with an unknown key answered by the nearest one."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import msgspec
+
+from freehold.catalog import Catalog, Content, Durability, Metric, Model, Rates, Task, Variant
+from freehold.errors import OperatorError, nearest
+from freehold.pricing import PriceBook
+
+FILE_NAME = "freehold.toml"
+ProviderKind: TypeAlias = Literal["openai", "anthropic", "recorded"]
+_MAX_FILE_BYTES = 4 * 2**20
+
+
+class ProjectTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[project]`."""
+
+    name: str = "freehold"
+    """What reports call the project."""
+
+
+class StoreTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[store]`."""
+
+    url: str = "sqlite:///freehold.db"
+    """`sqlite:///FILE`, relative to the project's folder, or `postgresql://user@host/database`."""
+    durability: Durability = "process"
+    """What a commit survives: the death of the process, or the loss of power as well."""
+
+
+class JournalTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[journal]`."""
+
+    content: Content = "full"
+    """What of prompts and answers is kept; acts before anything is written."""
+    keep_days: int = 90
+    """How long calls are kept."""
+    on_failure: Literal["required", "spool", "best_effort"] = "spool"
+    """What serving does while the store cannot be written."""
+
+
+class ProviderTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[providers.NAME]`."""
+
+    kind: ProviderKind
+    """Which wire format it speaks."""
+    base_url: str | None = None
+    """Where it listens; None takes the kind's own address."""
+    key_env: str | None = None
+    """The environment variable that holds its key. Keys stand in no file."""
+    trains_others: Literal["yes", "no", "ask"] = "ask"
+    """Whether its terms allow its outputs to train other models."""
+
+
+class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[models.NAME]`."""
+
+    provider: str | None = None
+    """A name under `[providers]`; none for a model that is known from recordings."""
+    name: str | None = None
+    """The name its provider knows it by, which is the name that is priced; NAME when left out."""
+    price: Rates | None = None
+    """A price of one's own, in USD per million tokens."""
+
+
+class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[metrics.NAME]`."""
+
+    kind: Literal["binary", "bounded"] = "bounded"
+    """`binary` declares that every score is 0 or 1, which allows the exact binomial test."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which end of the range is good."""
+    range: tuple[float, float] = (0.0, 1.0)
+    """The least and the greatest score there can be."""
+    deterministic: bool = False
+    """Whether equal answers always get equal scores."""
+
+
+class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[tasks.NAME]`."""
+
+    reference: str | None = None
+    """The variant the others are compared with."""
+    variants: tuple[str, ...] = ()
+    """The variants that may answer."""
+    metric: str | None = None
+    """The metric the floor is about."""
+    max_loss: float = 0.02
+    """The floor: what a policy may lose against the reference on average, in [0, 1]."""
+    confidence: float = 0.95
+    """1 - δ of its certificate."""
+    p95_s: float | None = None
+    """A limit on the predicted 95th percentile of latency, in seconds."""
+    allow_uncertified: bool = False
+    """Whether a policy without a certificate may be promoted."""
+    content: Content | None = None
+    """What of this task's calls is kept; the journal's rule when left out."""
+    instruction: str = ""
+    """What the task asks, in words."""
+
+
+class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[match]]`: what an unchanged client already sends, mapped to a task."""
+
+    task: str
+    """The task such calls belong to."""
+    model: str | None = None
+    """The model name they ask for."""
+    system_prompt: str | None = None
+    """A pattern of their system prompt, `*` for anything."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """A project's whole configuration."""
+
+    folder: Path = Path()
+    """The project's folder, where relative paths begin."""
+    project: ProjectTable = ProjectTable()
+    store: StoreTable = StoreTable()
+    journal: JournalTable = JournalTable()
+    providers: dict[str, ProviderTable] = {}
+    models: dict[str, ModelTable] = {}
+    metrics: dict[str, MetricTable] = {}
+    tasks: dict[str, TaskTable] = {}
+    match: tuple[MatchRow, ...] = ()
+
+    def catalog(self) -> Catalog:
+        """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake."""
+        named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
+        return Catalog(
+            tasks={name: Task(id=name, **msgspec.structs.asdict(table)) for name, table in self.tasks.items()},
+            variants={
+                name: Variant(id=name, kind="head" if name == "head" and name not in self.models else "llm", model=name)
+                for name in sorted(named | set(self.models))
+            },
+            models={
+                name: Model(id=name, provider=table.provider, name=table.name or name, price=table.price)
+                for name, table in self.models.items()
+            },
+            metrics={name: Metric(id=name, **msgspec.structs.asdict(table)) for name, table in self.metrics.items()},
+        )
+
+    def price_book(self) -> PriceBook:
+        """Prices by model name, the file's own above the snapshot's."""
+        own = {name: table.price for name, table in self.models.items() if table.price is not None}
+        own |= {table.name: table.price for table in self.models.values() if table.price is not None and table.name}
+        return PriceBook(own)
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds a `freehold.toml`. Raises OperatorError."""
+    for folder in (start.absolute(), *start.absolute().parents):
+        if (folder / FILE_NAME).is_file():
+            return folder
+    raise OperatorError(f"There is no {FILE_NAME} in {start} or any folder above it. Run 'freehold init .' there, or say --project DIR.")
+
+
+def load(folder: Path) -> Config:
+    """The configuration of the project in `folder`. Raises OperatorError that names file, key and remedy."""
+    path = folder / FILE_NAME
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise OperatorError(f"{path} is larger than 4 MiB; a configuration is a page or two.")
+        raw = tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        raise OperatorError(f"There is no {FILE_NAME} in {folder}. Run 'freehold init {folder}'.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OperatorError(f"{path} is not TOML: {error}. Mend that place; the format is shown by 'freehold init'.") from None
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be read: {error.strerror}. Check the path and its permissions.") from None
+    return parse(raw, folder, str(path))
+
+
+def parse(raw: Mapping[str, Any], folder: Path, where: str = FILE_NAME) -> Config:
+    """Records from the parsed tables of one file. Raises OperatorError."""
+    _refuse_unknown_keys(raw, Config, "", where)
+    try:
+        config = msgspec.convert({**raw, "folder": str(folder)}, Config, dec_hook=_path)
+    except (msgspec.ValidationError, OperatorError) as error:
+        raise OperatorError(f"{where}: {error}") from None
+    _refuse_unknown_names(config, where)
+    try:
+        config.catalog()
+    except OperatorError as error:
+        raise OperatorError(f"{where}: {error}") from None
+    return config
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(kind)
+
+
+def _refuse_unknown_keys(table: object, kind: Any, path: str, where: str) -> None:
+    """Walks tables and records together, so that a slip of the pen names its nearest key."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        if not isinstance(table, Mapping):
+            raise OperatorError(f"{where}: {path or 'the file'} is not a table")
+        fields = {f.encode_name: f.type for f in msgspec.structs.fields(kind) if f.name != "folder"}
+        for key, value in table.items():
+            if key not in fields:
+                raise OperatorError(f"{where}: {_place(path)} has no key '{key}'.{nearest(key, list(fields))}")
+            _refuse_unknown_keys(value, fields[key], f"{path}.{key}".strip("."), where)
+        return
+    inner = [a for a in get_args(kind) if a is not type(None)]
+    if isinstance(table, Mapping) and len(inner) == 2:
+        for key, value in table.items():
+            _refuse_unknown_keys(value, inner[1], f"{path}.{key}", where)
+    elif isinstance(table, list) and inner:
+        for entry in table:
+            _refuse_unknown_keys(entry, inner[0], f"[{path}]", where)
+    elif isinstance(table, Mapping) and len(inner) == 1:
+        _refuse_unknown_keys(table, inner[0], path, where)
+
+
+def _place(path: str) -> str:
+    return f"[{path}]" if path else "the file"
+
+
+def _refuse_unknown_names(config: Config, where: str) -> None:
+    """References between tables: a model's provider, a task's metric is known or built in, a match row's task."""
+    for name, model in config.models.items():
+        if model.provider is not None and model.provider not in config.providers:
+            raise OperatorError(
+                f"{where}: models.{name}.provider is '{model.provider}', which is not under [providers].{nearest(model.provider, list(config.providers))}"
+            )
+    for row in config.match:
+        if row.task not in config.tasks:
+            raise OperatorError(f"{where}: [[match]] maps to task '{row.task}', which is not under [tasks].{nearest(row.task, list(config.tasks))}")
+    for name, task in config.tasks.items():
+        if task.reference is not None and task.variants and task.reference not in task.variants:
+            raise OperatorError(
+                f"{where}: tasks.{name}.reference is '{task.reference}', which is not among its variants {list(task.variants)}. Add it there."
+            )
+
+
+STARTER = """\
+# A Freehold project. Every key that is commented out shows its default.
+[project]
+name = "{name}"
+
+[store]
+# url = "sqlite:///freehold.db"       # or postgresql://user@host/database
+# durability = "process"              # process: a commit survives a kill; power: it also survives losing power
+
+[journal]
+# content = "full"                    # full | redacted | none; acts before anything is written; a task may override
+# keep_days = 90
+# on_failure = "spool"                # required | spool | best_effort: what serving does while the store is down
+
+# Providers are whom you call. Keys stand in environment variables, never here.
+# [providers.openai]
+# kind = "openai"                     # openai | anthropic | recorded
+# base_url = "https://api.openai.com/v1"
+# key_env = "OPENAI_API_KEY"
+# trains_others = "no"                # may its outputs train other models? yes | no | ask
+
+# A model is a name of yours for one of theirs. A price here overrides the dated snapshot; without either, its cost is unknown.
+# [models.frontier]
+# provider = "openai"
+# name = "gpt-5"
+# price = {{ input_per_mtok = 1.25, output_per_mtok = 10.0 }}
+
+# Metrics say what scores mean. One that nobody declares is bounded in [0, 1], higher is better.
+# [metrics.correct]
+# kind = "binary"                     # binary (0 or 1, allows the exact test) | bounded
+# better = "higher"                   # higher | lower
+# range = [0.0, 1.0]
+# deterministic = false               # true: equal answers always get equal scores, so only disagreements need a person
+
+# A task is a question you ask again and again, with the quality it must keep.
+# [tasks.triage]
+# reference = "frontier"              # what the others are compared with
+# variants = ["frontier", "cheap", "head"]
+# metric = "correct"
+# max_loss = 0.02                     # what a policy may lose against the reference, on average
+# confidence = 0.95
+# p95_s = 2.0                         # only variants predicted to answer within this; left out: no limit
+# allow_uncertified = false
+
+# Traffic an unchanged client already sends, mapped to a task.
+# [[match]]
+# model = "gpt-5"
+# system_prompt = "You sort support messages*"
+# task = "triage"
+"""
+
+
+def init(folder: Path) -> Path:
+    """Writes a commented `freehold.toml` into `folder`, made if need be. Raises OperatorError where one stands already."""
+    path = folder / FILE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise OperatorError(f"{path} exists already and stays as it is. Edit it, or choose another folder.") from None
+    except OSError as error:
+        raise OperatorError(f"{folder} cannot be written: {error.strerror}. Choose a folder of yours.") from None
+    name = "".join(c for c in folder.absolute().name if c.isprintable() and c not in '"\\') or "freehold"
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(STARTER.format(name=name))
+    return path

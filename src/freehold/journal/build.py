@@ -1,0 +1,213 @@
+"""A record becomes a call and what was said about it: pure, the same for every format."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from freehold.catalog import Catalog, Metric
+from freehold.chat import JSON, canonical_json
+from freehold.errors import CallerError, DataError
+from freehold.journal.call import Call, Feedback, LabelDesign
+from freehold.journal.formats.record import Logged, Record, Tag
+from freehold.journal.shape import shape_of
+from freehold.pricing import PriceBook
+
+RECORDED = "recorded"
+"""The `price_id` of a cost that came with the record."""
+SOURCE = "import"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Entry(NamedTuple):
+    """What one record adds to the journal."""
+
+    call: Call
+    """The call."""
+    feedback: list[Feedback]
+    """Its scores."""
+    unpriced: str | None
+    """The model name whose price nobody knows, where that is why the cost is unknown."""
+
+
+def call_id(tenant: str, task: str | None, item: str, variant: str, key: str = "") -> str:
+    """The id of an imported call. `key` tells the calls of one item and variant apart where a log has several."""
+    parts = [tenant, task, item, variant, key] if key else [tenant, task, item, variant]
+    return blake2b(_encode(parts), digest_size=16).hexdigest()
+
+
+def feedback_id(call: str, metric: str, source: str, key: str = "") -> str:
+    """The id of a piece of feedback: the same source says one thing about a call, metric and key."""
+    return blake2b(_encode([call, metric, source, key]), digest_size=16).hexdigest()
+
+
+def digest_of(output: JSON) -> str:
+    """The hash that equal answers share."""
+    return blake2b(canonical_json(output), digest_size=16).hexdigest()
+
+
+class Builder:
+    """Builds entries for one import: the task, tenant and label design it was told, and the names and prices of the project."""
+
+    def __init__(
+        self,
+        task: str | None,
+        tenant: str,
+        design: LabelDesign,
+        catalog: Catalog,
+        prices: PriceBook,
+        now: datetime,
+        drawn: Mapping[tuple[str | None, str], tuple[int, int]],
+    ) -> None:
+        """`drawn` says for an audit, by task and metric, how many items were drawn of how many."""
+        self._task = task
+        self._tenant = tenant
+        self._design = design
+        self._catalog = catalog
+        self._prices = prices
+        self._now = now
+        self._drawn = drawn
+        self._priced_names: dict[str, str | None] = {}
+        self._metrics: dict[str, Metric] = {}
+
+    def id_of(self, record: Record) -> str:
+        """The id that the record's call gets."""
+        return call_id(self._tenant, self.task_of(record), record.item, record.variant, record.key if isinstance(record, Logged) else "")
+
+    def task_of(self, record: Record) -> str | None:
+        """The task the import was told, else the record's own."""
+        return self._task if self._task is not None else record.task
+
+    def entry(self, record: Record) -> Entry:
+        """The call and feedback of a record. Raises DataError with the reason where it cannot be one."""
+        at = _utc(record.at)
+        cost, price_id, unpriced = self._cost(record, at)
+        logged = record if isinstance(record, Logged) else None
+        task = self.task_of(record)
+        call = Call(
+            id=self.id_of(record),
+            tenant=self._tenant,
+            task=task,
+            variant=record.variant,
+            item=record.item,
+            input=record.input,
+            output=record.output,
+            output_digest=None if record.output is None else digest_of(record.output),
+            outcome=logged.outcome if logged else "answered",
+            usage=record.usage,
+            cost_usd=cost,
+            price_id=price_id,
+            latency_s=None if record.latency_ms is None else record.latency_ms / 1e3,
+            at=at,
+            group=record.group,
+            subject=logged.subject if logged else None,
+            tags=_texts(record.tags) if record.tags else {},
+            policy=record.policy,
+            propensity=record.propensity,
+            reference_output=record.reference_output,
+            source=SOURCE,
+            shape=shape_of(record.input),
+        )
+        return Entry(call, self._feedback(record, call, task, at) if record.scores else [], unpriced)
+
+    def _cost(self, record: Record, at: datetime | None) -> tuple[float | None, str | None, str | None]:
+        """Cost, where it is from, and the name that has no price. What was recorded wins; what nobody knows stays unknown."""
+        if record.cost_usd is not None:
+            return record.cost_usd, RECORDED, None
+        if record.usage is None:
+            return None, None, None
+        name = self._priced_name(record.variant)
+        if name is None:
+            return None, None, None
+        if isinstance(record, Logged) and record.price_tier:
+            return None, None, f"{name} ({record.price_tier})"
+        cost = self._prices.cost(name, record.usage, at)
+        return (None, None, name) if cost is None else (cost, self._prices.id, None)
+
+    def _priced_name(self, variant: str) -> str | None:
+        """The exact name of the model behind a variant; None for a variant that is no model's."""
+        if variant not in self._priced_names:
+            if len(self._priced_names) > 10_000:
+                self._priced_names.clear()  # a log that makes up a variant for every line shall not grow us
+            known = self._catalog.variants.get(variant)
+            if known is None:
+                self._priced_names[variant] = variant
+            elif known.model is None:
+                self._priced_names[variant] = variant if known.kind == "llm" else None
+            else:
+                model = self._catalog.models.get(known.model)
+                self._priced_names[variant] = (model.name or model.id) if model else known.model if known.kind == "llm" else None
+        return self._priced_names[variant]
+
+    def _feedback(self, record: Record, call: Call, task: str | None, at: datetime | None) -> list[Feedback]:
+        found: list[Feedback] = []
+        for metric, score in (record.scores or {}).items():
+            if score is None:
+                continue
+            self._refuse_out_of_range(metric, score)
+            found.append(
+                Feedback(
+                    id=feedback_id(call.id, metric, SOURCE),
+                    tenant=self._tenant,
+                    call=call.id,
+                    metric=metric,
+                    kind="score",
+                    value=score,
+                    source=SOURCE,
+                    design=self._design,
+                    inclusion=self._inclusion_of(record, task, metric),
+                    at=at or self._now,
+                )
+            )
+        return found
+
+    def _refuse_out_of_range(self, metric: str, score: float) -> None:
+        known = self._metrics.get(metric)
+        if known is None:
+            known = self._metrics[metric] = self._catalog.metric(metric)
+        try:
+            known.unit(score)
+        except CallerError as error:
+            raise DataError(str(error)) from None
+
+    def _inclusion_of(self, record: Record, task: str | None, metric: str) -> float | None:
+        if self._design == "found":
+            return None
+        if self._design == "census":
+            return 1.0
+        stated = record.tags.get("inclusion") if record.tags else None
+        if stated is not None:
+            return _probability(stated)
+        scored, items = self._drawn.get((task, metric), (1, 1))
+        return scored / items
+
+
+def _probability(stated: Tag) -> float:
+    try:
+        value = float(stated or 0)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise DataError(f"tags.inclusion is {stated!r}; expected the probability with which the item was drawn, above 0 and at most 1")
+    return value
+
+
+def _utc(at: datetime | None) -> datetime | None:
+    if at is None or at.tzinfo is UTC:
+        return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise DataError(f"at is {at}, which is outside the years 1 to 9999 in UTC; expected when the call was made") from None
+
+
+def _texts(tags: dict[str, Tag]) -> dict[str, str]:
+    """Tags as text; true and false as JSON writes them, null left out."""
+    return {
+        key: value if isinstance(value, str) else ("true" if value else "false") if isinstance(value, bool) else str(value)
+        for key, value in tags.items()
+        if value is not None
+    }

@@ -1,0 +1,129 @@
+"""Raw lines of a text file, plain or gzip, in memory that no line can grow."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, TypeAlias
+
+from freehold.journal.formats.source import Source
+
+MAX_LINE_BYTES = 16 * 2**20
+_CHUNK_BYTES = 2**18
+_GZIP_MAGIC = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+
+Stream: TypeAlias = BinaryIO | gzip.GzipFile
+
+
+class RawLine(NamedTuple):
+    """The bytes of one line without its end, or the reason why they cannot be had."""
+
+    number: int
+    raw: bytes
+    problem: str = ""
+
+
+def open_text(source: Source) -> Stream:
+    """The bytes of a source, unpacked when they are gzip by content, whatever the name says."""
+    stream = source.path.open("rb")
+    packed = stream.read(2) == _GZIP_MAGIC
+    stream.seek(0)
+    return _Unpacked(stream) if packed else stream
+
+
+class _Unpacked(gzip.GzipFile):
+    """A gzip file that hands out what it has unpacked before it reports that the rest is broken, and closes what it reads."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(fileobj=stream, mode="rb")
+        self._stream = stream
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self.read1(-1 if size is None else size)
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
+
+
+def read_lines(source: Source) -> Iterator[RawLine]:
+    """Every line with its number. Empty lines at the end are no lines; one between others is a problem, said once for a run of them.
+
+    A line over 16 MiB is passed over without being held. A stream that breaks off ends with a problem; the lines before it stand.
+    """
+    with open_text(source) as stream:
+        blank = 0
+        for line in split_lines(stream):
+            if not line.problem and (not line.raw or line.raw.isspace()):
+                blank = blank or line.number
+                continue
+            if blank:
+                yield RawLine(blank, b"", _blank_problem(blank, line.number - 1))
+                blank = 0
+            yield line
+
+
+def _blank_problem(first: int, last: int) -> str:
+    run = "is empty" if first == last else f"to line {last} are empty"
+    return f"the line {run}; expected one record on each line. Remove it, or look for what cut the log there"
+
+
+def split_lines(stream: Stream) -> Iterator[RawLine]:
+    number, carry, ahead = 0, b"", b""
+    while True:
+        try:
+            chunk = ahead or stream.read(_CHUNK_BYTES)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            yield RawLine(number + 1, b"", _broken_gzip(number, error))
+            return
+        except OSError as error:
+            yield RawLine(number + 1, b"", f"the file cannot be read on from here: {error.strerror}. Check the disk, then import it again")
+            return
+        if not chunk:
+            break
+        if not number and not carry:
+            chunk = chunk.removeprefix(_BOM)
+        pieces = chunk.split(b"\n")
+        pieces[0] = carry + pieces[0]
+        carry, ahead = pieces.pop(), b""
+        for raw in pieces:
+            number += 1
+            yield RawLine(number, raw) if len(raw) <= MAX_LINE_BYTES else RawLine(number, b"", _too_long(len(raw)))
+        if len(carry) > MAX_LINE_BYTES:
+            size, carry = len(carry), b""
+            skipped, ahead = _skip(stream)
+            number += 1
+            yield RawLine(number, b"", _too_long(size + skipped))
+    if carry:
+        yield RawLine(number + 1, carry)
+
+
+def _skip(stream: Stream) -> tuple[int, bytes]:
+    """Reads to the end of the line: how many bytes that was, and what came after it."""
+    size = 0
+    while True:
+        try:
+            chunk = stream.read(_CHUNK_BYTES)
+        except (EOFError, OSError, zlib.error):
+            return size, b""  # the next read meets it again and reports it
+        end = chunk.find(b"\n")
+        if end >= 0:
+            return size + end, chunk[end + 1 :]
+        if not chunk:
+            return size, b""
+        size += len(chunk)
+
+
+def _too_long(size: int) -> str:
+    return (
+        f"the line is {size / 2**20:.1f} MiB long and was passed over; a record has at most {MAX_LINE_BYTES // 2**20} MiB. "
+        "Keep files and images out of the log, or name them by reference"
+    )
+
+
+def _broken_gzip(lines: int, error: Exception) -> str:
+    how = "breaks off in the middle" if isinstance(error, EOFError) else f"is damaged ({error})"
+    return (
+        f"the gzip stream {how} after {lines} whole lines, which were read. Copy the file again and import it: "
+        "what is there already is not added twice"
+    )

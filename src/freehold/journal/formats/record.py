@@ -1,0 +1,95 @@
+"""What every import format gives: numbered lines, each a record or the reason why it is none."""
+
+from datetime import datetime
+from math import isfinite
+from typing import Annotated, Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from freehold.chat import JSON, Usage, is_messages
+from freehold.errors import DataError
+from freehold.journal.call import Outcome
+
+Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+"""A name that is stored in an index: never empty, and short enough for any database's."""
+Tag: TypeAlias = str | bool | int | float | None
+"""A tag's value as it may come in; it is stored as text, and null is no tag."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """One answer of one variant to one item: the native record, and what every other format is turned into."""
+
+    item: Name
+    """What was asked, by name: records with the same task and item are answers to the same question."""
+    input: str | dict[str, Any] | list[Any]
+    """What was asked: text, an object, or chat messages."""
+    variant: Name
+    """Who answered."""
+    task: Name | None = None
+    """The task it belongs to; null leaves it to be grouped by shape."""
+    output: JSON = None
+    """What was answered."""
+    usage: Usage | None = None
+    """Tokens used; null is unknown."""
+    cost_usd: float | None = None
+    """What it cost; null is unknown, and then computed from `usage` where the variant's price is known."""
+    latency_ms: float | None = None
+    """Milliseconds from request to last byte."""
+    scores: dict[Name, float | None] | None = None
+    """Metric to score, in the metric's own range."""
+    reference_output: JSON = None
+    """The answer as it should have been."""
+    group: Name | None = None
+    """Items that depend on each other share one."""
+    tags: dict[Name, Tag] | None = None
+    """Anything policies and slices may ask for."""
+    propensity: float | None = None
+    """The probability with which the variant was chosen, in (0, 1]."""
+    policy: Name | None = None
+    """What chose it."""
+    at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """When it was asked."""
+
+    def __post_init__(self) -> None:
+        if "\0" in f"{self.item}{self.variant}{self.task}{self.group}{self.policy}":
+            raise DataError("item, variant, task, group or policy holds a NUL character, which no database keeps; expected printable text")
+        if self.cost_usd is not None and not 0 <= self.cost_usd < float("inf"):
+            raise DataError(f"cost_usd is {self.cost_usd}; expected a number from 0 up, or null where it is not known")
+        if self.latency_ms is not None and not 0 <= self.latency_ms < float("inf"):
+            raise DataError(f"latency_ms is {self.latency_ms}; expected a number from 0 up, or null where it is not known")
+        if self.propensity is not None and not 0 < self.propensity <= 1:
+            raise DataError(f"propensity is {self.propensity}; expected a probability above 0 and at most 1, or null")
+        if self.scores:
+            for metric, score in self.scores.items():
+                if score is not None and not isfinite(score):
+                    raise DataError(f"scores: '{metric}' is {score}; expected a finite number, or null where nobody scored it")
+        if isinstance(self.input, list) and not is_messages(self.input):
+            raise DataError("input is a list, but not of chat messages: each has to be an object with a text 'role'")
+
+
+class Logged(Record, frozen=True, kw_only=True, gc=False):
+    """A record from a log of requests and responses, which says more than the native columns hold."""
+
+    outcome: Outcome = "answered"
+    """How the call ended."""
+    subject: str | None = None
+    """The person it is about."""
+    key: str = ""
+    """What tells this call from another of the same item and variant, such as the response's id: a log repeats questions."""
+    price_tier: str = ""
+    """What other than the list price it was billed under, such as `batch`: its cost is unknown then. Empty for the list price."""
+
+
+class Line(NamedTuple):
+    """One line of a file: a record, or the reason why there is none."""
+
+    number: int
+    """Its place in the file, from 1: the line it starts on, or the row of a Parquet file."""
+    record: Record | None
+    """What it holds."""
+    problem: str = ""
+    """What is wrong, what was expected, what to do; empty when there is a record."""
+
+
+COLUMNS: tuple[str, ...] = Record.__struct_fields__
+"""The native record's columns, in order of the class."""

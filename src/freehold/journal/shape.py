@@ -1,0 +1,79 @@
+"""What kind of question an input is: a hash of system prompt, tools and form, by which calls without a task are grouped."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+
+from freehold.chat import JSON, canonical_json, is_messages, system_text_of
+
+_DIGITS = re.compile(r"\d+")
+_MEDIA = ("image", "audio", "video", "file", "document")
+_SPACE = re.compile(r"\s+")
+
+
+def shape_of(asked: JSON) -> str:
+    """Ten hex digits that are equal for inputs of one kind.
+
+    Of chat messages: the system's and developer's words with every number read as one (a date in a prompt starts no new kind), the names
+    of the tools, the name of the answer's form, and whether there is something other than text. Turns and their words do not count.
+    Of any other object: its keys and which of them hold lists or objects. All plain texts are of one kind.
+    """
+    if isinstance(asked, str):
+        return _TEXT
+    messages = asked.get("messages") if isinstance(asked, Mapping) else asked
+    if isinstance(messages, list) and is_messages(messages):
+        around = asked if isinstance(asked, Mapping) else {}
+        return _hash(["messages", _masked(system_of(asked)), sorted(tools_of(around)), _answer_form(around), sorted(set(_media(messages)))])
+    if isinstance(asked, Mapping):
+        return _hash(["object", sorted((str(key), _form(value)) for key, value in asked.items())])
+    return _hash([_form(asked)])
+
+
+def system_of(asked: JSON) -> str:
+    """The words that belong to the task: the system's and developer's messages, or a `system` beside them."""
+    beside = asked.get("system") if isinstance(asked, Mapping) else None
+    return beside if isinstance(beside, str) else system_text_of(asked)
+
+
+def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
+    """The names of the tools offered, whichever way they are written down."""
+    for key in ("tools", "functions"):
+        offered = asked.get(key)
+        for tool in offered if isinstance(offered, list) else []:
+            if isinstance(tool, Mapping):
+                inner = next((tool[kind] for kind in ("function", "custom") if isinstance(tool.get(kind), Mapping)), tool)
+                yield str(inner.get("name") or tool.get("type"))
+
+
+@lru_cache(maxsize=64)
+def _masked(text: str) -> str:
+    return _SPACE.sub(" ", _DIGITS.sub("0", text)).strip()
+
+
+def _answer_form(around: Mapping[str, JSON]) -> JSON:
+    asked = around.get("response_format")
+    if not isinstance(asked, Mapping):
+        return None
+    schema = asked.get("json_schema")
+    return [str(asked.get("type")), str(schema.get("name")) if isinstance(schema, Mapping) else ""]
+
+
+def _media(messages: list[JSON]) -> Iterator[str]:
+    """The kinds of content other than text. A tool's call or result is a turn, not a kind."""
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list) else []:
+            kind = str(part.get("type")) if isinstance(part, Mapping) else ""
+            yield from (medium for medium in _MEDIA if medium in kind)
+
+
+def _form(value: JSON) -> str:
+    return "object" if isinstance(value, Mapping) else "list" if isinstance(value, list) else "value"
+
+
+def _hash(parts: list[JSON]) -> str:
+    return blake2b(canonical_json(parts), digest_size=5).hexdigest()
+
+
+_TEXT = _hash(["text"])

@@ -1,0 +1,475 @@
+"""Certification, top to bottom: split, develop on training items, walk on calibration items, look once at test items, say it."""
+
+import hashlib
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.catalog import Metric
+from freehold.datasets.pairs import Pairs
+from freehold.datasets.split import CALIBRATE, TEST, TRAIN, Fractions, split
+from freehold.errors import CallerError
+from freehold.evaluation import bounds
+from freehold.journal.call import LabelDesign
+from freehold.promotion.certificate import Certificate, Control, Controls, PerSide, Slice, TestResult, Unpaired
+from freehold.promotion.develop import Developed, Goal, add_head, develop
+from freehold.promotion.family import choices, choose_family, expected_bounds
+from freehold.promotion.slices import Cut, cut
+from freehold.promotion.walk import Exam, Losses, Walk, walk, walk_slices
+from freehold.routing.embed import Embedder
+from freehold.routing.program import digest, parse, show
+from freehold.routing.scorer import Scored, Scorer
+from freehold.routing.syntax import And, Compare, Condition, Constant, Fact, Program, Rule, Use, UseCheapest
+
+Floats = NDArray[np.float64]
+
+LEAST_TRAINING_ITEMS = 20
+"""Fewer teach nothing, and a split of fewer has parts of one or two items."""
+
+
+class Settings(NamedTuple):
+    """What is asked of a certification. All of it is fixed before any label is looked at."""
+
+    max_loss: float = 0.02
+    """The floor."""
+    confidence: float = 0.95
+    """1 - δ over all attempts."""
+    fractions: Fractions = Fractions()
+    """Shares of the parts."""
+    by: str | None = None
+    """A tag, `region` or a feature to make slices of."""
+    seed: int = 0
+    """Orders items, folds and clusters."""
+    attempt: int = 1
+    """Which attempt on this data set this is."""
+    p95_s: float | None = None
+    """The limit on predicted latency."""
+    head: str | None = None
+    """The name of a head to train; None for none."""
+    head_cost_usd: float = 0.0
+    """What a call to the head costs."""
+
+
+class Certification(NamedTuple):
+    """A certificate and everything it was made of."""
+
+    certificate: Certificate
+    program: Program
+    scorer: Scorer | None
+    """None for the program that sends everything to the reference."""
+    pairs: Pairs
+    """All items, with the head's column where there is one."""
+    scored: Scored
+    """What the scorer says of all items."""
+    part_N: NDArray[np.int8]
+    """The part of each item."""
+    choice_N: NDArray[np.int64]
+    """The column the policy picks for each item."""
+    developed: Developed
+
+
+def certify(
+    recorded: Pairs,
+    candidates: tuple[str, ...],
+    metric: Metric,
+    settings: Settings,
+    unpaired: Unpaired,
+    now: datetime,
+    tenant: str = "default",
+    embedder: Embedder | None = None,
+) -> Certification:
+    """A policy over `candidates` and the proof of its floor, from paired items.
+
+    `recorded` holds only items on which the reference and every candidate have an answer and a loss; its further variants teach how
+    hard an item is and are never chosen. Raises CallerError when there are too few items to split.
+    """
+    part_N = split(_name(tenant, recorded), recorded.groups, _times(recorded), settings.fractions)
+    recorded, part_N, design = _certifying_labels_only(recorded, part_N)
+    train_N, calibrate_N = part_N == TRAIN, part_N == CALIBRATE
+    if train_N.sum() < LEAST_TRAINING_ITEMS or not calibrate_N.any():
+        raise CallerError(
+            f"Task '{recorded.task}' has {len(recorded)} usable paired items, {int(train_N.sum())} for training and "
+            f"{int(calibrate_N.sum())} for calibration; at least {LEAST_TRAINING_ITEMS} and 1 are needed. Import or label more, or "
+            "change --train and --calibrate."
+        )
+    weight_N = _weights(recorded.inclusion_N[calibrate_N]) if design != "found" else None
+    is_exact = metric.kind == "binary" and weight_N is None and _all_single(recorded, calibrate_N)
+    delta = bounds.spend(1.0 - settings.confidence, settings.attempt)
+    n_groups = len(set(np.asarray(recorded.groups, dtype=object)[calibrate_N]))
+    goal = Goal(settings.max_loss, delta, n_groups, is_exact, settings.p95_s, settings.seed)
+
+    pairs = recorded.columns((recorded.reference, *(c for c in candidates if c != recorded.reference)))
+    head = None
+    if settings.head is not None:
+        pairs, head_score, confidence_N = add_head(pairs, train_N, settings.head, settings.head_cost_usd, settings.seed)
+        head = (head_score, confidence_N)
+    made = develop(pairs, recorded, train_N, goal, embedder, head)
+
+    scored = made.scorer.score(pairs.texts)
+    cap = _cap(pairs, train_N)
+    cuts = cut(settings.by, pairs, scored, made.scorer, train_N) if settings.by else []
+    verdicts = _verdicts(pairs, made, scored, train_N, calibrate_N, cuts, goal, cap, weight_N)
+    program = _program(pairs, made, verdicts, settings)
+    choice_N = _choice(made, scored, verdicts)
+    certificate = _certificate(
+        pairs, metric, settings, unpaired, now, tenant, part_N, made, verdicts, choice_N, program, goal, cap, design, n_groups
+    )
+    scorer = made.scorer if any(v.walk.passed for v in verdicts) else None
+    return Certification(certificate, program, scorer, pairs, scored, part_N, choice_N, made)
+
+
+class Verdict(NamedTuple):
+    """How far the family is certified on one part of the traffic; on all of it where there are no slices."""
+
+    cut: Cut | None
+    walk: Walk
+    delta: float
+    reason: str
+    """Why nothing was tested; empty where something was."""
+
+
+def _name(tenant: str, pairs: Pairs) -> str:
+    """What the split calls the data set: the task, so that an item stays in its part while the task's data grows."""
+    return f"{tenant}/{pairs.task}"
+
+
+def _times(pairs: Pairs) -> NDArray[np.int64] | None:
+    return pairs.at_N if len(pairs) and bool((pairs.at_N >= 0).all()) else None
+
+
+def _certifying_labels_only(pairs: Pairs, part_N: NDArray[np.int8]) -> tuple[Pairs, NDArray[np.int8], "LabelDesign | str"]:
+    """Where some labels were drawn (audit) or complete (census), found ones are for training only; where all were found, they estimate."""
+    certifies = np.array([design != "found" for design in pairs.designs])
+    if not certifies[part_N == CALIBRATE].any():
+        return pairs, part_N, "found"
+    keep = certifies | (part_N == TRAIN)
+    kept = {design for design, part in zip(pairs.designs, part_N, strict=True) if part == CALIBRATE and design != "found"}
+    return pairs.rows(keep), part_N[keep], kept.pop() if len(kept) == 1 else "mixed"
+
+
+def _weights(inclusion_N: Floats) -> Floats | None:
+    """Inverse inclusion probabilities scaled to at most 1; None where all are equal, so that they weigh nothing."""
+    if np.ptp(inclusion_N) < 1e-12:
+        return None
+    return np.asarray(inclusion_N.min() / inclusion_N, dtype=np.float64)
+
+
+def _all_single(pairs: Pairs, keep_N: NDArray[np.bool_]) -> bool:
+    groups = [pairs.groups[i] for i in np.flatnonzero(keep_N)]
+    return len(set(groups)) == len(groups)
+
+
+def _cap(pairs: Pairs, train_N: NDArray[np.bool_]) -> int:
+    """The size at which groups are capped: the 95th percentile of group sizes in training."""
+    sizes = np.unique(pairs.group_codes[train_N], return_counts=True)[1]
+    return max(1, int(np.ceil(np.quantile(sizes, 0.95))))
+
+
+def _verdicts(
+    pairs: Pairs,
+    made: Developed,
+    scored: Scored,
+    train_N: NDArray[np.bool_],
+    calibrate_N: NDArray[np.bool_],
+    cuts: list[Cut],
+    goal: Goal,
+    cap: int,
+    weight_N: Floats | None,
+) -> list[Verdict]:
+    """The walk on all calibration items, or one for each slice."""
+    nothing = Walk(0, 0, 0.0, None)
+    if made.family is None:
+        why = "nothing cheaper is expected to be provable from its training items"
+        return [Verdict(c, nothing, 0.0, why) for c in cuts] or [Verdict(None, nothing, goal.delta, why)]
+    exam = _exam(pairs, made, train_N, goal, cap)
+    choice_TN = choices(scored.loss_NV, scored.cost_NV, made.family, len(pairs.variants))[:, calibrate_N]
+    losses = Losses(_paired_losses(pairs.loss_NV[calibrate_N], choice_TN), pairs.group_codes[calibrate_N], weight_N)
+    if not cuts:
+        return [Verdict(None, walk(losses, exam, goal.delta), goal.delta, "")]
+    least = bounds.least_units(goal.epsilon, goal.delta, goal.is_exact)
+    inside = {c.name: losses.where(c.holds_N[calibrate_N]) for c in cuts}
+    enough = {name: part for name, part in inside.items() if len(np.unique(part.group_N)) >= least}
+    walked = walk_slices(enough, exam, goal.delta)
+    return [
+        Verdict(c, *walked[c.name], "")
+        if c.name in walked
+        else Verdict(c, nothing, 0.0, f"{len(np.unique(inside[c.name].group_N))} calibration groups; at least {least} are needed")
+        for c in cuts
+    ]
+
+
+def _exam(pairs: Pairs, made: Developed, train_N: NDArray[np.bool_], goal: Goal, cap: int) -> Exam:
+    """How losses will be tested: the bets of each policy are tuned on its out-of-fold training losses."""
+    assert made.family is not None
+    bets: tuple[bounds.Bets, ...] = ()
+    if not goal.is_exact:
+        oof_NV = made.fitted[made.family.predictor].oof_NV
+        choice_TN = choices(oof_NV, made.rehearsal.predicted_cost_NV, made.family, len(pairs.variants))
+        loss_TN = _paired_losses(pairs.loss_NV[train_N], choice_TN)
+        group_N = pairs.group_codes[train_N]
+        bets = tuple(bounds.bets_from(bounds.units(loss_N, group_N, cap, goal.seed), goal.epsilon) for loss_N in loss_TN)
+    return Exam(goal.epsilon, goal.is_exact, cap, bets, goal.seed)
+
+
+def _paired_losses(loss_NV: Floats, choice_TN: NDArray[np.int64]) -> Floats:
+    return loss_NV[np.arange(len(loss_NV))[None, :], choice_TN]
+
+
+def _choice(made: Developed, scored: Scored, verdicts: list[Verdict]) -> NDArray[np.int64]:
+    """The column the certified policy picks for each item."""
+    choice_N = np.zeros(len(scored.region_N), dtype=np.int64)
+    if made.family is None:
+        return choice_N
+    choice_TN = choices(scored.loss_NV, scored.cost_NV, made.family, scored.loss_NV.shape[1])
+    for verdict in verdicts:
+        if verdict.walk.passed:
+            here = choice_TN[verdict.walk.passed - 1]
+            choice_N = here if verdict.cut is None else np.where(verdict.cut.holds_N, here, choice_N)
+    return choice_N
+
+
+def _program(pairs: Pairs, made: Developed, verdicts: list[Verdict], settings: Settings) -> Program:
+    """The certified policy as a program: one rule for each part that passed, and the reference otherwise."""
+    rules = []
+    for verdict in verdicts:
+        if made.family is not None and verdict.walk.passed:
+            where: Condition = Compare(Fact("predicted_loss"), "<=", float(made.family.threshold_T[verdict.walk.passed - 1]))
+            if settings.p95_s is not None:
+                where = And((where, Compare(Fact("predicted_latency_s"), "<=", float(settings.p95_s))))
+            columns = _listed(made)
+            action = UseCheapest(tuple(pairs.variants[c] for c in columns), where)
+            rules.append(Rule(verdict.cut.condition if verdict.cut else Constant(True), action))
+    program = Program(pairs.task, (*rules, Rule(None, Use(pairs.reference))))
+    return parse(show(program))
+
+
+def _listed(made: Developed) -> tuple[int, ...]:
+    """The columns a rule has to name: the candidates, and the reference where it may be the cheapest of them for some input."""
+    assert made.family is not None
+    reference = made.scorer.cost_range_V2[0, 0]
+    dearest = max(made.scorer.cost_range_V2[c, 1] for c in made.family.columns)
+    return made.family.columns if dearest < reference else (0, *made.family.columns)
+
+
+def _certificate(
+    pairs: Pairs,
+    metric: Metric,
+    settings: Settings,
+    unpaired: Unpaired,
+    now: datetime,
+    tenant: str,
+    part_N: NDArray[np.int8],
+    made: Developed,
+    verdicts: list[Verdict],
+    choice_N: NDArray[np.int64],
+    program: Program,
+    goal: Goal,
+    cap: int,
+    design: "LabelDesign | str",
+    n_groups: int,
+) -> Certificate:
+    calibrate_N, test_N = part_N == CALIBRATE, part_N == TEST
+    loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
+    saving = _saving(pairs, choice_N, calibrate_N, made.unit) or 0.0
+    passed = any(v.walk.passed for v in verdicts)
+    is_estimate = design == "found"
+    is_certified = passed and saving > 0 and not is_estimate
+    slices = tuple(_slice(pairs, made.unit, choice_N, calibrate_N, v) for v in verdicts if v.cut is not None)
+    method = "clopper-pearson" if goal.is_exact else "betting"
+    record = Certificate(
+        id="",
+        tenant=tenant,
+        task=pairs.task,
+        reference=pairs.reference,
+        variants=pairs.variants,
+        metric=metric.id,
+        metric_kind=metric.kind,
+        label_design=design,  # type: ignore[arg-type]  # one of the three, or mixed
+        claim=_claim(pairs, metric, settings, is_certified, is_estimate, saving, made.unit),
+        max_loss=settings.max_loss,
+        confidence=settings.confidence,
+        attempt=settings.attempt,
+        delta=goal.delta,
+        seed=settings.seed,
+        certified=is_certified,
+        estimate=is_estimate,
+        method=method,
+        certificate=None,
+        policy=None,
+        policy_source=show(program),
+        policy_hash=digest(program),
+        artefact=None,
+        dataset=None,
+        dataset_hash="",
+        n_items=len(pairs),
+        n_groups=len(set(pairs.groups)),
+        n_train=int((part_N == TRAIN).sum()),
+        n_calibrate=int(calibrate_N.sum()),
+        n_test=int(test_N.sum()),
+        n_calibrate_groups=n_groups,
+        group_cap=cap,
+        train_fraction=settings.fractions.train,
+        calibrate_fraction=settings.fractions.calibrate,
+        thresholds_tested=sum(v.walk.tested for v in verdicts),
+        thresholds=tuple(made.family.threshold_T.tolist()) if made.family else (),
+        predictor=made.family.predictor if made.family else "none",
+        loss_upper_bound=max((v.walk.upper for v in verdicts), default=0.0),
+        loss_calibrate=float(loss_N[calibrate_N].mean()),
+        saving=saving,
+        saving_unit=made.unit,  # type: ignore[arg-type]  # cost or calls
+        share=_share(pairs, choice_N, calibrate_N),
+        quality=PerSide(policy=_quality(pairs, choice_N, calibrate_N), reference=_quality(pairs, np.zeros_like(choice_N), calibrate_N)),
+        cost_usd_per_1k=PerSide(
+            policy=_cost_per_1k(pairs, choice_N, calibrate_N), reference=_cost_per_1k(pairs, np.zeros_like(choice_N), calibrate_N)
+        ),
+        test=TestResult(
+            n=int(test_N.sum()),
+            loss=_mean(loss_N[test_N]),
+            loss_ci=bounds.bootstrap_mean_interval(loss_N[test_N], pairs.group_codes[test_N], settings.seed),
+            saving=_saving(pairs, choice_N, test_N, made.unit),
+        ),
+        controls=_controls(pairs, made, choice_N, test_N, settings.seed),
+        labels_needed=0 if is_certified else _labels_needed(made, goal, settings),
+        labels_at_least=bounds.least_units(settings.max_loss, goal.delta, goal.is_exact),
+        slices=slices,
+        by=settings.by,
+        worst_slice=max(slices, key=lambda s: s.loss_upper_bound or 0.0).name if slices else None,
+        unpriced=tuple(v for v, why in made.left_out.items() if "unknown" in why and "cost" in why),
+        left_out=made.left_out,
+        unpaired=unpaired,
+        p95_s=settings.p95_s,
+        created_at=now,
+        conditions=_conditions(pairs, metric, method, made.unit),
+    )
+    return msgspec.structs.replace(record, id=hashlib.sha256(msgspec.json.encode(record, order="deterministic")).hexdigest()[:32])
+
+
+def _claim(
+    pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool, is_estimate: bool, saving: float, unit: str
+) -> str:
+    kept = "costs" if unit == "cost" else "calls to the reference"
+    against = f"agrees with the reference '{pairs.reference}'" if metric.id == "agreement" else f"measured by '{metric.id}'"
+    task, reference, floor = pairs.task, pairs.reference, f"{settings.max_loss:g}"
+    if is_certified:
+        return (
+            f"On traffic like this, the policy for '{task}' loses at most {floor} against '{reference}' on average, {against}, "
+            f"with confidence {settings.confidence:g}. It saves {saving:.1%} of {kept}."
+        )
+    if is_estimate:
+        return (
+            f"An estimate, not a certificate: labels of '{task}' were found, not drawn, so nothing is claimed about traffic. "
+            f"On these items the policy would save {saving:.1%} of {kept} and stay within {floor} of '{reference}'."
+        )
+    return f"Nothing cheaper than '{reference}' is certified for '{task}' within {floor}: the reference answers all."
+
+
+def _conditions(pairs: Pairs, metric: Metric, method: str, unit: str) -> tuple[str, ...]:
+    words = [
+        "Calls to come are exchangeable with the calibration items: same kind of traffic, same variants, same prompts.",
+        f"Quality is what '{metric.id}' measures, against the reference '{pairs.reference}', and nothing else.",
+        "The loss is an average over traffic; single calls may lose more, and so may parts of it that have no slice of their own.",
+    ]
+    if metric.id == "agreement":
+        words.append("The certificate says that the policy agrees with the reference's recorded answers, not that those are right.")
+    if method == "betting":
+        words.append("Groups are independent of each other; items within one may depend on each other in any way.")
+    if unit == "calls":
+        words.append("Costs are unknown; a saving is the share of calls the reference no longer answers.")
+    return tuple(words)
+
+
+def _slice(pairs: Pairs, unit: str, choice_N: NDArray[np.int64], calibrate_N: NDArray[np.bool_], verdict: Verdict) -> Slice:
+    assert verdict.cut is not None
+    here = calibrate_N & verdict.cut.holds_N
+    is_certified = verdict.walk.passed > 0
+    failed = verdict.walk.failed_upper
+    reason = verdict.reason or ("" if is_certified else f"its first policy's bound is {failed:.4f}" if failed is not None else "not tested")
+    return Slice(
+        name=verdict.cut.name,
+        n_calibrate=int(here.sum()),
+        n_groups=len(np.unique(pairs.group_codes[here])),
+        certified=is_certified,
+        loss_upper_bound=verdict.walk.upper,
+        saving=_saving(pairs, choice_N, here, unit) or 0.0,
+        reason=reason,
+    )
+
+
+def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N: NDArray[np.bool_], seed: int) -> Controls:
+    """What no judgement, perfect judgement and the policy's shares without its judgement do on test items."""
+    mean_V = made.rehearsal.cost_NV.mean(axis=0)
+    cheapest = min((0, *made.candidates), key=lambda c: mean_V[c])
+    cost_NV = np.where(np.isnan(pairs.cost_NV), mean_V, pairs.cost_NV) if made.unit == "cost" else np.tile(mean_V, (len(pairs), 1))
+    allowed = np.zeros(len(pairs.variants), dtype=bool)
+    allowed[[0, *made.candidates]] = True
+    oracle_N = np.argmin(np.where(allowed & (pairs.loss_NV <= 0), cost_NV, np.inf), axis=1)
+    shuffled_N = choice_N.copy()
+    shuffled_N[test_N] = np.random.default_rng(seed).permutation(choice_N[test_N])
+
+    def control(picked_N: NDArray[np.int64]) -> Control:
+        loss_N = pairs.loss_NV[np.arange(len(pairs)), picked_N]
+        return Control(
+            loss=_mean(loss_N[test_N]), quality=_quality(pairs, picked_N, test_N), saving=_saving(pairs, picked_N, test_N, made.unit)
+        )
+
+    return Controls(
+        all_cheapest=control(np.full(len(pairs), cheapest)),
+        all_reference=control(np.zeros(len(pairs), dtype=np.int64)),
+        shuffled=control(shuffled_N),
+        oracle=control(oracle_N),
+    )
+
+
+def _mean(value_N: Floats) -> float | None:
+    return float(value_N.mean()) if len(value_N) else None
+
+
+def _share(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> dict[str, float]:
+    counts = np.bincount(choice_N[keep_N], minlength=len(pairs.variants))
+    return {variant: float(n / keep_N.sum()) for variant, n in zip(pairs.variants, counts, strict=True) if n}
+
+
+def _quality(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> float | None:
+    """Mean score of the chosen answers; None unless every one of them has a score."""
+    score_N = pairs.score_NV[np.arange(len(pairs)), choice_N][keep_N]
+    return None if len(score_N) == 0 or np.isnan(score_N).any() else float(score_N.mean())
+
+
+def _saving(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_], unit: str) -> float | None:
+    """1 - recorded cost of the choices / recorded cost of the reference, over items where both are known."""
+    if not keep_N.any():
+        return None
+    if unit == "calls":
+        return float((choice_N[keep_N] != 0).mean())
+    paid_N = pairs.cost_NV[np.arange(len(pairs)), choice_N][keep_N]
+    before_N = pairs.cost_NV[keep_N, 0]
+    both = ~np.isnan(paid_N) & ~np.isnan(before_N)
+    return float(1.0 - paid_N[both].sum() / before_N[both].sum()) if both.any() and before_N[both].sum() > 0 else None
+
+
+def _cost_per_1k(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> float | None:
+    cost_N = pairs.cost_NV[np.arange(len(pairs)), choice_N][keep_N]
+    return None if len(cost_N) == 0 or np.isnan(cost_N).any() else float(1000.0 * cost_N.mean())
+
+
+def _labels_needed(made: Developed, goal: Goal, settings: Settings) -> int | None:
+    """How many more labelled groups, over all parts, before training losses let us expect a certificate that saves 1 % or more."""
+    units = max(goal.units, bounds.least_units(goal.epsilon, goal.delta, goal.is_exact))
+    for _ in range(12):
+        family = choose_family(made.rehearsal._replace(units=units), made.candidates, made.fitted)
+        if family is not None and (units > goal.units or made.family is None):
+            break
+        units *= 2
+    else:
+        return None
+    choice_TN = choices(
+        made.fitted[family.predictor].oof_NV, made.rehearsal.predicted_cost_NV, family, made.rehearsal.loss_NV.shape[1]
+    )
+    low, high = goal.units, units
+    while high - low > max(1, high // 50):
+        middle = (low + high) // 2
+        low, high = (low, middle) if expected_bounds(made.rehearsal, choice_TN, middle)[0] <= goal.epsilon else (middle, high)
+    return max(1, int(np.ceil((high - goal.units) / settings.fractions.calibrate)))

@@ -1,0 +1,171 @@
+"""Fits what predicts the paired loss of each variant, on training items alone, and says how well each did out of fold."""
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.routing.predict import AnyPredictor, Blend, Constant, Difficulty, Linear, Neighbours, Regions
+
+Floats: TypeAlias = NDArray[np.float64]
+
+FOLDS = 5
+_ALPHAS = np.geomspace(10, 1e5, 13)
+_NEIGHBOURS = (12, 24, 48, 96)
+_SHRINK = 8.0
+_POOLED_FROM = 5
+"""From this many recorded variants on, a difficulty learnt from all of them is worth a predictor of its own."""
+
+
+class Fitted(NamedTuple):
+    """A predictor fitted on all training items, and what it says of each when that item's fold was left out."""
+
+    predictor: AnyPredictor
+    oof_NV: Floats
+
+
+class Sample(NamedTuple):
+    """Training items as predictors see them."""
+
+    x_NF: Floats
+    """Features: scaled surface features, then the embedding."""
+    start: int
+    """Where the embedding begins."""
+    loss_NV: Floats
+    """Paired losses to predict, no NaN."""
+    pooled_N: Floats | None
+    """The mean paired loss over every variant recorded, to learn difficulty from; None where they are few."""
+    fold_N: NDArray[np.int64]
+    """The fold of each item; a group never straddles."""
+
+
+def folds(groups: NDArray[np.int64], seed: int, count: int = FOLDS) -> NDArray[np.int64]:
+    """Seeded folds of groups, shape N."""
+    names, code = np.unique(groups, return_inverse=True)
+    return (np.random.default_rng(seed).permutation(len(names)) % count)[code]
+
+
+def pooled_loss(score_NV: Floats) -> Floats | None:
+    """The reference's score (column 0) less the mean score of all other variants; None where fewer than five are recorded."""
+    others = score_NV[:, 1:]
+    known = ~np.isnan(others)
+    if known.shape[1] < _POOLED_FROM or not known.any(axis=1).all() or np.isnan(score_NV[:, 0]).any():
+        return None
+    mean_N: Floats = np.nansum(others, axis=1) / known.sum(axis=1)
+    return score_NV[:, 0] - mean_N
+
+
+def fit_predictors(sample: Sample, seed: int) -> dict[str, Fitted]:
+    """Every kind of predictor the sample allows, by name."""
+    fitted = {
+        "constant": _constant(sample),
+        "linear": _linear(sample),
+        "neighbours": _neighbours(sample),
+        "regions": _regions(sample, seed),
+    }
+    lines = [fitted["linear"]]
+    if sample.pooled_N is not None:
+        fitted["difficulty"] = _difficulty(sample, sample.pooled_N)
+        lines.append(fitted["difficulty"])
+    line = min(lines, key=lambda f: float(((f.oof_NV - sample.loss_NV) ** 2).mean()))
+    near = fitted["neighbours"]
+    assert isinstance(line.predictor, Linear | Difficulty) and isinstance(near.predictor, Neighbours)
+    fitted["blend"] = Fitted(Blend(line.predictor, near.predictor), (line.oof_NV + near.oof_NV) / 2)
+    return fitted
+
+
+def _constant(sample: Sample) -> Fitted:
+    oof = np.empty_like(sample.loss_NV)
+    for fold in np.unique(sample.fold_N):
+        out = sample.fold_N == fold
+        oof[out] = sample.loss_NV[~out].mean(axis=0)
+    return Fitted(Constant(sample.loss_NV.mean(axis=0)), oof)
+
+
+def _linear(sample: Sample) -> Fitted:
+    fits = [_ridge_path(sample.x_NF[sample.fold_N != f], sample.loss_NV[sample.fold_N != f]) for f in np.unique(sample.fold_N)]
+    best, best_error, best_oof = 0, np.inf, np.empty(0)
+    for a in range(len(_ALPHAS)):
+        oof = np.empty_like(sample.loss_NV)
+        for f, path in zip(np.unique(sample.fold_N), fits, strict=True):
+            oof[sample.fold_N == f] = path[a].predict(sample.x_NF[sample.fold_N == f])
+        error = float(((oof - sample.loss_NV) ** 2).mean())
+        if error < best_error:
+            best, best_error, best_oof = a, error, oof
+    return Fitted(_ridge_path(sample.x_NF, sample.loss_NV)[best], best_oof)
+
+
+def _ridge_path(x_NF: Floats, y_NV: Floats) -> list[Linear]:
+    """Ridge regression at every penalty, from one eigendecomposition."""
+    mean, scale = x_NF.mean(axis=0), x_NF.std(axis=0)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    centre = y_NV.mean(axis=0)
+    z = (x_NF - mean) / scale
+    values, vectors = np.linalg.eigh(z.T @ z)
+    turned = vectors.T @ (z.T @ (y_NV - centre))
+    return [Linear(mean, scale, vectors @ (turned / (np.maximum(values, 0.0) + alpha)[:, None]), centre) for alpha in _ALPHAS]
+
+
+def _neighbours(sample: Sample) -> Fitted:
+    def build(inside: NDArray[np.bool_], k: int) -> Neighbours:
+        embedding = np.ascontiguousarray(sample.x_NF[inside, sample.start :], dtype=np.float32)
+        return Neighbours(sample.start, embedding, sample.loss_NV[inside], sample.loss_NV[inside].mean(axis=0), k, _SHRINK)
+
+    best, best_error, best_oof = _NEIGHBOURS[0], np.inf, np.empty(0)
+    for k in _NEIGHBOURS:
+        oof = np.empty_like(sample.loss_NV)
+        for f in np.unique(sample.fold_N):
+            out = sample.fold_N == f
+            oof[out] = build(~out, k).predict(sample.x_NF[out])
+        error = float(((oof - sample.loss_NV) ** 2).mean())
+        if error < best_error:
+            best, best_error, best_oof = k, error, oof
+    return Fitted(build(np.ones(len(sample.x_NF), dtype=bool), best), best_oof)
+
+
+def _regions(sample: Sample, seed: int) -> Fitted:
+    centroid_KD = centroids(sample.x_NF[:, sample.start :], max(2, min(60, len(sample.x_NF) // 25)), seed)
+    regions = Regions(sample.start, centroid_KD, np.empty((0, 0)))
+    region_N = regions.region(sample.x_NF)
+    oof = np.empty_like(sample.loss_NV)
+    for f in np.unique(sample.fold_N):
+        out = sample.fold_N == f
+        oof[out] = _shrunken_means(region_N[~out], sample.loss_NV[~out], len(centroid_KD))[region_N[out]]
+    return Fitted(Regions(sample.start, centroid_KD, _shrunken_means(region_N, sample.loss_NV, len(centroid_KD))), oof)
+
+
+def centroids(embedding_ND: Floats, count: int, seed: int) -> NDArray[np.float32]:
+    """Centres of `count` regions by k-means (scikit-learn), or as many as there are distinct inputs."""
+    from sklearn.cluster import KMeans
+
+    count = min(count, len(np.unique(embedding_ND.round(6), axis=0)))
+    return np.asarray(KMeans(n_clusters=count, n_init=3, random_state=seed).fit(embedding_ND).cluster_centers_, dtype=np.float32)
+
+
+def _shrunken_means(region_N: NDArray[np.int64], loss_NV: Floats, count: int) -> Floats:
+    """The mean loss of each region, K by V, drawn towards the mean of all as if eight more items had that."""
+    sums = np.zeros((count, loss_NV.shape[1]))
+    np.add.at(sums, region_N, loss_NV)
+    sizes = np.bincount(region_N, minlength=count)[:, None]
+    means: Floats = (sums + _SHRINK * loss_NV.mean(axis=0)) / (sizes + _SHRINK)
+    return means
+
+
+def _difficulty(sample: Sample, pooled_N: Floats) -> Fitted:
+    line = _linear(sample._replace(loss_NV=pooled_N[:, None]))
+    assert isinstance(line.predictor, Linear)
+    oof = np.empty_like(sample.loss_NV)
+    for f in np.unique(sample.fold_N):
+        out = sample.fold_N == f
+        slope, intercept = _lines(line.oof_NV[~out, 0], sample.loss_NV[~out])
+        oof[out] = line.oof_NV[out] * slope + intercept
+    return Fitted(Difficulty(line.predictor, *_lines(line.oof_NV[:, 0], sample.loss_NV)), oof)
+
+
+def _lines(difficulty_N: Floats, loss_NV: Floats) -> tuple[Floats, Floats]:
+    """Slope and intercept of each variant's loss over difficulty, the slope drawn towards 1 as if fifty more items had that."""
+    centre, centre_V = difficulty_N.mean(), loss_NV.mean(axis=0)
+    spread = difficulty_N - centre
+    more = 50.0 * float(spread @ spread) / len(spread)
+    slope_V = (spread @ (loss_NV - centre_V) + more) / max(float(spread @ spread) + more, 1e-12)
+    return slope_V, centre_V - slope_V * centre

@@ -1,0 +1,48 @@
+"""A head at work: a linear classifier over hashed n-grams, as arrays. Fitted in `training/heads.py`; reading it needs numpy alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.chat import JSON
+from freehold.routing.features import features
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Answers with one of a closed set of answers, and how sure it is."""
+
+    answers: tuple[JSON, ...]
+    """What it can say, by class."""
+    idf_B: NDArray[np.float32]
+    """Weight of each hash bucket, B buckets."""
+    coef_BC: NDArray[np.float32]
+    """Weights by bucket and class."""
+    intercept_C: NDArray[np.float32]
+    """Intercepts by class."""
+    temperature: float
+    """What logits are divided by, so that confidence means what it says; fitted out of fold."""
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Shape N by C; rows sum to 1."""
+        return softmax(np.stack([self._logits(text) for text in texts]) / self.temperature) if texts else np.empty((0, len(self.answers)))
+
+    def answer(self, text: str) -> tuple[JSON, float]:
+        """The answer and its confidence in [0, 1]."""
+        probability_C = softmax(self._logits(text)[None, :] / self.temperature)[0]
+        best = int(np.argmax(probability_C))
+        return self.answers[best], float(probability_C[best])
+
+    def _logits(self, text: str) -> NDArray[np.float64]:
+        hashed = features(text, dims=len(self.idf_B))
+        value = hashed.weight * self.idf_B[hashed.index]
+        norm = float(np.sqrt(value @ value)) or 1.0
+        return ((value / norm) @ self.coef_BC[hashed.index] + self.intercept_C).astype(np.float64)
+
+
+def softmax(logits_NC: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows to probabilities, without overflow."""
+    shifted = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)

@@ -1,0 +1,89 @@
+"""Keeps SQLite's write-ahead log short, in a thread beside the writer, so that no commit waits for a checkpoint."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from freehold.errors import StoreBusy
+from freehold.store.lock import KernelLock
+
+SOFT_BYTES = 16 << 20
+"""From this size on the log is written back in the background."""
+HARD_BYTES = 40 << 20
+"""From this size on the writer waits for one round of that, so that the log stays under 64 MB with one batch more."""
+_READERS_MS = 50
+_TURN_S = 2.0
+_ROUND_S = 30.0
+
+
+class Checkpointer:
+    """Writes the log back into the database file: most of it beside the writer, the rest, and the cut to zero, in a turn of its own.
+
+    A reader in the middle of a snapshot keeps the log from being cut; nobody is made to wait for it, and the next commit tries again.
+    """
+
+    def __init__(self, path: Path, lock: KernelLock, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._wal = path.with_name(path.name + "-wal")
+        self._lock = lock
+        self._connect = connect
+        self._state = threading.Condition()
+        self._wanted = False
+        self._rounds = 0
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def committed(self) -> None:
+        """Looks at the log after a commit."""
+        size = self._size()
+        if size < SOFT_BYTES:
+            return
+        with self._state:
+            if self._closed:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="freehold-checkpoint", daemon=True)
+                self._thread.start()
+            self._wanted = True
+            self._state.notify_all()
+            if size >= HARD_BYTES:
+                seen = self._rounds
+                self._state.wait_for(lambda: self._rounds > seen or self._closed, _ROUND_S)
+
+    def close(self) -> None:
+        """Ends the thread after the round it is in."""
+        with self._state:
+            self._closed = True
+            self._state.notify_all()
+        if self._thread is not None:
+            self._thread.join(_ROUND_S)
+
+    def _size(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _run(self) -> None:
+        with closing(self._connect()) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {_READERS_MS}")
+            while True:
+                with self._state:
+                    self._state.wait_for(lambda: self._wanted or self._closed)
+                    if self._closed:
+                        return
+                    self._wanted = False
+                self._round(connection)
+                with self._state:
+                    self._rounds += 1
+                    self._state.notify_all()
+
+    def _round(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if self._size() >= SOFT_BYTES:  # another process may have cut it meanwhile
+                with self._lock.held(_TURN_S):
+                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        except (sqlite3.Error, StoreBusy, OSError):
+            return  # a full disk or a busy writer: the writer will say so, and the next commit tries again

@@ -1,0 +1,44 @@
+"""What a store needs of a database: two engines, a turn to write, and its errors in our words."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Literal, Protocol
+
+from sqlalchemy import Connection, Engine
+
+from freehold.errors import FreeholdError
+
+Kind = Literal["sqlite", "postgresql"]
+
+
+class Database(Protocol):
+    """One of the databases a journal may live in."""
+
+    kind: Kind
+    """Which one it is, for what has to differ."""
+    name: str
+    """What it is called in messages: a path, or a URL without its password."""
+    reads: Engine
+    """Connections that see one snapshot and change nothing."""
+    writes: Engine
+    """Connections whose transactions are durable when they have committed."""
+    path: Path | None
+    """The file, where there is one."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """The right to write, while it is held. Raises StoreBusy."""
+
+    def migrating(self) -> AbstractContextManager[Connection]:
+        """A transaction in which the schema may change, and nobody else's does."""
+
+    def version(self, connection: Connection) -> str | None:
+        """The schema's version, with plain SQL; None for an empty database. Raises OperatorError when the tables are somebody else's."""
+
+    def committed(self) -> None:
+        """Told after each commit."""
+
+    def explain(self, error: Exception) -> FreeholdError | None:
+        """The database's error in words that say what to do; None when it is no error of the database."""
+
+    def close(self) -> None:
+        """Ends every connection."""

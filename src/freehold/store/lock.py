@@ -1,0 +1,82 @@
+"""A lock between processes that waits in the kernel: writers of one SQLite file queue here, never on SQLite's busy polling."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from freehold.errors import StoreBusy
+
+
+class KernelLock:
+    """An exclusive lock on a side file, between threads as well as processes: each holder opens the file for itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def held(self, timeout_s: float) -> Iterator[None]:
+        """Holds the lock for a block. Raises StoreBusy when it is not free within `timeout_s`. The kernel frees it when a holder dies."""
+        descriptor = self._acquire(timeout_s)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _acquire(self, timeout_s: float) -> int:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _Wait(descriptor, self.path).result(timeout_s)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+
+class _Wait:
+    """One blocking wait, in a thread of its own because flock knows no time-out. Whoever gives up leaves the thread to clean up."""
+
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self._mutex = threading.Lock()
+        self._done = threading.Event()
+        self._given_up = False
+        self._error: OSError | None = None
+        threading.Thread(target=self._wait, name="freehold-lock", daemon=True).start()
+
+    def result(self, timeout_s: float) -> int:
+        try:
+            self._done.wait(timeout_s)
+        except BaseException:  # such as Ctrl-C: the lock must not stay ours
+            if not self._give_up() and self._error is None:
+                os.close(self._descriptor)
+            raise
+        if self._give_up():
+            raise StoreBusy(
+                f"The journal is locked: another process held '{self._path}' for more than {timeout_s:g} s. "
+                f"Let its import, erasure or backup end (`fuser {self._path}` names it), then try again."
+            )
+        if self._error is not None:
+            raise self._error
+        return self._descriptor
+
+    def _give_up(self) -> bool:
+        """Leaves the lock to the thread to release; False when it is ours already."""
+        with self._mutex:
+            self._given_up = not self._done.is_set()
+            return self._given_up
+
+    def _wait(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            self._error = error
+        with self._mutex:
+            self._done.set()
+            if self._given_up or self._error is not None:
+                os.close(self._descriptor)

@@ -1,0 +1,129 @@
+"""A store: what a URL opens. Connections to read and to write with, a folder of blobs, errors that say what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from freehold.catalog import Durability
+from freehold.errors import FreeholdError, OperatorError, StoreBusy, StoreTooNew
+from freehold.store.blobs import Blobs
+from freehold.store.database import Database, Kind
+from freehold.store.version import HEAD
+
+EXAMPLES = "sqlite:///freehold.db or postgresql://user@host/database"
+
+
+class Store:
+    """An open journal's database and blobs. Threads may share one; processes open their own."""
+
+    def __init__(self, database: Database, folder: Path, durability: Durability) -> None:
+        self.database = database
+        self.folder = folder
+        self.durability = durability
+        self.blobs = Blobs(folder / "blobs", durability)
+
+    @property
+    def kind(self) -> Kind:
+        """Which database it is, for the statements that have to differ."""
+        return self.database.kind
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one snapshot and never waits for a writer. Keep it briefly: the log cannot be cut while it lasts."""
+        with self._explained(), self.database.reads.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction: committed, at the store's durability, when the block ends; rolled back when it raises. Raises StoreBusy."""
+        with self._explained():
+            with self.database.turn(), self.database.writes.begin() as connection:
+                yield connection
+            self.database.committed()
+
+    def close(self) -> None:
+        """Ends every connection."""
+        self.database.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except FreeholdError:
+            raise
+        except PoolTimeout as error:
+            raise StoreBusy(f"No connection to {self.database.name} came free in time. Too many readers hold one at once.") from error
+        except Exception as error:
+            explained = self.database.explain(error.orig if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) else error)
+            if explained is None:
+                raise
+            raise explained from error
+
+
+def open_store(url: str, folder: Path, durability: Durability = "process", busy_s: float = 10.0) -> Store:
+    """The store at `url`, made or migrated where that is due. A relative SQLite path starts at the project's `folder`.
+
+    `durability`: `process` survives the death of this process, `power` also that of the machine. `busy_s`: how long a writer waits for
+    its turn. Raises OperatorError, StoreTooNew, StoreBusy.
+    """
+    store = Store(_database(_parsed(url), folder, durability, busy_s), folder, durability)
+    try:
+        with store._explained():
+            _migrate_if_due(store.database)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        raise OperatorError(f"[store] url cannot be read as a URL; expected such as {EXAMPLES}. A password's @ : / are written %40 %3A %2F.") from None
+
+
+def _database(url: URL, folder: Path, durability: Durability, busy_s: float) -> Database:
+    if url.drivername == "sqlite" and url.database and url.database != ":memory:" and not (url.host or url.query):
+        from freehold.store.sqlite import SqliteDatabase
+
+        return SqliteDatabase(folder / url.database, durability, busy_s)
+    if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        from freehold.store.postgres import PostgresDatabase
+
+        return PostgresDatabase(url, durability, busy_s)
+    raise OperatorError(f"[store] url '{url.render_as_string(hide_password=True)}' is no database Freehold knows; expected such as {EXAMPLES}.")
+
+
+def _migrate_if_due(database: Database) -> None:
+    with database.reads.begin() as connection:
+        if _is_current(database, database.version(connection)):
+            return
+    with database.migrating() as connection:
+        version = database.version(connection)  # another process may have been first
+        if _is_current(database, version):
+            return
+        from freehold.store.migrate import migrate
+
+        migrate(connection, HEAD)
+    database.committed()
+
+
+def _is_current(database: Database, version: str | None) -> bool:
+    if version is not None and version > HEAD:
+        raise StoreTooNew(
+            f"The journal {database.name} has schema version {version}; this Freehold knows {HEAD} and older. "
+            "Upgrade Freehold (pip install -U freehold), or restore a backup made by this version."
+        )
+    return version == HEAD

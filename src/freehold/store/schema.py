@@ -1,0 +1,185 @@
+"""The tables: one schema for SQLite and PostgreSQL. A change here takes a migration beside it, and `HEAD` its number."""
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+
+metadata = MetaData()
+
+
+def _seq() -> Column[int]:
+    """Order of arrival; the row's own number on both databases."""
+    return Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+calls = Table(
+    "calls",
+    metadata,
+    _seq(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text),
+    Column("variant", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("group", Text),
+    Column("subject", Text),
+    Column("customer", Text),
+    Column("episode", Text),
+    Column("outcome", Text, nullable=False),
+    Column("at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("cost_usd", Double),
+    Column("price_id", Text),
+    Column("latency_s", Double),
+    Column("policy", Text),
+    Column("propensity", Double),
+    Column("shape", Text, nullable=False),
+    Column("output_digest", Text),
+    Column("reference_digest", Text),
+    Column("tags", LargeBinary, comment="JSON object; null for none"),
+    Column("content", LargeBinary, nullable=False, comment="fingerprint of what was asked and answered: equal for the same call told twice"),
+    Column("input", LargeBinary, comment="digest of the input in contents"),
+    Column("body", LargeBinary, comment="JSON of everything without a column; null where it is in contents"),
+    Column("body_digest", LargeBinary, comment="digest of a large body in contents"),
+)
+"""One row for each call. Known columns, then one body."""
+Index("calls_by_item", calls.c.tenant, calls.c.task, calls.c.item)
+Index("calls_by_shape", calls.c.tenant, calls.c.shape)
+Index("calls_by_time", calls.c.tenant, calls.c.at)
+Index("calls_by_input", calls.c.input)
+Index("calls_by_subject", calls.c.tenant, calls.c.subject, sqlite_where=calls.c.subject.isnot(None), postgresql_where=calls.c.subject.isnot(None))
+Index("calls_by_episode", calls.c.episode, sqlite_where=calls.c.episode.isnot(None), postgresql_where=calls.c.episode.isnot(None))
+
+contents = Table(
+    "contents",
+    metadata,
+    _seq(),
+    Column("digest", LargeBinary, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("data", LargeBinary, comment="canonical JSON; null where it is a blob of that digest"),
+    UniqueConstraint("digest", "tenant", name="contents_digest"),
+)
+"""Inputs, and bodies too large for a row, each stored once for each tenant."""
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _seq(),
+    Column("call", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("latency_s", Double),
+    Column("cost_usd", Double),
+    Column("body", LargeBinary, comment="JSON of usage and error; null for neither"),
+    UniqueConstraint("call", "n", name="attempts_call"),
+)
+"""Every request made for a call."""
+
+episodes = Table(
+    "episodes",
+    metadata,
+    _seq(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("customer", Text),
+    Column("subject", Text),
+)
+"""Runs that calls are part of."""
+Index("episodes_by_subject", episodes.c.tenant, episodes.c.subject, sqlite_where=episodes.c.subject.isnot(None), postgresql_where=episodes.c.subject.isnot(None))
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _seq(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("call", Text),
+    Column("episode", Text),
+    Column("metric", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("value", Double),
+    Column("source", Text, nullable=False),
+    Column("design", Text, nullable=False),
+    Column("inclusion", Double),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("body", LargeBinary, comment="JSON of a correction, preference or comment; null for none"),
+)
+"""What was said about calls and episodes."""
+Index("feedback_by_call", feedback.c.call)
+Index("feedback_by_episode", feedback.c.episode, sqlite_where=feedback.c.episode.isnot(None), postgresql_where=feedback.c.episode.isnot(None))
+
+policies = Table(
+    "policies",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="the program as text"),
+    Column("artefact", Text, comment="digest of the blob with its arrays"),
+    Column("certificate", Text, comment="id of the certificate it was written with"),
+    Column("origin", Text, nullable=False, comment="who wrote it: certify, person:<name>"),
+    Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+)
+"""Policies as they were written: rows are added, never changed."""
+Index("policies_by_hash", policies.c.tenant, policies.c.task, policies.c.hash)
+
+policy_events = Table(
+    "policy_events",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("action", Text, nullable=False, comment="activate or rollback"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("who", Text, nullable=False),
+)
+"""Which policy was served from when: the newest row of a task says which one is. History is never edited."""
+Index("policy_events_by_task", policy_events.c.tenant, policy_events.c.task)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    _seq(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, comment="which attempt on this data set, from 1"),
+    Column("dataset_hash", Text, nullable=False),
+    Column("spec_hash", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="JSON"),
+    Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    UniqueConstraint("tenant", "task", "dataset_hash", "attempt", name="certificates_attempt"),
+)
+"""Every attempt to certify, kept, so that repeats are counted."""
+
+draws = Table(
+    "draws",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("inclusion", Double, nullable=False, comment="the probability with which the item was drawn"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    UniqueConstraint("tenant", "task", "session", "position", name="draws_position"),
+)
+"""Items drawn to be labelled, in the order in which they are asked."""
+
+erasures = Table(
+    "erasures",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("subject_hash", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("counts", LargeBinary, nullable=False, comment="JSON: how many rows of what"),
+)
+"""People who were erased, by hash, and how much of theirs was removed."""

@@ -1,0 +1,153 @@
+"""SQLite as the journal's database: one file in WAL mode, readable by its owner only, with writers that queue in the kernel."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+
+from freehold.catalog import Durability
+from freehold.errors import FreeholdError, OperatorError, StoreBusy
+from freehold.store.checkpoint import Checkpointer
+from freehold.store.database import Kind
+from freehold.store.lock import KernelLock
+from freehold.store.version import VERSION_TABLE
+
+_CACHE_KIB = {"reads": 8_000, "writes": 16_000}
+
+
+class SqliteDatabase:
+    """One file, its log and its lock."""
+
+    kind: Kind = "sqlite"
+
+    def __init__(self, path: Path, durability: Durability, busy_s: float) -> None:
+        self.path: Path | None = path
+        self.name = str(path)
+        self._file = path
+        self._durability = durability
+        self._busy_s = busy_s
+        self._lock = KernelLock(path.with_name(path.name + ".lock"))
+        try:
+            self._make_private_files()
+        except OSError as error:
+            raise self._explain_os(error) from error
+        self._checkpointer = Checkpointer(path, self._lock, lambda: self._connect("writes"))
+        self.reads = self._engine("reads", "BEGIN", connections=32)
+        self.writes = self._engine("writes", "BEGIN IMMEDIATE", connections=4)
+
+    def turn(self) -> AbstractContextManager[None]:
+        return self._lock.held(self._busy_s)
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        with self.turn():
+            with closing(self._connect("writes")) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")  # outside every transaction, and kept by the file
+            with self.writes.begin() as connection_:
+                yield connection_
+
+    def version(self, connection: Connection) -> str | None:
+        tables = {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if VERSION_TABLE in tables:
+            return str(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar_one())  # noqa: S608 our own constant
+        if tables:
+            raise OperatorError(
+                f"'{self.name}' is a database of something else: it has the tables {', '.join(sorted(tables)[:5])} and is no journal. "
+                "Point [store] url at another file."
+            )
+        return None
+
+    def committed(self) -> None:
+        self._checkpointer.committed()
+
+    def truncate_log(self) -> bool:
+        """Writes the whole log back and cuts it to nothing; False where a reader keeps it."""
+        with self.turn(), closing(self._connect("writes")) as connection:
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+    def close(self) -> None:
+        self._checkpointer.close()
+        self.reads.dispose()
+        self.writes.dispose()
+
+    def explain(self, error: Exception) -> FreeholdError | None:
+        if isinstance(error, OSError):
+            return self._explain_os(error)
+        if not isinstance(error, sqlite3.Error):
+            return None
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        where = f"'{self.name}'"
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return StoreBusy(
+                f"The journal {where} is locked: another program held it for more than {self._busy_s:g} s. "
+                f"Close what has it open (`fuser {self.name}` names it), then try again."
+            )
+        if code == sqlite3.SQLITE_FULL:
+            return OperatorError(f"The disk with {where} is full. Nothing of this batch was stored. Make room, then do it again.")
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            return OperatorError(
+                f"Cannot write the journal {where}: {error}. The file and its folder have to be writable for this user "
+                "(SQLite keeps its log beside the file)."
+            )
+        if code == sqlite3.SQLITE_NOTADB:
+            return OperatorError(f"{where} is not an SQLite database. Move it away, or point [store] url at the journal.")
+        if code == sqlite3.SQLITE_CORRUPT:
+            return OperatorError(f"The journal {where} is damaged: {error}. Restore it from a backup: freehold restore.")
+        if code == sqlite3.SQLITE_IOERR:
+            return OperatorError(
+                f"The disk failed or refused while using {where}: {error}. Nothing of this batch was stored. "
+                "Look for a quota, a file size limit or a failing disk."
+            )
+        return OperatorError(f"The journal {where} failed: {error}.")
+
+    def _explain_os(self, error: OSError) -> FreeholdError:
+        return OperatorError(
+            f"Cannot open the journal '{self.name}': {error.strerror or error} ('{error.filename or self._file.parent}'). "
+            "The folder has to exist and be writable for this user."
+        )
+
+    def _make_private_files(self) -> None:
+        """Creates database and lock for their owner only, whatever the umask; SQLite gives its log the database's mode."""
+        for path in (self._file, self._lock.path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                status = os.fstat(descriptor)
+                if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+                    os.fchmod(descriptor, 0o600)
+            finally:
+                os.close(descriptor)
+
+    def _engine(self, use: str, begin: str, connections: int) -> Engine:
+        engine = create_engine(
+            "sqlite+pysqlite://",
+            creator=lambda: self._connect(use),
+            poolclass=QueuePool,
+            pool_size=4,
+            max_overflow=connections,
+            pool_timeout=self._busy_s,
+            hide_parameters=True,
+        )
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
+
+    def _connect(self, use: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._file, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
+        settings = [
+            f"synchronous = {'FULL' if self._durability == 'power' else 'NORMAL'}",
+            f"fullfsync = {'ON' if self._durability == 'power' else 'OFF'}",
+            f"cache_size = -{_CACHE_KIB[use]}",
+            "wal_autocheckpoint = 0",
+            "secure_delete = ON",
+            f"query_only = {'ON' if use == 'reads' else 'OFF'}",
+        ]
+        try:
+            for setting in settings:
+                connection.execute(f"PRAGMA {setting}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
