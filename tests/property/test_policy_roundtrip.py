@@ -175,7 +175,7 @@ def test_programs_differ_exactly_when_their_digests_do(pair: tuple[tuple[Rule, .
 @few
 @given(programs)
 def test_a_program_of_any_kind_passes_the_check_or_is_refused_with_a_place(program: Program) -> None:
-    scope = Scope(program.task, VARIANTS[:4], "frontier", {"chars": "", "digits": ""}, ("here",), ("tier",))
+    scope = Scope(program.task, VARIANTS[:4], "frontier", ("here",), ("tier",))
     with suppress(PolicyError):
         check(program, scope)
 

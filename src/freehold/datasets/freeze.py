@@ -3,9 +3,11 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from freehold.chat import canonical_json
 from freehold.datasets.pairs import Pairs
@@ -78,7 +80,7 @@ def thaw(path: Path) -> Pairs:
         about = msgspec.json.decode(table.schema.metadata[b"freehold"])
         count = len(about["variants"])
 
-        def numbers(kind: str) -> np.ndarray:  # type: ignore[type-arg]
+        def numbers(kind: str) -> NDArray[Any]:
             return np.column_stack([table.column(f"{kind}:{v}").to_numpy() for v in range(count)])
 
         pairs = Pairs(

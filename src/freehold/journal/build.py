@@ -8,10 +8,10 @@ from typing import NamedTuple
 import msgspec
 
 from freehold.catalog import Catalog, Metric
-from freehold.chat import JSON, canonical_json
 from freehold.errors import CallerError, DataError
 from freehold.journal.call import Call, Feedback, LabelDesign
 from freehold.journal.formats.record import Logged, Record, Tag
+from freehold.journal.rows import digest_of
 from freehold.journal.shape import shape_of
 from freehold.pricing import PriceBook
 
@@ -42,11 +42,6 @@ def call_id(tenant: str, task: str | None, item: str, variant: str, key: str = "
 def feedback_id(call: str, metric: str, source: str, key: str = "") -> str:
     """The id of a piece of feedback: the same source says one thing about a call, metric and key."""
     return blake2b(_encode([call, metric, source, key]), digest_size=16).hexdigest()
-
-
-def digest_of(output: JSON) -> str:
-    """The hash that equal answers share."""
-    return blake2b(canonical_json(output), digest_size=16).hexdigest()
 
 
 class Builder:
@@ -108,6 +103,7 @@ class Builder:
             policy=record.policy,
             propensity=record.propensity,
             reference_output=record.reference_output,
+            reference_digest=None if record.reference_output is None else digest_of(record.reference_output),
             source=SOURCE,
             shape=shape_of(record.input),
         )

@@ -82,6 +82,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The probability with which that policy chose this variant, in (0, 1]."""
     reference_output: JSON = None
     """The answer as it should have been, where somebody recorded it."""
+    reference_digest: str | None = None
+    """Hash of the recorded answer's canonical JSON, taken before redaction; None where there is none."""
     source: str = "import"
     """How it came in: `import`, `gateway`, `ask`, `python`."""
     delivered: bool = True

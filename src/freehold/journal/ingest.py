@@ -16,6 +16,7 @@ from freehold.journal.formats.record import Line
 from freehold.journal.formats.source import Source, opened
 from freehold.journal.survey import survey
 from freehold.journal.tally import MOST_PROBLEMS, IngestReport, Tally
+from freehold.journal.write import Appended
 from freehold.pricing import PriceBook
 
 BATCH_ROWS = 2_000
@@ -36,26 +37,10 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whose data this is."""
 
 
-class Stored(Protocol):
-    """What a sink says it did with a batch."""
-
-    @property
-    def added(self) -> int:
-        """Calls that were new."""
-
-    @property
-    def present(self) -> int:
-        """Calls that were there already, the same."""
-
-    @property
-    def conflicts(self) -> Sequence[str]:
-        """Ids of calls and feedback that were there already with other content, which stays."""
-
-
 class Sink(Protocol):
-    """Where batches go. It stores what is new, in one transaction, and nothing that is said about a call in conflict."""
+    """Where batches go, such as `append_many` after redaction. It stores what is new, and nothing that is said about a call in conflict."""
 
-    def __call__(self, calls: Sequence[Call], feedback: Sequence[Feedback], /) -> Stored: ...
+    def __call__(self, calls: Sequence[Call], feedback: Sequence[Feedback], /) -> Appended: ...
 
 
 class Progress(NamedTuple):
@@ -121,8 +106,8 @@ def _ingest_file(
     for batch in _batches(lines, build, source, tally):
         stored = sink([call for _, call in batch.calls.values()], [said for _, said in batch.feedback.values()])
         tally.stored(stored.added, stored.present, len(stored.conflicts))
-        for id in stored.conflicts[: MOST_PROBLEMS - len(conflicts)]:
-            conflicts[id] = batch.line_of(id)
+        for conflict in stored.conflicts[: MOST_PROBLEMS - len(conflicts)]:
+            conflicts[conflict.id] = batch.line_of(conflict.id)
         if progress is not None:
             progress(Progress(source.name, batch.last, tally.added))
     if conflicts:

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from freehold.errors import DataError
-from freehold.journal.build import Builder, digest_of
+from freehold.journal.build import Builder
 from freehold.journal.formats.record import Line
+from freehold.journal.rows import digest_of
 
 
 class Survey(NamedTuple):

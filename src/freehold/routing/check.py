@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from freehold.errors import PolicyError, nearest
+from freehold.routing.features import SURFACE_DOC
 from freehold.routing.names import ANSWER, SCORES, TAG, Kind, Name, call_names, candidate_names
 from freehold.routing.program import parse, show, show_operand
 from freehold.routing.syntax import (
@@ -35,12 +36,12 @@ class Scope(msgspec.Struct, frozen=True):
     variants: tuple[str, ...]
     reference: str
     """May always be used, whether `variants` lists it or not."""
-    features: Mapping[str, str]
-    """The surface features, each with its one line."""
     regions: tuple[str, ...] = ()
     """Empty where no map was drawn: then any region may be named."""
     tags: tuple[str, ...] | None = None
     """The tags that calls carry; None where any may come."""
+    features: Mapping[str, str] = msgspec.field(default_factory=lambda: SURFACE_DOC)
+    """The surface features, each with its one line."""
 
 
 def check(program: Program, scope: Scope) -> None:

@@ -237,7 +237,17 @@ def _any(tests: tuple[_Test, ...]) -> _Test:
 def _compare(left: Operand, compare: _Compare, right: object, absent: bool) -> _Test:
     """`compare(left, right)`, or `absent` where the left side is unknown or of another type: a closure per place to look a name up in."""
     match left:
-        case Fact(name) if name not in SCORE_FIELDS:
+        case Fact(name) if name in SCORE_FIELDS:
+            get = operator.attrgetter(name)
+
+            def test(facts: Facts, candidate: VariantScores) -> bool:
+                found = get(candidate)
+                try:
+                    return absent if found is None else compare(found, right)
+                except TypeError:
+                    return absent
+
+        case Fact(name):
 
             def test(facts: Facts, candidate: VariantScores) -> bool:
                 found = facts.values.get(name)

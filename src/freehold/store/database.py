@@ -1,8 +1,9 @@
 """What a store needs of a database: two engines, a turn to write, and its errors in our words."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Engine
 
@@ -33,6 +34,9 @@ class Database(Protocol):
 
     def version(self, connection: Connection) -> str | None:
         """The schema's version, with plain SQL; None for an empty database. Raises OperatorError when the tables are somebody else's."""
+
+    def insert_new(self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Inserts those of `rows` whose `key` (the columns of a unique constraint) is new, and gives how many those were."""
 
     def committed(self) -> None:
         """Told after each commit."""

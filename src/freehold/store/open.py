@@ -1,9 +1,10 @@
 """A store: what a URL opens. Connections to read and to write with, a folder of blobs, errors that say what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -45,6 +46,10 @@ class Store:
             with self.database.turn(), self.database.writes.begin() as connection:
                 yield connection
             self.database.committed()
+
+    def insert_new(self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Inserts those of `rows` whose `key` (the columns of a unique constraint) is new, fast, and gives how many those were."""
+        return self.database.insert_new(connection, table, columns, key, rows) if rows else 0
 
     def close(self) -> None:
         """Ends every connection."""

@@ -12,9 +12,9 @@ SCOPE = Scope(
     task="triage",
     variants=("frontier", "cheap", "head"),
     reference="frontier",
-    features={"chars": "length in characters", "digits": "how many digits"},
     regions=("card lost", "transfer late"),
     tags=("tier", "plan"),
+    features={"chars": "length in characters", "digits": "how many digits"},
 )
 
 
@@ -108,12 +108,12 @@ def test_the_last_rule_may_take_the_cheapest_of_all() -> None:
 
 
 def test_without_a_map_any_region_and_without_a_list_any_tag_may_be_named() -> None:
-    scope = Scope("triage", SCOPE.variants, "frontier", SCOPE.features)
+    scope = Scope("triage", SCOPE.variants, "frontier")
     check(parse(ruled('when region == "anything" and tag.anything == "x" use head')), scope)
 
 
 def test_the_reference_may_be_used_where_the_variants_do_not_list_it() -> None:
-    check(parse("task triage otherwise use frontier"), Scope("triage", ("head",), "frontier", {}))
+    check(parse("task triage otherwise use frontier"), Scope("triage", ("head",), "frontier"))
 
 
 def test_a_program_built_in_code_is_judged_by_its_canonical_text() -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from freehold.errors import DataError
 from freehold.journal.formats import native, openai, table
-from freehold.journal.formats.lines import open_text, split_lines
+from freehold.journal.formats.lines import MAX_LINE_BYTES, open_text, split_lines
 from freehold.journal.formats.record import COLUMNS, Line
 from freehold.journal.formats.source import Source
 
@@ -57,21 +57,28 @@ def detect(source: Source) -> str:
         if start.startswith(magic):
             raise DataError(f"{source.name} is {what}")
     lines = _first_lines(source)
-    for line in lines:
+    spread = bool(lines) and lines[0].strip() in (b"{", b"[", b"[{")
+    for line in [] if spread else lines:
         if found := _format_of_object(_decoded(line)):
             return found
     if lines and table.delimiter_of(lines[0].decode(errors="replace")) is not None:
         return "csv"
     by_suffix = _BY_SUFFIX.get(_suffix(source))
-    if by_suffix is None or any(_decoded(line) is not None for line in lines) or _is_spread_json(lines):
+    if by_suffix is None or spread or any(_decoded(line) is not None for line in lines):
         raise DataError(f"{source.name} is in no format that can be imported: {_seen(lines)}. docs/import.md shows the formats")
     return by_suffix
 
 
 def _first_lines(source: Source) -> list[bytes]:
+    lines, size = [], 0
     with open_text(source) as stream:
-        looked_at = islice(split_lines(stream), _LINES_LOOKED_AT)
-        return [line.raw for line in looked_at if not line.problem and line.raw.strip()]
+        for line in islice(split_lines(stream), _LINES_LOOKED_AT):
+            if not line.problem and line.raw.strip():
+                lines.append(line.raw)
+                size += len(line.raw)
+            if size > MAX_LINE_BYTES:
+                break
+    return lines
 
 
 def _decoded(line: bytes) -> Any:
@@ -98,7 +105,7 @@ def _seen(lines: list[bytes]) -> str:
     if not lines:
         return "no line of text was found in it"
     values = [value for value in map(_decoded, lines) if value is not None]
-    if _is_spread_json(lines):
+    if lines[0].strip() in (b"{", b"[", b"[{"):
         return "it is JSON over several lines; expected one record on each. 'jq -c .' or, of a list, 'jq -c .[]' writes that"
     if values and isinstance(values[0], list):
         return "it is one JSON list; expected one record on each line. 'jq -c .[]' writes that"
@@ -110,10 +117,6 @@ def _seen(lines: list[bytes]) -> str:
     if b"\x00" in lines[0]:
         return "it is binary"
     return "its first line is text, neither JSON nor a table's header with a record's columns"
-
-
-def _is_spread_json(lines: list[bytes]) -> bool:
-    return bool(lines) and lines[0].strip() in (b"{", b"[", b"[{")
 
 
 def _suffix(source: Source) -> str:

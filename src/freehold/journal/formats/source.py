@@ -42,6 +42,8 @@ def _source(name: str, stdin: BinaryIO | None, stack: ExitStack) -> Source:
             raise CallerError(f"{name} is a folder; name the files in it, such as {name.rstrip('/')}/*.jsonl")
         with path.open("rb") as stream:
             return Source(name, path) if path.is_file() else _spooled(name, stream, stack)
+    except CallerError:
+        raise
     except FileNotFoundError:
         raise CallerError(f"There is no file {name}. Check the path; relative paths begin at {Path.cwd()}.") from None
     except ValueError:

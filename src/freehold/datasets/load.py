@@ -1,0 +1,232 @@
+"""From journal to paired items: which answers belong together, what each is known to score, and how its label was come by."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.catalog import AGREEMENT, Metric
+from freehold.chat import JSON, text_of
+from freehold.datasets.pairs import Pairs
+from freehold.errors import DataError, nearest
+from freehold.journal.call import LabelDesign
+from freehold.journal.answers import Answer, Label, answer_rows, drawn_items, label_rows, outputs_of, texts_of
+from freehold.store.open import Store
+
+MOST_KEPT_ANSWERS = 500
+"""Up to so many distinct answers are kept as values; beyond, only which are equal is."""
+
+_CERTIFYING: dict[LabelDesign, int] = {"audit": 2, "census": 1, "found": 0}
+
+
+class Loaded(NamedTuple):
+    """A task's items as the journal has them, complete or not."""
+
+    pairs: Pairs
+    """Every item the reference answered; NaN where a score or an answer is missing."""
+    is_labelled_N: NDArray[np.bool_]
+    """Whether an item has a label, or was drawn and needed none."""
+
+
+def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Metric) -> Loaded:
+    """All items of a task that its reference answered, with what is known of every variant.
+
+    Raises DataError where the task, the reference or the metric has nothing recorded.
+    """
+    rows = list(answer_rows(store, tenant, task))
+    if not rows:
+        raise DataError(f"Task '{task}' has no calls. Import some with 'freehold import FILE --task {task}', or name a group of calls.")
+    names = sorted({row.variant for row in rows})
+    if reference not in names:
+        raise DataError(f"No call of task '{task}' was answered by '{reference}'.{nearest(reference, names)}")
+    variants = (reference, *(name for name in names if name != reference))
+    column = {name: v for v, name in enumerate(variants)}
+    answered = {row.item for row in rows if row.variant == reference}
+    items = sorted(answered)
+    place = {item: n for n, item in enumerate(items)}
+    table = _Table(len(items), len(variants))
+    first: dict[int, Answer] = {}
+    for row in rows:
+        n = place.get(row.item)
+        if n is not None:
+            table.put(n, column[row.variant], row)
+            if n not in first or row.variant == reference:
+                first[n] = row
+    labels = list(label_rows(store, tenant, task, metric.id))
+    if metric.id != AGREEMENT and not labels and not table.has_truth():
+        known = sorted({label.metric for label in label_rows(store, tenant, task, None)})
+        raise DataError(
+            f"Task '{task}' has no label of metric '{metric.id}'.{nearest(metric.id, known)} Label some with 'freehold label {task}', "
+            f"import scores, or certify agreement with the reference by --metric {AGREEMENT}."
+        )
+    pairs = _pairs(store, task, metric, variants, items, table, [first[n] for n in range(len(items))])
+    return _scored(pairs, metric, table, labels, drawn_items(store, tenant, task, metric.id))
+
+
+class _Table:
+    """Answers by item and variant, as they are read."""
+
+    def __init__(self, items: int, variants: int) -> None:
+        self.call: dict[str, tuple[int, int]] = {}
+        self.digest: dict[str, int] = {}
+        self.call_of_digest: dict[int, str] = {}
+        self.truth_call: dict[int, str] = {}
+        self.answer_NV = np.full((items, variants), -1, dtype=np.int64)
+        self.cost_NV = np.full((items, variants), np.nan)
+        self.latency_NV = np.full((items, variants), np.nan)
+        self.truth_N = np.full(items, -1, dtype=np.int64)
+
+    def put(self, n: int, v: int, row: Answer) -> None:
+        self.call[row.id] = (n, v)
+        if row.output_digest is not None and row.outcome == "answered":
+            code = self.digest.setdefault(row.output_digest, len(self.digest))
+            self.call_of_digest.setdefault(code, row.id)
+            self.answer_NV[n, v] = code
+        if row.reference_digest is not None:
+            code = self.digest.setdefault(row.reference_digest, len(self.digest))
+            self.truth_call.setdefault(code, row.id)
+            self.truth_N[n] = code
+        if row.cost_usd is not None:
+            self.cost_NV[n, v] = row.cost_usd
+        if row.latency_s is not None:
+            self.latency_NV[n, v] = row.latency_s
+
+    def has_truth(self) -> bool:
+        return bool((self.truth_N >= 0).any())
+
+
+def _pairs(
+    store: Store, task: str, metric: Metric, variants: tuple[str, ...], items: list[str], table: _Table, first: Sequence[Answer]
+) -> Pairs:
+    shape = (len(items), len(variants))
+    unknown: LabelDesign = "found"
+    texts = texts_of(store, [row.input for row in first], text_of)
+    return Pairs(
+        task=task,
+        reference=variants[0],
+        metric=metric.id,
+        is_deterministic=metric.deterministic,
+        variants=variants,
+        items=tuple(items),
+        groups=tuple(row.group if row.group is not None else f"item:{row.item}" for row in first),
+        texts=tuple(texts),
+        tags=tuple(row.tags for row in first),
+        at_N=np.array([-1 if row.at is None else row.at for row in first], dtype=np.int64),
+        score_NV=np.full(shape, np.nan),
+        loss_NV=np.full(shape, np.nan),
+        cost_NV=table.cost_NV,
+        latency_NV=table.latency_NV,
+        answer_NV=table.answer_NV,
+        answers=_answers(store, table),
+        truth_N=table.truth_N,
+        designs=(unknown,) * len(items),
+        inclusion_N=np.full(len(items), np.nan),
+    )
+
+
+def _answers(store: Store, table: _Table) -> tuple[JSON, ...]:
+    """The distinct answers in order of their codes, where they are few enough to be learnt."""
+    if not 0 < len(table.digest) <= MOST_KEPT_ANSWERS:
+        return ()
+    wanted = {**{c: (call, True) for c, call in table.truth_call.items()}, **{c: (call, False) for c, call in table.call_of_digest.items()}}
+    found = outputs_of(store, {call for call, _ in wanted.values()})
+    return tuple(found[wanted[code][0]][1 if wanted[code][1] else 0] for code in range(len(table.digest)))
+
+
+def _scored(pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Label], drawn: dict[str, float]) -> Loaded:
+    """Scores, losses and designs filled in."""
+    score_NV = np.full_like(pairs.score_NV, np.nan)
+    designs: list[LabelDesign] = ["found"] * len(pairs)
+    inclusion_N = np.full(len(pairs), np.nan)
+    is_labelled_N = np.zeros(len(pairs), dtype=bool)
+    if metric.id == AGREEMENT:
+        answered = (pairs.answer_NV >= 0) & (pairs.answer_NV[:, :1] >= 0)
+        score_NV[answered] = (pairs.answer_NV == pairs.answer_NV[:, :1])[answered]
+        designs, inclusion_N, is_labelled_N = ["census"] * len(pairs), np.ones(len(pairs)), pairs.answer_NV[:, 0] >= 0
+        return _with_losses(replace(pairs, score_NV=score_NV, designs=tuple(designs), inclusion_N=inclusion_N), is_labelled_N)
+    if metric.deterministic and metric.kind == "binary":
+        known = (pairs.truth_N[:, None] >= 0) & (pairs.answer_NV >= 0)
+        score_NV[known] = (pairs.answer_NV == pairs.truth_N[:, None])[known]
+        is_labelled_N |= pairs.truth_N >= 0
+    weight: dict[tuple[int, int], tuple[int, int]] = {}
+    worst: dict[int, int] = defaultdict(lambda: 9)
+    for label in labels:
+        where = table.call.get(label.call)
+        if where is None or label.value is None:
+            continue
+        rank = (_CERTIFYING[label.design], label.seq)
+        if rank >= weight.get(where, (-1, -1)):
+            weight[where] = rank
+            score_NV[where] = metric.unit(label.value)
+            n = where[0]
+            if _CERTIFYING[label.design] <= worst[n]:
+                worst[n] = _CERTIFYING[label.design]
+                designs[n] = label.design
+                inclusion_N[n] = np.nan if label.inclusion is None else label.inclusion
+            is_labelled_N[n] = True
+    for n, item in enumerate(pairs.items):
+        if item in drawn:
+            designs[n], inclusion_N[n], is_labelled_N[n] = "audit", drawn[item], True
+    return _with_losses(replace(pairs, score_NV=score_NV, designs=tuple(designs), inclusion_N=inclusion_N), is_labelled_N)
+
+
+def _with_losses(pairs: Pairs, is_labelled_N: NDArray[np.bool_]) -> Loaded:
+    """Paired losses: the difference of scores, and 0 for equal answers under a deterministic metric."""
+    loss_NV = pairs.score_NV[:, :1] - pairs.score_NV
+    if pairs.is_deterministic:
+        loss_NV = np.where((pairs.answer_NV == pairs.answer_NV[:, :1]) & (pairs.answer_NV >= 0), 0.0, loss_NV)
+    loss_NV[:, 0] = np.where(pairs.answer_NV[:, 0] >= 0, 0.0, loss_NV[:, 0])
+    return Loaded(replace(pairs, loss_NV=loss_NV), is_labelled_N)
+
+
+class Usable(NamedTuple):
+    """Items on which every candidate can be judged, and why the others are not among them."""
+
+    pairs: Pairs
+    candidates: tuple[str, ...]
+    left_out_N: NDArray[np.bool_]
+    """Items of the loaded pairs that could not be used."""
+    reasons: dict[str, int]
+    dropped: dict[str, str]
+    """Variants that answered too few items, and how many."""
+
+
+def usable(loaded: Loaded, wanted: tuple[str, ...] | None, least_cover: float = 0.9) -> Usable:
+    """Only complete items. A variant nobody asked for by name that covers under `least_cover` of the labelled items is dropped instead.
+
+    Raises DataError for a wanted variant without any answer.
+    """
+    pairs = loaded.pairs
+    for name in wanted or ():
+        if name not in pairs.variants:
+            raise DataError(f"No call of task '{pairs.task}' was answered by '{name}'.{nearest(name, pairs.variants)}")
+    labelled_N = loaded.is_labelled_N
+    known_NV = ~np.isnan(pairs.loss_NV)
+    dropped = {}
+    candidates = []
+    for v, name in enumerate(pairs.variants[1:], start=1):
+        cover = known_NV[labelled_N, v].mean() if labelled_N.any() else 0.0
+        if wanted is not None and name not in wanted:
+            continue
+        if wanted is None and cover < least_cover:
+            dropped[name] = f"it has a label or an answer on only {cover:.0%} of the labelled items"
+        else:
+            candidates.append(name)
+    columns = [0, *(pairs.variants.index(c) for c in candidates)]
+    no_answer_N = pairs.answer_NV[:, 0] < 0
+    is_complete_N = known_NV[:, columns].all(axis=1)
+    keep_N = labelled_N & is_complete_N & ~no_answer_N
+    reasons = Counter(
+        "the reference did not answer" if no_answer_N[n] else "no label" if not labelled_N[n] else "a candidate has no answer or label"
+        for n in np.flatnonzero(~keep_N)
+    )
+    return Usable(pairs.rows(keep_N), tuple(candidates), ~keep_N, dict(reasons), dropped)
+
+
+def canonical(value: JSON) -> str:
+    """An answer as one line of text, for people."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,223 @@
+"""Records as rows and back: known columns, one JSON body of the rest, and the input beside them, stored once by its digest."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from freehold.chat import JSON, Usage, canonical_json
+from freehold.errors import DataError
+from freehold.journal.call import Attempt, Call, Episode, Feedback
+from freehold.store.blobs import digest_bytes
+
+INLINE_BYTES = 64 << 10
+"""Up to this size an input or body lies in the database; a larger one is a blob."""
+
+Values: TypeAlias = Sequence[Any]
+"""A row's values, in the order of its columns."""
+
+CALL_COLUMNS = (
+    "id", "tenant", "task", "variant", "item", "group", "subject", "customer", "episode", "outcome", "at", "cost_usd", "price_id", "latency_s",
+    "policy", "propensity", "shape", "output_digest", "reference_digest", "tags", "content", "input", "body", "body_digest",
+)  # fmt: skip
+CONTENT_COLUMNS = ("digest", "tenant", "size", "data")
+ATTEMPT_COLUMNS = ("call", "tenant", "n", "variant", "cause", "outcome", "at", "latency_s", "cost_usd", "body")
+EPISODE_COLUMNS = ("id", "tenant", "name", "at", "customer", "subject")
+FEEDBACK_COLUMNS = ("id", "tenant", "call", "episode", "metric", "kind", "value", "source", "design", "inclusion", "at", "body")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_encode = msgspec.json.Encoder().encode
+
+
+class CallRow(NamedTuple):
+    """What storing one call takes."""
+
+    id: str
+    """The call's id."""
+    values: Values
+    """By CALL_COLUMNS."""
+    contents: tuple[Values, ...]
+    """By CONTENT_COLUMNS: the input, and the body where it is large. The data is there even where it goes to a blob."""
+    attempts: tuple[Values, ...]
+    """By ATTEMPT_COLUMNS."""
+
+
+class CallBody(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A call's fields without a column."""
+
+    output: JSON = None
+    usage: Usage | None = None
+    reference_output: JSON = None
+    source: str = "import"
+    delivered: bool = True
+    attempts: int = 0
+    """How many rows `attempts` has, so that a read looks there only where there are some."""
+
+
+class _AttemptBody(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """An attempt's fields without a column."""
+
+    usage: Usage | None = None
+    error: str | None = None
+
+
+body_of = msgspec.json.Decoder(CallBody).decode
+_decode_attempt = msgspec.json.Decoder(_AttemptBody).decode
+_decode_tags = msgspec.json.Decoder(dict[str, str]).decode
+_decode = msgspec.json.Decoder().decode
+
+
+def call_row(call: Call) -> CallRow:
+    """The row of a call. Raises DataError where it holds what cannot be written as JSON."""
+    try:
+        return _call_row(call)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f"call '{call.id}' cannot be stored: {error}") from error
+
+
+def _call_row(call: Call) -> CallRow:
+    contents: tuple[Values, ...] = ()
+    asked = b""
+    if call.input is not None:
+        data = _encode(call.input)
+        asked = digest_bytes(data)
+        contents = ((asked, call.tenant, len(data), data),)
+    body = _encode(CallBody(call.output, call.usage, call.reference_output, call.source, call.delivered, len(call.attempts)))
+    output_digest = call.output_digest or (None if call.output is None else digest_of(call.output))
+    reference_digest = call.reference_digest or (None if call.reference_output is None else digest_of(call.reference_output))
+    at = None if call.at is None else microseconds(call.at)
+    tags = _encode(call.tags) if call.tags else None
+    attempts = tuple(_attempt_values(call, attempt) for attempt in call.attempts)
+    told = _encode(
+        (call.tenant, call.variant, call.item, call.group, call.subject, call.customer, call.episode, call.outcome, at,
+         call.cost_usd if call.price_id == "recorded" else None, call.latency_s, call.policy, call.propensity, output_digest, reference_digest,
+         call.tags, attempts)
+    )  # fmt: skip
+    fingerprint = blake2b(told + asked + body, digest_size=16).digest()
+    large = len(body) > INLINE_BYTES
+    if large:
+        body_digest = digest_bytes(body)
+        contents = (*contents, (body_digest, call.tenant, len(body), body))
+    values = (
+        call.id, call.tenant, call.task, call.variant, call.item, call.group, call.subject, call.customer, call.episode, call.outcome, at,
+        call.cost_usd, call.price_id, call.latency_s, call.policy, call.propensity, call.shape, output_digest, reference_digest,
+        tags, fingerprint, asked or None, None if large else body, body_digest if large else None,
+    )  # fmt: skip
+    return CallRow(call.id, values, contents, attempts)
+
+
+def _attempt_values(call: Call, attempt: Attempt) -> Values:
+    body = None if attempt.usage is None and attempt.error is None else _encode(_AttemptBody(attempt.usage, attempt.error))
+    at = microseconds(attempt.at)
+    return (
+        call.id, call.tenant, attempt.n, attempt.variant, attempt.cause, attempt.outcome, at, attempt.latency_s, attempt.cost_usd, body
+    )  # fmt: skip
+
+
+def call_of(row: Mapping[str, Any], rest: CallBody, asked: bytes | None, attempts: tuple[Attempt, ...]) -> Call:
+    """The call of a row, its body and its input's JSON."""
+    return Call(
+        id=row["id"],
+        tenant=row["tenant"],
+        task=row["task"],
+        variant=row["variant"],
+        item=row["item"],
+        input=None if asked is None else _decode(asked),
+        output=rest.output,
+        output_digest=row["output_digest"],
+        outcome=row["outcome"],
+        usage=rest.usage,
+        cost_usd=row["cost_usd"],
+        price_id=row["price_id"],
+        latency_s=row["latency_s"],
+        at=None if row["at"] is None else moment(row["at"]),
+        group=row["group"],
+        customer=row["customer"],
+        subject=row["subject"],
+        tags=tags_of(row["tags"]),
+        episode=row["episode"],
+        policy=row["policy"],
+        propensity=row["propensity"],
+        reference_output=rest.reference_output,
+        reference_digest=row["reference_digest"],
+        source=rest.source,
+        delivered=rest.delivered,
+        attempts=attempts,
+        shape=row["shape"],
+    )
+
+
+def attempt_of(row: Mapping[str, Any]) -> Attempt:
+    """The attempt of a row."""
+    rest = _decode_attempt(row["body"]) if row["body"] else _AttemptBody()
+    return Attempt(
+        n=row["n"],
+        variant=row["variant"],
+        cause=row["cause"],
+        outcome=row["outcome"],
+        at=moment(row["at"]),
+        latency_s=row["latency_s"],
+        usage=rest.usage,
+        cost_usd=row["cost_usd"],
+        error=rest.error,
+    )
+
+
+def feedback_values(said: Feedback) -> Values:
+    """A piece of feedback by FEEDBACK_COLUMNS. Raises DataError where it holds what cannot be written as JSON."""
+    try:
+        body = None if said.content is None else _encode(said.content)
+        at = microseconds(said.at)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f"feedback '{said.id}' cannot be stored: {error}") from error
+    return (
+        said.id, said.tenant, said.call, said.episode, said.metric, said.kind, said.value, said.source, said.design, said.inclusion, at, body
+    )  # fmt: skip
+
+
+def feedback_of_row(row: Mapping[str, Any]) -> Feedback:
+    """The feedback of a row."""
+    return Feedback(
+        id=row["id"],
+        tenant=row["tenant"],
+        call=row["call"],
+        episode=row["episode"],
+        metric=row["metric"],
+        kind=row["kind"],
+        value=row["value"],
+        content=_decode(row["body"]) if row["body"] else None,
+        source=row["source"],
+        design=row["design"],
+        inclusion=row["inclusion"],
+        at=moment(row["at"]),
+    )
+
+
+def episode_values(episode: Episode) -> Values:
+    """An episode by EPISODE_COLUMNS."""
+    return (episode.id, episode.tenant, episode.name, microseconds(episode.at), episode.customer, episode.subject)
+
+
+def tags_of(data: bytes | None) -> dict[str, str]:
+    """The tags of a call's column."""
+    return _decode_tags(data) if data else {}
+
+
+def digest_of(value: JSON) -> str:
+    """The hash that equal answers share: of canonical JSON, 32 hex digits."""
+    return blake2b(canonical_json(value), digest_size=16).hexdigest()
+
+
+def microseconds(at: datetime) -> int:
+    """Microseconds since 1970 UTC. Raises DataError for a time without a zone."""
+    if at.tzinfo is None:
+        raise DataError(f"{at.isoformat()} has no time zone; the journal keeps UTC")
+    since = at - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def moment(at: int) -> datetime:
+    """The time of so many microseconds since 1970 UTC."""
+    return _EPOCH + timedelta(microseconds=at)

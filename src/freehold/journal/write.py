@@ -1,0 +1,258 @@
+"""How a row becomes durable: whole batches in one transaction, and a writer that commits what is waiting in groups.
+
+Imports no SQLAlchemy, which takes longer to import than a gateway's worker may take to start; the store it is handed has it already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import msgspec
+
+from freehold.errors import DataError, FreeholdError, OperatorError
+from freehold.journal.call import Call, Episode, Feedback
+from freehold.journal.rows import (
+    ATTEMPT_COLUMNS,
+    CALL_COLUMNS,
+    CONTENT_COLUMNS,
+    EPISODE_COLUMNS,
+    FEEDBACK_COLUMNS,
+    INLINE_BYTES,
+    CallRow,
+    Values,
+    call_row,
+    episode_values,
+    feedback_values,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from freehold.store.open import Store
+
+GROUP = 1_000
+"""The most calls the writer commits at once."""
+
+Done: TypeAlias = Callable[[FreeholdError | None], None]
+"""Told how an append ended, on the event loop: None once the row is durable."""
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """Two records of one id that say different things. The first one stays."""
+
+    id: str
+    """What both are called."""
+    kept: Call | Feedback
+    """What the journal says, as it is stored."""
+    refused: Call | Feedback
+    """What was told now, and was not stored."""
+
+
+class Appended(msgspec.Struct, frozen=True, kw_only=True):
+    """What an append did."""
+
+    added: int = 0
+    """Calls that are new."""
+    present: int = 0
+    """Calls that were there already, the same."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Calls and feedback that were there already and said something else."""
+    feedback_added: int = 0
+    """Pieces of feedback that are new."""
+    feedback_present: int = 0
+    """Pieces of feedback that were there already, the same."""
+
+
+def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback] = ()) -> Appended:
+    """Stores calls and feedback in one transaction: all of them or, where it raises, none. Telling a call again adds nothing.
+
+    Feedback about a call that was refused for a conflict is left out with it. Batches of 1,000 to 5,000 are fastest; much larger ones
+    hold other writers up. Raises DataError for a record that cannot be stored, OperatorError for a store that cannot store it.
+    """
+    return _append_rows(store, calls, [call_row(call) for call in calls], feedback, [feedback_values(said) for said in feedback])
+
+
+def append_feedback(store: Store, feedback: Sequence[Feedback]) -> Appended:
+    """Stores feedback in one transaction. Saying it again adds nothing."""
+    return append_many(store, (), feedback)
+
+
+def append_episodes(store: Store, episodes: Sequence[Episode]) -> int:
+    """Stores episodes in one transaction and gives how many are new."""
+    with store.writing() as connection:
+        return store.insert_new(connection, "episodes", EPISODE_COLUMNS, "id", [episode_values(episode) for episode in episodes])
+
+
+def _append_rows(
+    store: Store, calls: Sequence[Call], rows: Sequence[CallRow], feedback: Sequence[Feedback], said: Sequence[Values]
+) -> Appended:
+    with store.writing() as connection:
+        added = store.insert_new(connection, "calls", CALL_COLUMNS, "id", [row.values for row in rows])
+        refused: dict[int, Conflict] = {}
+        if added < len(rows):
+            from freehold.journal.conflict import calls_in_conflict
+
+            refused = calls_in_conflict(store, connection, calls, rows)
+            rows = [row for place, row in enumerate(rows) if place not in refused]
+        _insert_contents(store, connection, rows)
+        store.insert_new(connection, "attempts", ATTEMPT_COLUMNS, "call, n", [attempt for row in rows for attempt in row.attempts])
+        conflicts = list(refused.values())
+        if refused:
+            left_out = {conflict.id for conflict in conflicts} - {row.id for row in rows}
+            kept = [place for place, one in enumerate(feedback) if one.call not in left_out]
+            feedback, said = [feedback[place] for place in kept], [said[place] for place in kept]
+        feedback_added = store.insert_new(connection, "feedback", FEEDBACK_COLUMNS, "id", said)
+        disputed: list[Conflict] = []
+        if feedback_added < len(said):
+            from freehold.journal.conflict import feedback_in_conflict
+
+            disputed = feedback_in_conflict(connection, feedback)
+    return Appended(
+        added=added,
+        present=len(rows) - added,
+        conflicts=(*conflicts, *disputed),
+        feedback_added=feedback_added,
+        feedback_present=len(said) - feedback_added - len(disputed),
+    )
+
+
+def _insert_contents(store: Store, connection: Connection, rows: Iterable[CallRow]) -> None:
+    contents: dict[tuple[bytes, str], Values] = {}
+    for row in rows:
+        for values in row.contents:
+            digest, tenant, size, data = values
+            if size > INLINE_BYTES and (digest, tenant) not in contents:
+                store.blobs.put(data)
+                values = (digest, tenant, size, None)
+            contents.setdefault((digest, tenant), values)
+    store.insert_new(connection, "contents", CONTENT_COLUMNS, "digest, tenant", list(contents.values()))
+
+
+class _Waiting(NamedTuple):
+    """An append that waits for its group."""
+
+    call: Call | None
+    feedback: Sequence[Feedback]
+    done: Done
+    loop: asyncio.AbstractEventLoop
+
+
+class Writer:
+    """Commits what concurrent requests append, in groups: one thread, which takes whatever is waiting whenever it is free.
+
+    Appends come from event loops, and each loop is woken once a group. A bad record fails alone; a store that cannot store fails all.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="freehold-journal", daemon=True)
+        self._thread.start()
+
+    def submit(self, call: Call | None, feedback: Sequence[Feedback], done: Done) -> None:
+        """Queues a call and feedback; `done` is called on the running event loop when they are durable, or with why they are not."""
+        if self._closed:
+            raise OperatorError("The journal's writer is closed; nothing can be appended after that.")
+        self._queue.put(_Waiting(call, feedback, done, asyncio.get_running_loop()))
+
+    async def append(self, call: Call, feedback: Sequence[Feedback] = ()) -> None:
+        """Returns when the call is durable. Cancelling the wait does not take the call back. Raises as `append_many`."""
+        await self._appended(call, feedback)
+
+    async def append_feedback(self, feedback: Sequence[Feedback]) -> None:
+        """Returns when the feedback is durable."""
+        await self._appended(None, feedback)
+
+    async def close(self) -> None:
+        """Commits what was queued before, then ends."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    async def _appended(self, call: Call | None, feedback: Sequence[Feedback]) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(error: FreeholdError | None) -> None:
+            if future.done():  # whoever waited was cancelled
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self.submit(call, feedback, done)
+        await future
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            group: list[_Waiting] = []
+            waiting = self._queue.get()
+            while True:
+                if waiting is None:
+                    last = True
+                else:
+                    group.append(waiting)
+                if len(group) == GROUP:
+                    break
+                try:
+                    waiting = self._queue.get_nowait()
+                except Empty:
+                    break
+            if group:
+                _answer(group, self._committed(group))
+
+    def _committed(self, group: list[_Waiting]) -> list[FreeholdError | None]:
+        """How each of the group ended. A group with a bad record is halved until the record stands alone."""
+        try:
+            return self._append(group)
+        except DataError as error:
+            if len(group) == 1:
+                return [error]
+            half = len(group) // 2
+            return self._committed(group[:half]) + self._committed(group[half:])
+        except FreeholdError as error:
+            return [error] * len(group)
+        except Exception as error:  # noqa: BLE001 the thread's boundary: whatever it is, nobody may wait for ever
+            failure = OperatorError(f"The journal's writer failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            return [failure] * len(group)
+
+    def _append(self, group: list[_Waiting]) -> list[FreeholdError | None]:
+        calls = [waiting.call for waiting in group if waiting.call is not None]
+        appended = append_many(self._store, calls, [said for waiting in group for said in waiting.feedback])
+        if not appended.conflicts:
+            return [None] * len(group)
+        refused = {id(conflict.refused): conflict.id for conflict in appended.conflicts}
+        return [_refusal(refused, waiting) for waiting in group]
+
+
+def _refusal(refused: dict[int, str], waiting: _Waiting) -> DataError | None:
+    for record in (waiting.call, *waiting.feedback):
+        if id(record) in refused:
+            return DataError(f"'{refused[id(record)]}' is in the journal already and says something else; the first one stays.")
+    return None
+
+
+def _answer(group: list[_Waiting], ended: list[FreeholdError | None]) -> None:
+    """Wakes each event loop once for all of its appends."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Done, FreeholdError | None]]] = {}
+    for waiting, error in zip(group, ended, strict=True):
+        by_loop.setdefault(waiting.loop, []).append((waiting.done, error))
+    for loop, answers in by_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
+            loop.call_soon_threadsafe(_tell, answers)
+
+
+def _tell(answers: list[tuple[Done, FreeholdError | None]]) -> None:
+    for done, error in answers:
+        done(error)
+
+

@@ -1,0 +1,75 @@
+"""The gate: which policy a task is served by. Without a certificate nothing passes, unless the task says so."""
+
+from datetime import datetime
+
+from freehold.catalog import Task
+from freehold.errors import CallerError
+from freehold.promotion.records import PolicyRow, add_event, events, find_certificate, find_policy
+from freehold.store.open import Store
+
+
+class GateClosed(CallerError):
+    """The policy may not be promoted."""
+
+
+def promote(store: Store, tenant: str, task: Task, hash: str | None, who: str, now: datetime) -> PolicyRow:
+    """Activates a policy: the newest, or the one whose hash begins with `hash`.
+
+    Raises GateClosed when it has no certificate that certifies and the task does not set `allow_uncertified`. A certificate speaks for the
+    reference, metric and floor it was issued for: it does not open the gate of a task that now asks for another.
+    """
+    row = find_policy(store, tenant, task.id, hash)
+    why = None if task.allow_uncertified else _why_not(store, tenant, task, row)
+    if why is not None:
+        raise GateClosed(
+            f"Policy {row.hash[:12]} of task '{task.id}' stays inactive: {why}. Certify one with 'freehold certify {task.id} …', "
+            f"or set allow_uncertified = true under [tasks.{task.id}]."
+        )
+    if active_hash(store, tenant, task.id) != row.hash:
+        add_event(store, tenant, task.id, row.hash, "activate", who, now)
+    return row
+
+
+def _why_not(store: Store, tenant: str, task: Task, row: PolicyRow) -> str | None:
+    certificate = find_certificate(store, tenant, row.certificate) if row.certificate else None
+    if certificate is None:
+        return "it has no certificate"
+    if certificate.estimate:
+        return "what it has is an estimate from found labels, not a certificate"
+    if not certificate.certified:
+        return "its certificate says that nothing could be certified"
+    if task.reference is not None and certificate.reference != task.reference:
+        return f"it is certified against '{certificate.reference}', and the task's reference is '{task.reference}'"
+    if task.metric is not None and certificate.metric != task.metric:
+        return f"it is certified by '{certificate.metric}', and the task's metric is '{task.metric}'"
+    if certificate.max_loss > task.max_loss + 1e-12:
+        return f"it is certified to lose at most {certificate.max_loss:g}, and the task allows {task.max_loss:g}"
+    if certificate.confidence < task.confidence - 1e-12:
+        return f"it is certified with confidence {certificate.confidence:g}, and the task asks for {task.confidence:g}"
+    return None
+
+
+def rollback(store: Store, tenant: str, task: str, who: str, now: datetime) -> str:
+    """Serves again what was served before the present policy; its hash. Raises CallerError where there is nothing before it."""
+    stack = served_stack(store, tenant, task)
+    if len(stack) < 2:
+        raise CallerError(f"Task '{task}' has no earlier policy to go back to. See 'freehold policy list {task}'.")
+    add_event(store, tenant, task, stack[-2], "rollback", who, now)
+    return stack[-2]
+
+
+def active_hash(store: Store, tenant: str, task: str) -> str | None:
+    """The hash of the policy being served; None where none was ever activated."""
+    stack = served_stack(store, tenant, task)
+    return stack[-1] if stack else None
+
+
+def served_stack(store: Store, tenant: str, task: str) -> list[str]:
+    """What a rollback would walk through: each activation on top of the one before, each rollback taking one away."""
+    stack: list[str] = []
+    for event in events(store, tenant, task):
+        if event.action == "rollback":
+            stack.pop()
+        else:
+            stack.append(event.hash)
+    return stack

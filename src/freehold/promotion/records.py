@@ -1,0 +1,156 @@
+"""Certificates and policies in the store: attempts that count, policies that are only ever added, and which one is served."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import insert, select
+
+from freehold.errors import CallerError, nearest
+from freehold.journal.rows import microseconds
+from freehold.promotion.certificate import Certificate
+from freehold.store.open import Store
+from freehold.store.schema import certificates, policies, policy_events
+
+
+class PolicyRow(NamedTuple):
+    """A policy as it was written."""
+
+    seq: int
+    task: str
+    hash: str
+    """Of text and arrays."""
+    source: str
+    """The program's text."""
+    artefact: str | None
+    """Digest of the blob with its arrays."""
+    certificate: str | None
+    """Id of the certificate it was written with."""
+    origin: str
+    """Who wrote it."""
+    created_at: int
+    """Microseconds since 1970 UTC."""
+
+
+class Event(NamedTuple):
+    """A policy became the one served."""
+
+    seq: int
+    hash: str
+    action: str
+    """`activate` or `rollback`."""
+    at: int
+    """Microseconds since 1970 UTC."""
+    who: str
+
+
+class Attempt(NamedTuple):
+    """An earlier certification of a task."""
+
+    number: int
+    dataset_hash: str
+    spec_hash: str
+
+
+def attempts(store: Store, tenant: str, task: str) -> list[Attempt]:
+    """Every certification of the task so far, in order."""
+    wanted = (
+        select(certificates.c.attempt, certificates.c.dataset_hash, certificates.c.spec_hash)
+        .where(certificates.c.tenant == tenant, certificates.c.task == task)
+        .order_by(certificates.c.seq)
+    )
+    with store.reading() as connection:
+        return [Attempt(*row) for row in connection.execute(wanted)]
+
+
+def add_certificate(store: Store, certificate: Certificate, spec_hash: str) -> None:
+    """Records an attempt and its result. Issuing the same one again adds nothing."""
+    with store.writing() as connection:
+        known = connection.execute(select(certificates.c.id).where(certificates.c.id == certificate.id)).first()
+        if known is None:
+            connection.execute(
+                insert(certificates).values(
+                    id=certificate.id,
+                    tenant=certificate.tenant,
+                    task=certificate.task,
+                    attempt=certificate.attempt,
+                    dataset_hash=certificate.dataset_hash,
+                    spec_hash=spec_hash,
+                    body=msgspec.json.encode(certificate),
+                    created_at=microseconds(certificate.created_at),
+                )
+            )
+
+
+def find_certificate(store: Store, tenant: str, id: str) -> Certificate | None:
+    """The certificate of that id."""
+    wanted = select(certificates.c.body).where(certificates.c.tenant == tenant, certificates.c.id == id)
+    with store.reading() as connection:
+        row = connection.execute(wanted).first()
+    return None if row is None else msgspec.json.decode(row[0], type=Certificate)
+
+
+def add_policy(
+    store: Store, tenant: str, task: str, hash: str, source: str, artefact: str | None, certificate: str | None, origin: str, now: datetime
+) -> None:
+    """Adds an inactive policy. One of that hash and certificate that is there already stays the only one."""
+    with store.writing() as connection:
+        p = policies.c
+        same = select(p.seq).where(
+            p.tenant == tenant, p.task == task, p.hash == hash, p.certificate.is_not_distinct_from(certificate)
+        )
+        if connection.execute(same).first() is None:
+            connection.execute(
+                insert(policies).values(
+                    tenant=tenant,
+                    task=task,
+                    hash=hash,
+                    source=source,
+                    artefact=artefact,
+                    certificate=certificate,
+                    origin=origin,
+                    created_at=microseconds(now),
+                )
+            )
+
+
+def policy_rows(store: Store, tenant: str, task: str) -> list[PolicyRow]:
+    """Every policy of a task, oldest first."""
+    p = policies.c
+    wanted = (
+        select(p.seq, p.task, p.hash, p.source, p.artefact, p.certificate, p.origin, p.created_at)
+        .where(p.tenant == tenant, p.task == task)
+        .order_by(p.seq)
+    )
+    with store.reading() as connection:
+        return [PolicyRow(*row) for row in connection.execute(wanted)]
+
+
+def find_policy(store: Store, tenant: str, task: str, start: str | None) -> PolicyRow:
+    """The newest policy whose hash begins with `start`, or the newest of all. Raises CallerError where there is none or several."""
+    rows = policy_rows(store, tenant, task)
+    if not rows:
+        raise CallerError(f"Task '{task}' has no policy. Write one with 'freehold certify {task} …'.")
+    if start is None:
+        return rows[-1]
+    found = {row.hash: row for row in rows if row.hash.startswith(start)}
+    if not found:
+        raise CallerError(f"Task '{task}' has no policy '{start}'.{nearest(start, [row.hash[:12] for row in rows])}")
+    if len(found) > 1:
+        listed = ", ".join(h[:16] for h in found)
+        raise CallerError(f"'{start}' begins the hash of {len(found)} policies of '{task}': {listed}. Say more of it.")
+    return next(iter(found.values()))
+
+
+def events(store: Store, tenant: str, task: str) -> list[Event]:
+    """Which policy was served from when, oldest first."""
+    e = policy_events.c
+    wanted = select(e.seq, e.hash, e.action, e.at, e.who).where(e.tenant == tenant, e.task == task).order_by(e.seq)
+    with store.reading() as connection:
+        return [Event(*row) for row in connection.execute(wanted)]
+
+
+def add_event(store: Store, tenant: str, task: str, hash: str, action: str, who: str, now: datetime) -> None:
+    """Makes a policy the one served. The newest event of a task says which that is."""
+    with store.writing() as connection:
+        connection.execute(insert(policy_events).values(tenant=tenant, task=task, hash=hash, action=action, at=microseconds(now), who=who))
