@@ -84,7 +84,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         """`score` mapped to [0, 1] with 1 the best. Raises CallerError when it is not a score of this metric."""
         low, high = self.range
         if not low <= score <= high:  # NaN fails both
-            raise CallerError(f"score {score} of metric '{self.id}' is outside [{low:g}, {high:g}]; mend it or set [metrics.{self.id}] range")
+            raise CallerError(
+                f"score {score} of metric '{self.id}' is outside [{low:g}, {high:g}]; mend it or set [metrics.{self.id}] range"
+            )
         if self.kind == "binary" and score not in (0, 1):
             raise CallerError(f"score {score} of metric '{self.id}' is neither 0 nor 1, and the metric is declared binary")
         share = (score - low) / (high - low)

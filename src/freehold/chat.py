@@ -96,25 +96,38 @@ def _words(messages: Iterable[Mapping[str, JSON]]) -> Iterator[str]:
 
 
 def _leaves(value: JSON) -> Iterator[str]:
-    """The texts and numbers in a JSON value, in order; of a content part, its text and never its type or a file's bytes."""
+    """The texts and numbers in a JSON value, in order; of a content part, its words and never its type, ids or a file's bytes."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, bool) or value is None:
         return
-    elif isinstance(value, int | float):
-        yield f"{value:g}"
+    elif isinstance(value, int):
+        yield str(value)
+    elif isinstance(value, float):
+        yield f"{value:.15g}"
     elif isinstance(value, list):
         for entry in value:
-            yield from _leaves(entry)
+            yield from _part(entry) if isinstance(entry, Mapping) and isinstance(entry.get("type"), str) else _leaves(entry)
     elif isinstance(value, Mapping):
-        if isinstance(value.get("type"), str) and ("text" in value or value["type"] in _PARTS_WITHOUT_WORDS):
-            yield from _leaves(value.get("text"))
-            return
         for entry in value.values():
             yield from _leaves(entry)
 
 
+def _part(part: Mapping[str, JSON]) -> Iterator[str]:
+    """The words of one content part, or of any other typed object in a list."""
+    if part["type"] in _PARTS_WITHOUT_WORDS:
+        return
+    if part["type"] in _PARTS_OF_TEXT:
+        yield from _leaves(part.get("text"))
+        return
+    for key, entry in part.items():
+        if key not in _KEYS_WITHOUT_WORDS:
+            yield from _leaves(entry)
+
+
+_PARTS_OF_TEXT = frozenset({"text", "input_text", "output_text"})
 _PARTS_WITHOUT_WORDS = frozenset({"image", "image_url", "input_image", "audio", "input_audio", "file", "input_file", "document", "video"})
+_KEYS_WITHOUT_WORDS = frozenset({"type", "id", "tool_use_id", "call_id", "cache_control", "signature"})
 
 
 def canonical_json(value: JSON) -> bytes:

@@ -43,6 +43,10 @@ class JournalTable(msgspec.Struct, frozen=True, kw_only=True):
     on_failure: Literal["required", "spool", "best_effort"] = "spool"
     """What serving does while the store cannot be written."""
 
+    def __post_init__(self) -> None:
+        if self.keep_days < 1:
+            raise OperatorError(f"journal.keep_days is {self.keep_days}; it is a number of days from 1, such as 90")
+
 
 class ProviderTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[providers.NAME]`."""
@@ -121,13 +125,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path = Path()
     """The project's folder, where relative paths begin."""
     project: ProjectTable = ProjectTable()
+    """What it is called."""
     store: StoreTable = StoreTable()
+    """Where calls are kept, and how safely."""
     journal: JournalTable = JournalTable()
+    """What of them is kept, and how long."""
     providers: dict[str, ProviderTable] = {}
+    """Whom it calls, by name."""
     models: dict[str, ModelTable] = {}
+    """The models behind variants, by name."""
     metrics: dict[str, MetricTable] = {}
+    """What scores mean, by metric."""
     tasks: dict[str, TaskTable] = {}
+    """The tasks, by name."""
     match: tuple[MatchRow, ...] = ()
+    """What an unchanged client sends, mapped to a task; the first row that fits wins."""
 
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake."""
@@ -224,20 +236,27 @@ def _place(path: str) -> str:
 
 
 def _refuse_unknown_names(config: Config, where: str) -> None:
-    """References between tables: a model's provider, a task's metric is known or built in, a match row's task."""
+    """References between tables: a model's provider, a match row's task, a task's reference among its variants, one price a name."""
     for name, model in config.models.items():
         if model.provider is not None and model.provider not in config.providers:
-            raise OperatorError(
-                f"{where}: models.{name}.provider is '{model.provider}', which is not under [providers].{nearest(model.provider, list(config.providers))}"
-            )
+            hint = nearest(model.provider, list(config.providers))
+            raise OperatorError(f"{where}: models.{name}.provider is '{model.provider}', which is not under [providers].{hint}")
     for row in config.match:
         if row.task not in config.tasks:
-            raise OperatorError(f"{where}: [[match]] maps to task '{row.task}', which is not under [tasks].{nearest(row.task, list(config.tasks))}")
+            hint = nearest(row.task, list(config.tasks))
+            raise OperatorError(f"{where}: [[match]] maps to task '{row.task}', which is not under [tasks].{hint}")
     for name, task in config.tasks.items():
         if task.reference is not None and task.variants and task.reference not in task.variants:
+            listed = ", ".join(task.variants)
             raise OperatorError(
-                f"{where}: tasks.{name}.reference is '{task.reference}', which is not among its variants {list(task.variants)}. Add it there."
+                f"{where}: tasks.{name}.reference is '{task.reference}', which is not among its variants: {listed}. Add it."
             )
+    priced: dict[str, tuple[str, Rates]] = {}
+    for name, model in config.models.items():
+        if model.price is not None:
+            first, price = priced.setdefault(model.name or name, (name, model.price))
+            if price != model.price:
+                raise OperatorError(f"{where}: models.{first} and models.{name} give '{model.name or name}' two prices. Keep one of them.")
 
 
 STARTER = """\

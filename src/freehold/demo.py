@@ -6,19 +6,32 @@ is simulated, because a recording of somebody's model is not ours to ship: see `
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from math import exp, log
+from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple
 
 import msgspec
 
 from freehold.chat import JSON
+from freehold.config import FILE_NAME
+from freehold.errors import OperatorError
+from freehold.improve import Request, certify_task
+from freehold.journal.groups import groups
+from freehold.journal.ingest import IngestOptions
+from freehold.journal.naming import name_group
+from freehold.project import Project
+from freehold.promotion.certificate import Certificate
+from freehold.promotion.draw import picture
+from freehold.web.report import write_report
 
 TASK = "triage"
 REFERENCE, CHEAP, HEAD = "frontier", "cheap", "head"
 METRIC = "correct"
+INSTRUCTION = "You sort messages to a bank's support desk. Name the one intent of 24 that the message is mainly about."
 SYSTEM_TOKENS = 420
 """The instruction and the list of intents that every call carries."""
 
@@ -100,9 +113,9 @@ def simulate(seed: int = 0) -> Iterator[dict[str, JSON]]:
             is_wrong = rng.random() < base + slope * like.difficulty**2
             answer = like.lookalike if is_wrong else message.intent
             yield {
-                "task": TASK,
+                "task": None,
                 "item": f"m{k:04d}",
-                "input": message.text,
+                "input": [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": message.text}],
                 "variant": variant,
                 "output": answer,
                 "usage": {"input_tokens": SYSTEM_TOKENS + len(message.text) // 4, "output_tokens": 2 + len(answer) // 4},
@@ -142,3 +155,58 @@ def resemblances(desk: list[Message]) -> list[Resemblance]:
 
 def _words(text: str) -> list[str]:
     return [w for w in "".join(c.lower() if c.isalnum() else " " for c in text).split() if len(w) > 2]
+
+
+class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What the demo did."""
+
+    project: str
+    """The project's folder: every command works on it."""
+    report: str
+    """The page to look at."""
+    groups: int
+    """Kinds of call that were found in the log."""
+    imported: int
+    """Calls in the journal."""
+    certificates: tuple[Certificate, Certificate]
+    """At max_loss 0.05, and at 0.02 beside it."""
+    seconds: float
+    """How long it took."""
+
+
+def run(folder: Path, seed: int = 0, say: Callable[[str], None] = lambda _: None) -> DemoResult:
+    """Makes the demo's project in `folder` and takes it from log to report. Raises OperatorError where another project stands there."""
+    began = perf_counter()
+    path = folder / FILE_NAME
+    if path.exists() and path.read_text() != PROJECT:
+        raise OperatorError(f"{path} is another project's. Choose an empty folder: freehold demo --out DIR.")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(PROJECT)
+    log = folder / "traffic.jsonl"
+    say(f"simulating 60 days of traffic into {log}")
+    with log.open("wb") as file:
+        for record in simulate(seed):
+            file.write(msgspec.json.encode(record) + b"\n")
+    with Project.at(folder) as project:
+        say("importing")
+        done = project.ingest([str(log)], IngestOptions(design="census"))
+        if done.problem_count or done.conflicts:
+            raise OperatorError(f"{folder} holds the demo of another seed. Choose an empty folder: freehold demo --out DIR.")
+        kinds = groups(project.store, project.tenant)
+        if kinds:
+            name_group(project.store, kinds[0].id, TASK, path, project.tenant)
+        issued = []
+        for floor in (0.05, 0.02):
+            say(f"certifying at max_loss {floor:g}")
+            issued.append(certify_task(project, Request(TASK, max_loss=floor), say=say))
+        say("drawing the report")
+        main, strict = (each.certificate for each in issued)
+        page = write_report(picture(project.config.project.name, issued[0].made, main, [strict], NOTES), folder)[0]
+    return DemoResult(
+        project=str(folder),
+        report=str(page),
+        groups=len(kinds),
+        imported=done.added + done.present,
+        certificates=(main, strict),
+        seconds=perf_counter() - began,
+    )

@@ -36,60 +36,52 @@ class TokenRates(NamedTuple):
 
 
 class PriceBook:
-    """Rates by exact model name, compiled on first use and kept; `id` names the snapshot and the overrides it was made from."""
+    """Rates by exact model name, compiled once each and kept; `id` names the snapshot and the overrides it was made from."""
 
     def __init__(self, overrides: Mapping[str, Rates] | None = None, now: datetime | None = None) -> None:
         """`now` prices calls that do not say when they were made; the present when not given."""
-        self._overrides = dict(overrides or {})
+        self._overrides = {name: (_from_override(rates),) for name, rates in (overrides or {}).items()}
         self._now = now or datetime.now(UTC)
-        self._models: dict[str, tuple[str, ModelInfo] | None] = {}
-        self._rates: dict[tuple[str, int], tuple[TokenRates, ...] | None] = {}
-        self._exact: dict[str, list[tuple[Provider, ModelInfo]]] | None = None
-        self.id = _snapshot_id(self._overrides)
+        self._owners: dict[str, tuple[str, ModelInfo]] | None = None
+        self._compiled: dict[int, tuple[TokenRates, ...] | None] = {}
+        self.id = _snapshot_id(overrides or {})
 
     def cost(self, name: str, usage: Usage | None, at: datetime | None = None) -> float | None:
-        """USD of `usage` on the model of exactly that name, at its price of that hour; None where price or usage is unknown."""
+        """USD of `usage` on the model of exactly that name, at its price of that moment; None where price or usage is unknown.
+
+        A time without a zone is UTC. Fees for a provider's tools, such as web searches, are no part of a token usage and not in here.
+        """
         if usage is None:
             return None
-        hour = int((at or self._now).timestamp() // 3600)
-        key = (name, hour)
-        if key not in self._rates:
-            self._rates[key] = self._compile(name, at or self._now)
-        tiers = self._rates[key]
+        tiers = self._tiers(name, at or self._now)
         return None if tiers is None else cost(usage, tiers)
 
     def is_priced(self, name: str) -> bool:
-        """Whether exactly this name has a price."""
-        return name in self._overrides or self._find(name) is not None
+        """Whether exactly this name has a price now."""
+        return self._tiers(name, self._now) is not None
 
     def provider_of(self, name: str) -> str | None:
         """Whose price it is: the snapshot's provider, `freehold.toml` for an override, None for a name without a price."""
         if name in self._overrides:
             return "freehold.toml"
         found = self._find(name)
-        return found[0] if found else None
+        return found[0] if found and self.is_priced(name) else None
 
-    def _compile(self, name: str, at: datetime) -> tuple[TokenRates, ...] | None:
+    def _tiers(self, name: str, at: datetime) -> tuple[TokenRates, ...] | None:
         if name in self._overrides:
-            return (_from_override(self._overrides[name]),)
+            return self._overrides[name]
         found = self._find(name)
-        return None if found is None else _from_snapshot(found[1].get_prices(at))
+        if found is None:
+            return None
+        price = found[1].get_prices(at)  # a price of the snapshot, which `_owners` keeps alive: its identity is a key
+        if id(price) not in self._compiled:
+            self._compiled[id(price)] = _from_snapshot(price)
+        return self._compiled[id(price)]
 
     def _find(self, name: str) -> tuple[str, "ModelInfo"] | None:
-        if name not in self._models:
-            self._models[name] = self._owner(name.lower())
-        return self._models[name]
-
-    def _owner(self, name: str) -> tuple[str, "ModelInfo"] | None:
-        """The one listing whose price this name means: its maker's, or any when all who list it ask the same; else None."""
-        if self._exact is None:
-            self._exact = _by_exact_name()
-        listings = self._exact.get(name, [])
-        makers = [(p, m) for p, m in listings if p.model_match is not None and p.model_match.is_match(name)]
-        candidates = makers if makers else listings
-        if not candidates or any(m.prices != candidates[0][1].prices for _, m in candidates[1:]):
-            return None
-        return candidates[0][0].id, candidates[0][1]
+        if self._owners is None:
+            self._owners = _owners()
+        return self._owners.get(name.lower())
 
 
 def cost(usage: Usage, tiers: tuple[TokenRates, ...]) -> float | None:
@@ -148,11 +140,16 @@ def _from_override(price: Rates) -> TokenRates:
     )
 
 
-def _from_snapshot(price: "ModelPrice") -> tuple[TokenRates, ...]:
-    """One row of rates per tier. A part without a price of its own takes the one it is a part of, as the source defines it."""
+def _from_snapshot(price: "ModelPrice") -> tuple[TokenRates, ...] | None:
+    """One row of rates per tier; None where tokens have no price at all: not listed, or billed by the hour, the page or a subscription.
+
+    A part without a price of its own takes the one it is a part of, as the source defines it.
+    """
     from genai_prices.types import TieredPrices
 
     listed = {key: value for key, value in vars(price).items() if value is not None}
+    if not any(key.endswith("_mtok") for key in listed):
+        return None
     starts = sorted({0} | {tier.start for value in listed.values() if isinstance(value, TieredPrices) for tier in value.tiers})
 
     def at(key: str, start: int, per: float = 1e6) -> float | None:
@@ -187,15 +184,23 @@ def _from_snapshot(price: "ModelPrice") -> tuple[TokenRates, ...]:
     return tuple(rows)
 
 
-def _by_exact_name() -> dict[str, list[tuple["Provider", "ModelInfo"]]]:
+def _owners() -> dict[str, tuple[str, "ModelInfo"]]:
+    """The one listing whose price each name means: its maker's, or any when all who list it ask the same. Other names are unclear."""
     from genai_prices.data_snapshot import get_snapshot
 
-    table: dict[str, list[tuple[Provider, ModelInfo]]] = {}
+    listings: dict[str, list[tuple[Provider, ModelInfo]]] = {}
     for provider in get_snapshot().providers:
         for model in provider.models:
-            for name in {model.id, *_names_matched_whole(model.match)}:
-                table.setdefault(name.lower(), []).append((provider, model))
-    return table
+            # An id that its own rule does not match is the source's shorthand, and no name that anybody sends.
+            for name in {name.lower() for name in (model.id, *_names_matched_whole(model.match)) if model.is_match(name)}:
+                listings.setdefault(name, []).append((provider, model))
+    owners = {}
+    for name, found in listings.items():
+        makers = [(p, m) for p, m in found if p.model_match is not None and p.model_match.is_match(name)]
+        (provider, model), *others = makers or found
+        if all(other.prices == model.prices for _, other in others):
+            owners[name] = (provider.id, model)
+    return owners
 
 
 def _names_matched_whole(clause: "MatchLogic") -> list[str]:

@@ -66,7 +66,7 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Loads a local file and waits for its load event."""
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=path.resolve().as_uri())
         self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
 
     def eval(self, script: str) -> Any:

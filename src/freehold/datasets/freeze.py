@@ -70,6 +70,34 @@ def freeze(pairs: Pairs, folder: Path) -> tuple[str, Path]:
     return name, path
 
 
+def erase_frozen(folder: Path, task: str, items: set[str]) -> dict[str, int]:
+    """Removes every frozen file of the task that holds one of these items, and leaves a mark that says how many; by hash."""
+    import pyarrow.parquet as pq
+
+    gone: dict[str, int] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        file = pq.ParquetFile(path)
+        if msgspec.json.decode(file.schema_arrow.metadata[b"freehold"])["task"] != task:
+            continue
+        count = len(items.intersection(file.read(columns=["item"]).column("item").to_pylist()))
+        file.close()
+        if count:
+            _mark(path).write_text(f"{count}\n")
+            path.unlink()
+            gone[path.stem] = count
+    return gone
+
+
+def erased_items(path: Path) -> int:
+    """How many items of this frozen file were erased; 0 while it stands."""
+    mark = _mark(path)
+    return int(mark.read_text()) if mark.exists() else 0
+
+
+def _mark(path: Path) -> Path:
+    return path.with_suffix(".erased")
+
+
 def thaw(path: Path) -> Pairs:
     """The frozen items. Raises DataError when the file is missing or is not what its name says."""
     import pyarrow as pa

@@ -13,8 +13,9 @@ from freehold.catalog import AGREEMENT, Metric
 from freehold.chat import JSON, text_of
 from freehold.datasets.pairs import Pairs
 from freehold.errors import DataError, nearest
+from freehold.journal.answers import drawn_items, metrics_of, variants_of
 from freehold.journal.call import LabelDesign
-from freehold.journal.answers import Answer, Label, answer_rows, drawn_items, label_rows, outputs_of, texts_of
+from freehold.journal.read import Answer, Score, answers, calls_by_id, inputs, scores, slices
 from freehold.store.open import Store
 
 MOST_KEPT_ANSWERS = 500
@@ -37,16 +38,15 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
 
     Raises DataError where the task, the reference or the metric has nothing recorded.
     """
-    rows = list(answer_rows(store, tenant, task))
-    if not rows:
+    names = variants_of(store, tenant, task)
+    if not names:
         raise DataError(f"Task '{task}' has no calls. Import some with 'freehold import FILE --task {task}', or name a group of calls.")
-    names = sorted({row.variant for row in rows})
     if reference not in names:
         raise DataError(f"No call of task '{task}' was answered by '{reference}'.{nearest(reference, names)}")
     variants = (reference, *(name for name in names if name != reference))
     column = {name: v for v, name in enumerate(variants)}
-    answered = {row.item for row in rows if row.variant == reference}
-    items = sorted(answered)
+    rows = [row for batch in answers(store, tenant, task) for row in batch]
+    items = sorted({row.item for row in rows if row.variant == reference})
     place = {item: n for n, item in enumerate(items)}
     table = _Table(len(items), len(variants))
     first: dict[int, Answer] = {}
@@ -56,14 +56,13 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
             table.put(n, column[row.variant], row)
             if n not in first or row.variant == reference:
                 first[n] = row
-    labels = list(label_rows(store, tenant, task, metric.id))
-    if metric.id != AGREEMENT and not labels and not table.has_truth():
-        known = sorted({label.metric for label in label_rows(store, tenant, task, None)})
+    labels = [label for batch in scores(store, tenant, task, metric.id) for label in batch]
+    if metric.id != AGREEMENT and not labels and not (metric.deterministic and table.has_truth()):
         raise DataError(
-            f"Task '{task}' has no label of metric '{metric.id}'.{nearest(metric.id, known)} Label some with 'freehold label {task}', "
-            f"import scores, or certify agreement with the reference by --metric {AGREEMENT}."
+            f"Task '{task}' has no label of metric '{metric.id}'.{nearest(metric.id, metrics_of(store, tenant, task))} Label some with "
+            f"'freehold label {task}', import scores, or certify agreement with the reference by --metric {AGREEMENT}."
         )
-    pairs = _pairs(store, task, metric, variants, items, table, [first[n] for n in range(len(items))])
+    pairs = _pairs(store, tenant, task, metric, variants, items, table, [first[n] for n in range(len(items))])
     return _scored(pairs, metric, table, labels, drawn_items(store, tenant, task, metric.id))
 
 
@@ -81,14 +80,14 @@ class _Table:
         self.truth_N = np.full(items, -1, dtype=np.int64)
 
     def put(self, n: int, v: int, row: Answer) -> None:
-        self.call[row.id] = (n, v)
+        self.call[row.call] = (n, v)
         if row.output_digest is not None and row.outcome == "answered":
             code = self.digest.setdefault(row.output_digest, len(self.digest))
-            self.call_of_digest.setdefault(code, row.id)
+            self.call_of_digest.setdefault(code, row.call)
             self.answer_NV[n, v] = code
         if row.reference_digest is not None:
             code = self.digest.setdefault(row.reference_digest, len(self.digest))
-            self.truth_call.setdefault(code, row.id)
+            self.truth_call.setdefault(code, row.call)
             self.truth_N[n] = code
         if row.cost_usd is not None:
             self.cost_NV[n, v] = row.cost_usd
@@ -100,11 +99,17 @@ class _Table:
 
 
 def _pairs(
-    store: Store, task: str, metric: Metric, variants: tuple[str, ...], items: list[str], table: _Table, first: Sequence[Answer]
+    store: Store,
+    tenant: str,
+    task: str,
+    metric: Metric,
+    variants: tuple[str, ...],
+    items: list[str],
+    table: _Table,
+    first: Sequence[Answer],
 ) -> Pairs:
     shape = (len(items), len(variants))
     unknown: LabelDesign = "found"
-    texts = texts_of(store, [row.input for row in first], text_of)
     return Pairs(
         task=task,
         reference=variants[0],
@@ -113,9 +118,9 @@ def _pairs(
         variants=variants,
         items=tuple(items),
         groups=tuple(row.group if row.group is not None else f"item:{row.item}" for row in first),
-        texts=tuple(texts),
+        texts=_texts(store, tenant, first),
         tags=tuple(row.tags for row in first),
-        at_N=np.array([-1 if row.at is None else row.at for row in first], dtype=np.int64),
+        at_N=np.array([-1 if row.at_us is None else row.at_us for row in first], dtype=np.int64),
         score_NV=np.full(shape, np.nan),
         loss_NV=np.full(shape, np.nan),
         cost_NV=table.cost_NV,
@@ -128,16 +133,28 @@ def _pairs(
     )
 
 
+def _texts(store: Store, tenant: str, first: Sequence[Answer]) -> tuple[str, ...]:
+    """The words of each item; empty where content is not kept. A batch of inputs is in memory at a time."""
+    texts: dict[bytes, str] = {}
+    for some in slices(sorted({row.input for row in first if row.input is not None}), 2_000):
+        texts.update((digest, text_of(asked)) for digest, asked in inputs(store, tenant, some).items())
+    return tuple(texts.get(row.input, "") if row.input is not None else "" for row in first)
+
+
 def _answers(store: Store, table: _Table) -> tuple[JSON, ...]:
     """The distinct answers in order of their codes, where they are few enough to be learnt."""
     if not 0 < len(table.digest) <= MOST_KEPT_ANSWERS:
         return ()
-    wanted = {**{c: (call, True) for c, call in table.truth_call.items()}, **{c: (call, False) for c, call in table.call_of_digest.items()}}
-    found = outputs_of(store, {call for call, _ in wanted.values()})
-    return tuple(found[wanted[code][0]][1 if wanted[code][1] else 0] for code in range(len(table.digest)))
+    with store.reading() as connection:
+        found = calls_by_id(store, connection, sorted({*table.call_of_digest.values(), *table.truth_call.values()}))
+    kept: list[JSON] = []
+    for code in range(len(table.digest)):
+        call = table.call_of_digest.get(code)
+        kept.append(found[call].output if call else found[table.truth_call[code]].reference_output)
+    return tuple(kept)
 
 
-def _scored(pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Label], drawn: dict[str, float]) -> Loaded:
+def _scored(pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Score], drawn: dict[str, float]) -> Loaded:
     """Scores, losses and designs filled in."""
     score_NV = np.full_like(pairs.score_NV, np.nan)
     designs: list[LabelDesign] = ["found"] * len(pairs)
@@ -154,11 +171,11 @@ def _scored(pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Label]
         is_labelled_N |= pairs.truth_N >= 0
     weight: dict[tuple[int, int], tuple[int, int]] = {}
     worst: dict[int, int] = defaultdict(lambda: 9)
-    for label in labels:
+    for order, label in enumerate(labels):
         where = table.call.get(label.call)
-        if where is None or label.value is None:
+        if where is None:
             continue
-        rank = (_CERTIFYING[label.design], label.seq)
+        rank = (_CERTIFYING[label.design], order)
         if rank >= weight.get(where, (-1, -1)):
             weight[where] = rank
             score_NV[where] = metric.unit(label.value)

@@ -108,7 +108,11 @@ def bets_from(pilot: Units, epsilon: float) -> Bets:
     """The mixture tuned on training losses: most capital on the λ that would have grown fastest there, the rest on a grid."""
     lambdas = np.linspace(0.02, 0.99, 50)
     growth = np.log1p(lambdas[:, None] * _stakes(pilot, epsilon)[None, :]).mean(axis=1) if len(pilot.weight_G) else np.zeros(50)
-    pilot_bet = float(lambdas[int(np.argmax(growth))])
+    return bets_of(float(lambdas[int(np.argmax(growth))]))
+
+
+def bets_of(pilot_bet: float) -> Bets:
+    """The mixture around a pilot's bet."""
     grid = (1.0 - PILOT_WEIGHT) / len(GRID)
     return Bets(np.array([pilot_bet, *GRID]), np.array([PILOT_WEIGHT, *[grid] * len(GRID)]))
 

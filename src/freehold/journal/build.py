@@ -31,6 +31,8 @@ class Entry(NamedTuple):
     """Its scores."""
     unpriced: str | None
     """The model name whose price nobody knows, where that is why the cost is unknown."""
+    unnamed_id: str | None
+    """The id the call has if it came in before its group got the task's name; None where the task is the record's own."""
 
 
 def call_id(tenant: str, task: str | None, item: str, variant: str, key: str = "") -> str:
@@ -55,35 +57,27 @@ class Builder:
         catalog: Catalog,
         prices: PriceBook,
         now: datetime,
-        drawn: Mapping[tuple[str | None, str], tuple[int, int]],
     ) -> None:
-        """`drawn` says for an audit, by task and metric, how many items were drawn of how many."""
+        self.drawn: Mapping[tuple[str | None, str], tuple[int, int]] = {}
+        """Of an audit, by task and metric: how many items were drawn of how many."""
         self._task = task
         self._tenant = tenant
         self._design = design
         self._catalog = catalog
         self._prices = prices
         self._now = now
-        self._drawn = drawn
         self._priced_names: dict[str, str | None] = {}
         self._metrics: dict[str, Metric] = {}
-
-    def id_of(self, record: Record) -> str:
-        """The id that the record's call gets."""
-        return call_id(self._tenant, self.task_of(record), record.item, record.variant, record.key if isinstance(record, Logged) else "")
-
-    def task_of(self, record: Record) -> str | None:
-        """The task the import was told, else the record's own."""
-        return self._task if self._task is not None else record.task
 
     def entry(self, record: Record) -> Entry:
         """The call and feedback of a record. Raises DataError with the reason where it cannot be one."""
         at = _utc(record.at)
         cost, price_id, unpriced = self._cost(record, at)
         logged = record if isinstance(record, Logged) else None
-        task = self.task_of(record)
+        key = logged.key if logged else ""
+        task = self._task if self._task is not None else record.task
         call = Call(
-            id=self.id_of(record),
+            id=call_id(self._tenant, task, record.item, record.variant, key),
             tenant=self._tenant,
             task=task,
             variant=record.variant,
@@ -107,7 +101,12 @@ class Builder:
             source=SOURCE,
             shape=shape_of(record.input),
         )
-        return Entry(call, self._feedback(record, call, task, at) if record.scores else [], unpriced)
+        return Entry(
+            call,
+            self._feedback(record, call, task, at) if record.scores else [],
+            unpriced,
+            call_id(self._tenant, None, record.item, record.variant, key) if task is not record.task and record.task is None else None,
+        )
 
     def _cost(self, record: Record, at: datetime | None) -> tuple[float | None, str | None, str | None]:
         """Cost, where it is from, and the name that has no price. What was recorded wins; what nobody knows stays unknown."""
@@ -177,7 +176,7 @@ class Builder:
         stated = record.tags.get("inclusion") if record.tags else None
         if stated is not None:
             return _probability(stated)
-        scored, items = self._drawn.get((task, metric), (1, 1))
+        scored, items = self.drawn.get((task, metric), (1, 1))
         return scored / items
 
 
@@ -202,8 +201,8 @@ def _utc(at: datetime | None) -> datetime | None:
 
 def _texts(tags: dict[str, Tag]) -> dict[str, str]:
     """Tags as text; true and false as JSON writes them, null left out."""
-    return {
-        key: value if isinstance(value, str) else ("true" if value else "false") if isinstance(value, bool) else str(value)
-        for key, value in tags.items()
-        if value is not None
-    }
+    return {key: value if isinstance(value, str) else _text(value) for key, value in tags.items() if value is not None}
+
+
+def _text(value: float | bool) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)

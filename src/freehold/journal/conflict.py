@@ -1,13 +1,14 @@
 """Telling twice from contradicting: what to make of records whose id the journal has already."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from freehold.catalog import Content
 from freehold.chat import canonical_json
 from freehold.journal.call import Call, Feedback
-from freehold.journal.read import calls_by_id, feedback_by_id
+from freehold.journal.read import calls_by_id, feedback_by_id, slices
 from freehold.journal.redact import redact, redact_feedback
 from freehold.journal.rows import CALL_COLUMNS, CallRow
 from freehold.journal.write import Conflict
@@ -15,16 +16,72 @@ from freehold.store.open import Store
 from freehold.store.schema import calls as calls_table
 
 _FINGERPRINT = CALL_COLUMNS.index("content")
-_IDS = 500
+_LESSER: tuple[Content, ...] = ("redacted", "none")
 
 
 def calls_in_conflict(store: Store, connection: Connection, calls: Sequence[Call], rows: Sequence[CallRow]) -> dict[int, Conflict]:
-    """Of calls just inserted where they were new: those the journal knows otherwise, by their place."""
-    kept: dict[str, bytes] = {}
-    for ids in _slices([row.id for row in rows]):
-        found = connection.execute(select(calls_table.c.id, calls_table.c.content).where(calls_table.c.id.in_(ids)))
-        kept.update((call_id, bytes(content)) for call_id, content in found)
+    """Of calls just inserted where they were new, those the journal knows otherwise, by their place."""
+    kept = _fingerprints(connection, [row.id for row in rows])
     differing = [place for place, row in enumerate(rows) if kept[row.id] != row.values[_FINGERPRINT]]
-    stored = calls_by_id(store, connection, [rows[place].id for place in differing])
-    first = {row.id: calls[place] for place, row in reversed(list(enumerate(rows)))}
-    ...
+    told_now = {row.id: calls[place] for place, row in enumerate(rows) if kept[row.id] == row.values[_FINGERPRINT]}
+    stored = calls_by_id(store, connection, [rows[place].id for place in differing if rows[place].id not in told_now])
+    conflicts = {}
+    for place in differing:
+        call_id = rows[place].id
+        first = told_now.get(call_id) or stored[call_id]
+        if not is_same_call(first, calls[place]):
+            conflicts[place] = Conflict(call_id, first, calls[place])
+    return conflicts
+
+
+def feedback_in_conflict(connection: Connection, feedback: Sequence[Feedback]) -> list[Conflict]:
+    """Of feedback just inserted where it was new, what the journal knows otherwise."""
+    stored = feedback_by_id(connection, [said.id for said in feedback])
+    return [Conflict(said.id, stored[said.id], said) for said in feedback if not is_same_feedback(stored[said.id], said)]
+
+
+def is_same_call(kept: Call, told: Call) -> bool:
+    """Whether two records say the same. What follows from the record (its task's later name, shape, computed price) does not count, and
+    neither does what one of them no longer holds because less content was kept at the time."""
+    if _essence(kept) == _essence(told):
+        return True
+    for content in _LESSER:
+        less_kept, less_told = _essence(redact(kept, content)), _essence(redact(told, content))
+        if less_kept == less_told and (less_kept == _essence(kept) or less_told == _essence(told)):
+            return True
+    return False
+
+
+def is_same_feedback(kept: Feedback, told: Feedback) -> bool:
+    """Whether two pieces of feedback say the same, whenever they were said and however much of it was kept."""
+    told = msgspec.structs.replace(told, at=kept.at)
+    if canonical_json(kept) == canonical_json(told):
+        return True
+    for content in _LESSER:
+        less_kept, less_told = redact_feedback(kept, content), redact_feedback(told, content)
+        if canonical_json(less_kept) == canonical_json(less_told) and (less_kept == kept or less_told == told):
+            return True
+    return False
+
+
+def _essence(call: Call) -> bytes:
+    digests = redact(call, "none")
+    return canonical_json(
+        msgspec.structs.replace(
+            call,
+            task=None,
+            shape="",
+            cost_usd=call.cost_usd if call.price_id == "recorded" else None,
+            price_id="recorded" if call.price_id == "recorded" else None,
+            output_digest=digests.output_digest,
+            reference_digest=digests.reference_digest,
+        )
+    )
+
+
+def _fingerprints(connection: Connection, ids: Sequence[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for some in slices(ids):
+        rows = connection.execute(select(calls_table.c.id, calls_table.c.content).where(calls_table.c.id.in_(some)))
+        found.update((call_id, content) for call_id, content in rows)
+    return found

@@ -9,17 +9,19 @@ import msgspec
 
 from freehold.catalog import Catalog
 from freehold.errors import DataError
-from freehold.journal.build import Builder, Entry
+from freehold.journal.batch import Batch, Named
+from freehold.journal.build import Builder
 from freehold.journal.call import Call, Feedback, LabelDesign
 from freehold.journal.formats.detect import Format, Reader, reader_of
 from freehold.journal.formats.record import Line
 from freehold.journal.formats.source import Source, opened
 from freehold.journal.survey import survey
 from freehold.journal.tally import MOST_PROBLEMS, IngestReport, Tally
-from freehold.journal.write import Appended
+from freehold.journal.write import Appended, Conflict
 from freehold.pricing import PriceBook
 
 BATCH_ROWS = 2_000
+BATCH_BYTES = 16 * 2**20
 
 
 class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,7 @@ def ingest(
     prices: PriceBook,
     progress: Callable[[Progress], None] | None = None,
     *,
+    named: Named | None = None,
     stdin: BinaryIO | None = None,
     now: datetime | None = None,
     clock: Callable[[], float] = perf_counter,
@@ -69,14 +72,16 @@ def ingest(
     """Imports `files` one after the other; importing them again adds nothing. A bad line is reported and the rest goes in.
 
     Nothing is written before all files are there and in a known format. With `options.strict` or an audit a file is read twice, and a
-    strict file with a problem is refused whole. `now` dates scores of records without a time. Raises CallerError and DataError for files
-    that cannot be imported at all, OperatorError from reading and from the sink; what the sink took before that stays.
+    strict file with a problem is refused whole. `named` (`naming.already_named`) lets a file that came in without a task come in again
+    with one. `now` dates scores of records without a time. Raises CallerError and DataError for files that cannot be imported at all,
+    OperatorError from reading and from the sink; what the sink took before that stays.
     """
     began, tally = clock(), Tally(options.design)
+    build = Builder(options.task, options.tenant, options.design, catalog, prices, now or datetime.now(UTC))
     with opened(files, stdin) as sources:
         for source, read in [(source, reader_of(source, options.format)) for source in sources]:
             tally.files.append(source.name)
-            _ingest_file(source, read, sink, options, catalog, prices, now or datetime.now(UTC), tally, progress)
+            _ingest_file(source, read, sink, options, build, tally, progress, named)
     return tally.report(clock() - began)
 
 
@@ -85,29 +90,29 @@ def _ingest_file(
     read: Reader,
     sink: Sink,
     options: IngestOptions,
-    catalog: Catalog,
-    prices: PriceBook,
-    now: datetime,
+    build: Builder,
     tally: Tally,
     progress: Callable[[Progress], None] | None,
+    named: Named | None,
 ) -> None:
-    drawn: dict[tuple[str | None, str], tuple[int, int]] = {}
-    build = Builder(options.task, options.tenant, options.design, catalog, prices, now, drawn)
     lines = read(source)
     if options.strict or options.design == "audit":
         found = survey(lines, build, MOST_PROBLEMS)
         if options.strict and found.problem_count:
             tally.refuse(source.name, found)
             return
-        drawn.update(found.drawn)
+        build.drawn = found.drawn
         tally.note_audit(source.name, found)
         lines = _unchanged(read(source), source, found.lines) if options.strict else read(source)
-    conflicts: dict[str, int] = {}
+    conflicts: dict[str, tuple[int, Conflict]] = {}
     for batch in _batches(lines, build, source, tally):
-        stored = sink([call for _, call in batch.calls.values()], [said for _, said in batch.feedback.values()])
-        tally.stored(stored.added, stored.present, len(stored.conflicts))
+        if named is not None:
+            batch.take_ids(named)
+        stored = sink(batch.calls, batch.feedback)
+        tally.stored(stored)
         for conflict in stored.conflicts[: MOST_PROBLEMS - len(conflicts)]:
-            conflicts[conflict.id] = batch.line_of(conflict.id)
+            built_id, line = batch.place_of(conflict.id)
+            conflicts[built_id] = line, conflict
         if progress is not None:
             progress(Progress(source.name, batch.last, tally.added))
     if conflicts:
@@ -124,36 +129,13 @@ def _unchanged(lines: Iterator[Line], source: Source, surveyed: int) -> Iterator
         yield line
 
 
-class _Batch:
-    """Lines on their way to the sink, each call and score once."""
-
-    def __init__(self) -> None:
-        self.calls: dict[str, tuple[int, Call]] = {}
-        self.feedback: dict[str, tuple[int, Feedback]] = {}
-        self.last = 0
-
-    def add(self, number: int, entry: Entry) -> int | None:
-        """Takes in one line's entry. Gives the line it contradicts, in which case nothing of it is taken."""
-        first, kept = self.calls.setdefault(entry.call.id, (number, entry.call))
-        if kept is not entry.call and kept != entry.call:
-            return first
-        for said in entry.feedback:
-            first, known = self.feedback.setdefault(said.id, (number, said))
-            if known is not said and known.value != said.value:
-                return first
-        return None
-
-    def line_of(self, id: str) -> int:
-        """The line a call or score of this batch stood on."""
-        return (self.calls.get(id) or self.feedback[id])[0]
-
-
-def _batches(lines: Iterator[Line], build: Builder, source: Source, tally: Tally) -> Iterator[_Batch]:
+def _batches(lines: Iterator[Line], build: Builder, source: Source, tally: Tally) -> Iterator[Batch]:
     """Batches of built entries; what is no entry goes into the tally."""
-    batch = _Batch()
-    for number, record, problem in lines:
+    batch = Batch()
+    for number, record, problem, size in lines:
         tally.lines += 1
         batch.last = number
+        batch.size += size
         if record is None:
             tally.problem(source.name, number, problem)
             continue
@@ -163,25 +145,27 @@ def _batches(lines: Iterator[Line], build: Builder, source: Source, tally: Tally
             tally.problem(source.name, number, str(error))
             continue
         tally.entry(entry)
-        before = len(batch.calls)
+        before = len(batch)
         contradicted = batch.add(number, entry)
         if contradicted is not None:
-            tally.conflict(source.name, number, _differs_from(contradicted, entry.call))
-        elif len(batch.calls) == before:
+            line, kept, told = contradicted
+            tally.conflict(source.name, number, f"{_called(entry.call)} differs from line {line}, which stays: {_difference(kept, told)}")
+        elif len(batch) == before:
             tally.present += 1
-        if len(batch.calls) >= BATCH_ROWS:
+        if len(batch) >= BATCH_ROWS or batch.size >= BATCH_BYTES:
             yield batch
-            batch = _Batch()
-            batch.last = number
-    if batch.calls or batch.last:
+            batch = Batch()
+    if len(batch):
         yield batch
 
 
-def _explain_conflicts(source: Source, lines: Iterator[Line], build: Builder, conflicts: dict[str, int], tally: Tally) -> None:
+def _explain_conflicts(
+    source: Source, lines: Iterator[Line], build: Builder, conflicts: dict[str, tuple[int, Conflict]], tally: Tally
+) -> None:
     """Reads the file once more for the lines that came first, so that both can be named without keeping every id while importing."""
-    open_ids = dict(conflicts)
-    for number, record, _ in lines:
-        if not open_ids:
+    open_conflicts = dict(conflicts)
+    for number, record, _, _ in lines:
+        if not open_conflicts:
             return
         if record is None:
             continue
@@ -190,17 +174,26 @@ def _explain_conflicts(source: Source, lines: Iterator[Line], build: Builder, co
         except (DataError, RecursionError):
             continue
         for id in (entry.call.id, *(said.id for said in entry.feedback)):
-            later = open_ids.pop(id, None)
-            if later is None:
-                continue
-            if later == number:
-                tally.explain(source.name, number, f"{_called(entry.call)} differs from what the journal holds of it, which stays")
-            else:
-                tally.explain(source.name, later, _differs_from(number, entry.call))
+            if id in open_conflicts:
+                line, conflict = open_conflicts.pop(id)
+                told = f"line {number}, which stays" if number < line else "what the journal has of it already, which stays"
+                tally.explain(
+                    source.name, line, f"{_called(entry.call)} differs from {told}: {_difference(conflict.kept, conflict.refused)}"
+                )
 
 
-def _differs_from(line: int, call: Call) -> str:
-    return f"{_called(call)} differs from line {line}, which has the same item and variant and stays; expected each once"
+def _difference(kept: Call | Feedback, told: Call | Feedback) -> str:
+    """In what two records of one id differ, without their content."""
+    if isinstance(kept, Feedback) and isinstance(told, Feedback):
+        first, second = (f"{said.value:g} ({said.design})" if said.value is not None else said.design for said in (kept, told))
+        return f"score '{told.metric}' is {first} there and {second} here"
+    names = [name for name in _SAYS_WHAT if getattr(kept, name) != getattr(told, name)]
+    return ", ".join(name.removesuffix("_digest") for name in names) or "content"
+
+
+_SAYS_WHAT = (
+    "input", "output_digest", "outcome", "usage", "latency_s", "at", "group", "subject", "tags", "policy", "propensity", "reference_digest",
+)  # fmt: skip
 
 
 def _called(call: Call) -> str:

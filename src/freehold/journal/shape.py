@@ -20,7 +20,7 @@ def shape_of(asked: JSON) -> str:
     Of any other object: its keys and which of them hold lists or objects. All plain texts are of one kind.
     """
     if isinstance(asked, str):
-        return _TEXT
+        return TEXT
     messages = asked.get("messages") if isinstance(asked, Mapping) else asked
     if isinstance(messages, list) and is_messages(messages):
         around = asked if isinstance(asked, Mapping) else {}
@@ -76,4 +76,5 @@ def _hash(parts: list[JSON]) -> str:
     return blake2b(canonical_json(parts), digest_size=5).hexdigest()
 
 
-_TEXT = _hash(["text"])
+TEXT = _hash(["text"])
+"""The shape of every plain text, which says nothing of the task."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import astuple
 
 from freehold.errors import DataError
 from freehold.journal.build import Builder
@@ -36,7 +37,7 @@ def survey(lines: Iterator[Line], build: Builder, most_problems: int) -> Survey:
     ids, contents, numbers = array("Q"), array("Q"), array("Q")
     items: dict[str | None, array[int]] = {}
     scored: dict[tuple[str | None, str], array[int]] = {}
-    for number, record, problem in lines:
+    for number, record, problem, _ in lines:
         last = number
         if record is not None:
             try:
@@ -49,7 +50,7 @@ def survey(lines: Iterator[Line], build: Builder, most_problems: int) -> Survey:
                 items.setdefault(call.task, array("q")).append(item)
                 for said in entry.feedback:
                     scored.setdefault((call.task, said.metric), array("q")).append(item)
-                for id, content in ((call.id, call), *((said.id, said.value) for said in entry.feedback)):
+                for id, content in ((call.id, astuple(call)), *((said.id, said.value) for said in entry.feedback)):
                     ids.append(int(id[:16], 16))
                     contents.append(int(digest_of(content)[:16], 16))
                     numbers.append(number)

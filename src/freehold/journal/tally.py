@@ -8,6 +8,7 @@ import msgspec
 from freehold.journal.build import Entry
 from freehold.journal.call import LabelDesign
 from freehold.journal.survey import Survey
+from freehold.journal.write import Appended
 
 MOST_PROBLEMS = 100
 _MOST_NAMES = 1_000
@@ -86,7 +87,8 @@ class Tally:
         task = call.task or UNTASKED
         self._good += 1
         self._scores += len(entry.feedback)
-        self._pairs[_bounded(self._pairs, (task, call.variant), ("…", "…"))] += 1
+        pair = task, call.variant
+        self._pairs[pair if pair in self._pairs else _bounded(self._pairs, pair, ("…", "…"))] += 1
         if call.cost_usd is None:
             self._unknown_costs += 1
             if entry.unpriced is not None:
@@ -111,11 +113,11 @@ class Tally:
         if len(self._conflicting) < MOST_PROBLEMS:
             self._conflicting.append(Problem(file, line, reason))
 
-    def stored(self, added: int, present: int, conflicts: int) -> None:
+    def stored(self, stored: Appended) -> None:
         """Counts what a sink did with a batch."""
-        self.added += added
-        self.present += present
-        self._conflicts += conflicts
+        self.added += stored.added
+        self.present += stored.present
+        self._conflicts += len(stored.conflicts)
 
     def refuse(self, file: str, found: Survey) -> None:
         """Notes a file of which nothing goes in."""

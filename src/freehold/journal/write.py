@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -74,7 +75,23 @@ def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback
     Feedback about a call that was refused for a conflict is left out with it. Batches of 1,000 to 5,000 are fastest; much larger ones
     hold other writers up. Raises DataError for a record that cannot be stored, OperatorError for a store that cannot store it.
     """
-    return _append_rows(store, calls, [call_row(call) for call in calls], feedback, [feedback_values(said) for said in feedback])
+    return _committed(store, _prepared(calls, feedback))
+
+
+def append_batches(store: Store, batches: Iterable[tuple[Sequence[Call], Sequence[Feedback]]]) -> Iterator[Appended]:
+    """Stores batch after batch, each in its own transaction, while the next one is being made: an import's way in.
+
+    Gives what became of each batch, in order; of one that is given, it is durable. Ends with the first error, like `append_many`.
+    """
+    with ThreadPoolExecutor(1, "freehold-append") as beside:
+        before: Future[Appended] | None = None
+        for calls, feedback in batches:
+            prepared = _prepared(calls, feedback)
+            if before is not None:
+                yield before.result()
+            before = beside.submit(_committed, store, prepared)
+        if before is not None:
+            yield before.result()
 
 
 def append_feedback(store: Store, feedback: Sequence[Feedback]) -> Appended:
@@ -88,9 +105,21 @@ def append_episodes(store: Store, episodes: Sequence[Episode]) -> int:
         return store.insert_new(connection, "episodes", EPISODE_COLUMNS, "id", [episode_values(episode) for episode in episodes])
 
 
-def _append_rows(
-    store: Store, calls: Sequence[Call], rows: Sequence[CallRow], feedback: Sequence[Feedback], said: Sequence[Values]
-) -> Appended:
+class _Prepared(NamedTuple):
+    """A batch, ready to be stored."""
+
+    calls: Sequence[Call]
+    rows: Sequence[CallRow]
+    feedback: Sequence[Feedback]
+    said: Sequence[Values]
+
+
+def _prepared(calls: Sequence[Call], feedback: Sequence[Feedback]) -> _Prepared:
+    return _Prepared(calls, [call_row(call) for call in calls], feedback, [feedback_values(said) for said in feedback])
+
+
+def _committed(store: Store, batch: _Prepared) -> Appended:
+    calls, rows, feedback, said = batch
     with store.writing() as connection:
         added = store.insert_new(connection, "calls", CALL_COLUMNS, "id", [row.values for row in rows])
         refused: dict[int, Conflict] = {}
@@ -122,15 +151,15 @@ def _append_rows(
 
 
 def _insert_contents(store: Store, connection: Connection, rows: Iterable[CallRow]) -> None:
-    contents: dict[tuple[bytes, str], Values] = {}
-    for row in rows:
-        for values in row.contents:
-            digest, tenant, size, data = values
-            if size > INLINE_BYTES and (digest, tenant) not in contents:
-                store.blobs.put(data)
-                values = (digest, tenant, size, None)
-            contents.setdefault((digest, tenant), values)
-    store.insert_new(connection, "contents", CONTENT_COLUMNS, "digest, tenant", list(contents.values()))
+    contents = {(digest, row.tenant): data for row in rows for digest, data in row.contents}
+    large = [data for data in contents.values() if len(data) > INLINE_BYTES]
+    values: list[Values] = [
+        (bytearray(digest), tenant, len(data), None if len(data) > INLINE_BYTES else bytearray(data))
+        for (digest, tenant), data in sorted(contents.items())  # in one order, so that two batches never wait for each other
+    ]
+    store.insert_new(connection, "contents", CONTENT_COLUMNS, "digest, tenant", values)
+    for data in large:  # after their rows: from there on an erasure waits for us, and cannot remove the file we rely on
+        store.blobs.put(data)
 
 
 class _Waiting(NamedTuple):
@@ -254,5 +283,3 @@ def _answer(group: list[_Waiting], ended: list[FreeholdError | None]) -> None:
 def _tell(answers: list[tuple[Done, FreeholdError | None]]) -> None:
     for done, error in answers:
         done(error)
-
-

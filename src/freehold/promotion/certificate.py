@@ -161,6 +161,10 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """The whole ordered family's thresholds of predicted loss, fixed on training data."""
     predictor: str
     """What predicts the loss."""
+    family: tuple[str, ...]
+    """The variants that policies of the family may choose beside the reference."""
+    pilot_bets: tuple[float, ...] = ()
+    """The bet tuned on training losses for each policy, where the method is betting."""
     loss_upper_bound: float
     """The bound on the policy's mean paired loss; 0 where the reference answers all."""
     loss_calibrate: float

@@ -16,7 +16,7 @@ from freehold.evaluation import bounds
 from freehold.journal.call import LabelDesign
 from freehold.promotion.certificate import Certificate, Control, Controls, PerSide, Slice, TestResult, Unpaired
 from freehold.promotion.develop import Developed, Goal, add_head, develop
-from freehold.promotion.family import choices, choose_family, expected_bounds
+from freehold.promotion.family import Family, choices, choose_family, expected_bounds
 from freehold.promotion.slices import Cut, cut
 from freehold.promotion.walk import Exam, Losses, Walk, walk, walk_slices
 from freehold.routing.embed import Embedder
@@ -86,8 +86,7 @@ def certify(
     `recorded` holds only items on which the reference and every candidate have an answer and a loss; its further variants teach how
     hard an item is and are never chosen. Raises CallerError when there are too few items to split.
     """
-    part_N = split(_name(tenant, recorded), recorded.groups, _times(recorded), settings.fractions)
-    recorded, part_N, design = _certifying_labels_only(recorded, part_N)
+    recorded, part_N, design = parts(recorded, tenant, settings.fractions)
     train_N, calibrate_N = part_N == TRAIN, part_N == CALIBRATE
     if train_N.sum() < LEAST_TRAINING_ITEMS or not calibrate_N.any():
         raise CallerError(
@@ -95,7 +94,7 @@ def certify(
             f"{int(calibrate_N.sum())} for calibration; at least {LEAST_TRAINING_ITEMS} and 1 are needed. Import or label more, or "
             "change --train and --calibrate."
         )
-    weight_N = _weights(recorded.inclusion_N[calibrate_N]) if design != "found" else None
+    weight_N = weights(recorded, calibrate_N, design)
     is_exact = metric.kind == "binary" and weight_N is None and _all_single(recorded, calibrate_N)
     delta = bounds.spend(1.0 - settings.confidence, settings.attempt)
     n_groups = len(set(np.asarray(recorded.groups, dtype=object)[calibrate_N]))
@@ -111,13 +110,14 @@ def certify(
     scored = made.scorer.score(pairs.texts)
     cap = _cap(pairs, train_N)
     cuts = cut(settings.by, pairs, scored, made.scorer, train_N) if settings.by else []
-    verdicts = _verdicts(pairs, made, scored, train_N, calibrate_N, cuts, goal, cap, weight_N)
-    program = _program(pairs, made, verdicts, settings)
-    choice_N = _choice(made, scored, verdicts)
+    exam = _exam(pairs, made, train_N, goal, cap)
+    verdicts = judge(pairs, made.family, exam, scored, calibrate_N, cuts, goal.delta, weight_N, made.unit)
+    program = policy_program(pairs, made.scorer, made.family, verdicts, settings.p95_s)
+    choice_N = picked(made.family, scored, verdicts)
     certificate = _certificate(
-        pairs, metric, settings, unpaired, now, tenant, part_N, made, verdicts, choice_N, program, goal, cap, design, n_groups
+        pairs, metric, settings, unpaired, now, tenant, part_N, made, verdicts, choice_N, program, goal, exam, design, n_groups
     )
-    scorer = made.scorer if any(v.walk.passed for v in verdicts) else None
+    scorer = made.scorer if any(v.chosen >= 0 for v in verdicts) else None
     return Certification(certificate, program, scorer, pairs, scored, part_N, choice_N, made)
 
 
@@ -129,20 +129,24 @@ class Verdict(NamedTuple):
     delta: float
     reason: str
     """Why nothing was tested; empty where something was."""
+    chosen: int = -1
+    """The policy of the family that is used here; -1 is the reference."""
+
+    @property
+    def upper(self) -> float:
+        """The bound on its mean loss; the reference loses nothing against itself."""
+        return self.walk.upper_P[self.chosen] if self.chosen >= 0 else 0.0
 
 
-def _name(tenant: str, pairs: Pairs) -> str:
-    """What the split calls the data set: the task, so that an item stays in its part while the task's data grows."""
-    return f"{tenant}/{pairs.task}"
+def parts(pairs: Pairs, tenant: str, fractions: Fractions) -> tuple[Pairs, NDArray[np.int8], "LabelDesign | str"]:
+    """The items that are used, the part of each, and how the calibration labels were come by.
 
-
-def _times(pairs: Pairs) -> NDArray[np.int64] | None:
-    return pairs.at_N if len(pairs) and bool((pairs.at_N >= 0).all()) else None
-
-
-def _certifying_labels_only(pairs: Pairs, part_N: NDArray[np.int8]) -> tuple[Pairs, NDArray[np.int8], "LabelDesign | str"]:
-    """Where some labels were drawn (audit) or complete (census), found ones are for training only; where all were found, they estimate."""
-    certifies = np.array([design != "found" for design in pairs.designs])
+    The data set a split is a hash of is the tenant's task, so that an item stays in its part while the task's data grows. Where some
+    labels were drawn (audit) or complete (census), found ones are for training only; where all were found, they can only estimate.
+    """
+    at_N = pairs.at_N if len(pairs) and bool((pairs.at_N >= 0).all()) else None
+    part_N = split(f"{tenant}/{pairs.task}", pairs.groups, at_N, fractions)
+    certifies = np.array([design != "found" for design in pairs.designs], dtype=bool)
     if not certifies[part_N == CALIBRATE].any():
         return pairs, part_N, "found"
     keep = certifies | (part_N == TRAIN)
@@ -150,9 +154,10 @@ def _certifying_labels_only(pairs: Pairs, part_N: NDArray[np.int8]) -> tuple[Pai
     return pairs.rows(keep), part_N[keep], kept.pop() if len(kept) == 1 else "mixed"
 
 
-def _weights(inclusion_N: Floats) -> Floats | None:
+def weights(pairs: Pairs, calibrate_N: NDArray[np.bool_], design: str) -> Floats | None:
     """Inverse inclusion probabilities scaled to at most 1; None where all are equal, so that they weigh nothing."""
-    if np.ptp(inclusion_N) < 1e-12:
+    inclusion_N = pairs.inclusion_N[calibrate_N]
+    if design == "found" or len(inclusion_N) == 0 or np.ptp(inclusion_N) < 1e-12:
         return None
     return np.asarray(inclusion_N.min() / inclusion_N, dtype=np.float64)
 
@@ -168,34 +173,39 @@ def _cap(pairs: Pairs, train_N: NDArray[np.bool_]) -> int:
     return max(1, int(np.ceil(np.quantile(sizes, 0.95))))
 
 
-def _verdicts(
+def judge(
     pairs: Pairs,
-    made: Developed,
+    family: Family | None,
+    exam: Exam,
     scored: Scored,
-    train_N: NDArray[np.bool_],
     calibrate_N: NDArray[np.bool_],
     cuts: list[Cut],
-    goal: Goal,
-    cap: int,
+    delta: float,
     weight_N: Floats | None,
+    unit: str,
 ) -> list[Verdict]:
-    """The walk on all calibration items, or one for each slice."""
-    nothing = Walk(0, 0, 0.0, None)
-    if made.family is None:
+    """The walk on all calibration items, or one for each slice; of the policies that passed, the one that saves most there."""
+    nothing = Walk(0, 0, (), None)
+    if family is None:
         why = "nothing cheaper is expected to be provable from its training items"
-        return [Verdict(c, nothing, 0.0, why) for c in cuts] or [Verdict(None, nothing, goal.delta, why)]
-    exam = _exam(pairs, made, train_N, goal, cap)
-    choice_TN = choices(scored.loss_NV, scored.cost_NV, made.family, len(pairs.variants))[:, calibrate_N]
-    losses = Losses(_paired_losses(pairs.loss_NV[calibrate_N], choice_TN), pairs.group_codes[calibrate_N], weight_N)
+        return [Verdict(c, nothing, 0.0, why) for c in cuts] or [Verdict(None, nothing, delta, why)]
+    choice_TN = choices(scored.loss_NV, scored.cost_NV, family, len(pairs.variants))
+    losses = Losses(_paired_losses(pairs.loss_NV, choice_TN)[:, calibrate_N], pairs.group_codes[calibrate_N], weight_N)
+
+    def best(walked: Walk, here_N: NDArray[np.bool_]) -> int:
+        savings = [saving_of(pairs, choice_TN[t], calibrate_N & here_N, unit) or 0.0 for t in range(walked.passed)]
+        return int(np.argmax(savings)) if savings and max(savings) > 0 else -1
+
     if not cuts:
-        return [Verdict(None, walk(losses, exam, goal.delta), goal.delta, "")]
-    least = bounds.least_units(goal.epsilon, goal.delta, goal.is_exact)
+        walked = walk(losses, exam, delta)
+        return [Verdict(None, walked, delta, "", best(walked, calibrate_N))]
+    least = bounds.least_units(exam.epsilon, delta, exam.is_exact)
     inside = {c.name: losses.where(c.holds_N[calibrate_N]) for c in cuts}
     enough = {name: part for name, part in inside.items() if len(np.unique(part.group_N)) >= least}
-    walked = walk_slices(enough, exam, goal.delta)
+    by_slice = walk_slices(enough, exam, delta)
     return [
-        Verdict(c, *walked[c.name], "")
-        if c.name in walked
+        Verdict(c, *by_slice[c.name], "", best(by_slice[c.name][0], c.holds_N))
+        if c.name in by_slice
         else Verdict(c, nothing, 0.0, f"{len(np.unique(inside[c.name].group_N))} calibration groups; at least {least} are needed")
         for c in cuts
     ]
@@ -203,9 +213,8 @@ def _verdicts(
 
 def _exam(pairs: Pairs, made: Developed, train_N: NDArray[np.bool_], goal: Goal, cap: int) -> Exam:
     """How losses will be tested: the bets of each policy are tuned on its out-of-fold training losses."""
-    assert made.family is not None
     bets: tuple[bounds.Bets, ...] = ()
-    if not goal.is_exact:
+    if not goal.is_exact and made.family is not None:
         oof_NV = made.fitted[made.family.predictor].oof_NV
         choice_TN = choices(oof_NV, made.rehearsal.predicted_cost_NV, made.family, len(pairs.variants))
         loss_TN = _paired_losses(pairs.loss_NV[train_N], choice_TN)
@@ -218,40 +227,37 @@ def _paired_losses(loss_NV: Floats, choice_TN: NDArray[np.int64]) -> Floats:
     return loss_NV[np.arange(len(loss_NV))[None, :], choice_TN]
 
 
-def _choice(made: Developed, scored: Scored, verdicts: list[Verdict]) -> NDArray[np.int64]:
+def picked(family: Family | None, scored: Scored, verdicts: list[Verdict]) -> NDArray[np.int64]:
     """The column the certified policy picks for each item."""
     choice_N = np.zeros(len(scored.region_N), dtype=np.int64)
-    if made.family is None:
+    if family is None:
         return choice_N
-    choice_TN = choices(scored.loss_NV, scored.cost_NV, made.family, scored.loss_NV.shape[1])
+    choice_TN = choices(scored.loss_NV, scored.cost_NV, family, scored.loss_NV.shape[1])
     for verdict in verdicts:
-        if verdict.walk.passed:
-            here = choice_TN[verdict.walk.passed - 1]
+        if verdict.chosen >= 0:
+            here = choice_TN[verdict.chosen]
             choice_N = here if verdict.cut is None else np.where(verdict.cut.holds_N, here, choice_N)
     return choice_N
 
 
-def _program(pairs: Pairs, made: Developed, verdicts: list[Verdict], settings: Settings) -> Program:
+def policy_program(pairs: Pairs, scorer: Scorer, family: Family | None, verdicts: list[Verdict], p95_s: float | None) -> Program:
     """The certified policy as a program: one rule for each part that passed, and the reference otherwise."""
     rules = []
     for verdict in verdicts:
-        if made.family is not None and verdict.walk.passed:
-            where: Condition = Compare(Fact("predicted_loss"), "<=", float(made.family.threshold_T[verdict.walk.passed - 1]))
-            if settings.p95_s is not None:
-                where = And((where, Compare(Fact("predicted_latency_s"), "<=", float(settings.p95_s))))
-            columns = _listed(made)
-            action = UseCheapest(tuple(pairs.variants[c] for c in columns), where)
+        if family is not None and verdict.chosen >= 0:
+            where: Condition = Compare(Fact("predicted_loss"), "<=", float(family.threshold_T[verdict.chosen]))
+            if p95_s is not None:
+                where = And((where, Compare(Fact("predicted_latency_s"), "<=", float(p95_s))))
+            action = UseCheapest(tuple(pairs.variants[c] for c in _listed(scorer, family)), where)
             rules.append(Rule(verdict.cut.condition if verdict.cut else Constant(True), action))
     program = Program(pairs.task, (*rules, Rule(None, Use(pairs.reference))))
     return parse(show(program))
 
 
-def _listed(made: Developed) -> tuple[int, ...]:
+def _listed(scorer: Scorer, family: Family) -> tuple[int, ...]:
     """The columns a rule has to name: the candidates, and the reference where it may be the cheapest of them for some input."""
-    assert made.family is not None
-    reference = made.scorer.cost_range_V2[0, 0]
-    dearest = max(made.scorer.cost_range_V2[c, 1] for c in made.family.columns)
-    return made.family.columns if dearest < reference else (0, *made.family.columns)
+    dearest = max(scorer.cost_range_V2[c, 1] for c in family.columns)
+    return family.columns if dearest < scorer.cost_range_V2[0, 0] else (0, *family.columns)
 
 
 def _certificate(
@@ -267,14 +273,14 @@ def _certificate(
     choice_N: NDArray[np.int64],
     program: Program,
     goal: Goal,
-    cap: int,
+    exam: Exam,
     design: "LabelDesign | str",
     n_groups: int,
 ) -> Certificate:
     calibrate_N, test_N = part_N == CALIBRATE, part_N == TEST
     loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
-    saving = _saving(pairs, choice_N, calibrate_N, made.unit) or 0.0
-    passed = any(v.walk.passed for v in verdicts)
+    saving = saving_of(pairs, choice_N, calibrate_N, made.unit) or 0.0
+    passed = any(v.chosen >= 0 for v in verdicts)
     is_estimate = design == "found"
     is_certified = passed and saving > 0 and not is_estimate
     slices = tuple(_slice(pairs, made.unit, choice_N, calibrate_N, v) for v in verdicts if v.cut is not None)
@@ -310,26 +316,30 @@ def _certificate(
         n_calibrate=int(calibrate_N.sum()),
         n_test=int(test_N.sum()),
         n_calibrate_groups=n_groups,
-        group_cap=cap,
+        group_cap=exam.cap,
+        pilot_bets=tuple(float(b.bet_K[0]) for b in exam.bets_T),
         train_fraction=settings.fractions.train,
         calibrate_fraction=settings.fractions.calibrate,
         thresholds_tested=sum(v.walk.tested for v in verdicts),
         thresholds=tuple(made.family.threshold_T.tolist()) if made.family else (),
         predictor=made.family.predictor if made.family else "none",
-        loss_upper_bound=max((v.walk.upper for v in verdicts), default=0.0),
+        family=tuple(pairs.variants[c] for c in made.family.columns) if made.family else (),
+        loss_upper_bound=max((v.upper for v in verdicts), default=0.0),
         loss_calibrate=float(loss_N[calibrate_N].mean()),
         saving=saving,
         saving_unit=made.unit,  # type: ignore[arg-type]  # cost or calls
         share=_share(pairs, choice_N, calibrate_N),
-        quality=PerSide(policy=_quality(pairs, choice_N, calibrate_N), reference=_quality(pairs, np.zeros_like(choice_N), calibrate_N)),
+        quality=PerSide(
+            policy=mean_quality(pairs, choice_N, calibrate_N), reference=mean_quality(pairs, np.zeros_like(choice_N), calibrate_N)
+        ),
         cost_usd_per_1k=PerSide(
-            policy=_cost_per_1k(pairs, choice_N, calibrate_N), reference=_cost_per_1k(pairs, np.zeros_like(choice_N), calibrate_N)
+            policy=cost_per_1k(pairs, choice_N, calibrate_N), reference=cost_per_1k(pairs, np.zeros_like(choice_N), calibrate_N)
         ),
         test=TestResult(
             n=int(test_N.sum()),
             loss=_mean(loss_N[test_N]),
             loss_ci=bounds.bootstrap_mean_interval(loss_N[test_N], pairs.group_codes[test_N], settings.seed),
-            saving=_saving(pairs, choice_N, test_N, made.unit),
+            saving=saving_of(pairs, choice_N, test_N, made.unit),
         ),
         controls=_controls(pairs, made, choice_N, test_N, settings.seed),
         labels_needed=0 if is_certified else _labels_needed(made, goal, settings),
@@ -347,9 +357,7 @@ def _certificate(
     return msgspec.structs.replace(record, id=hashlib.sha256(msgspec.json.encode(record, order="deterministic")).hexdigest()[:32])
 
 
-def _claim(
-    pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool, is_estimate: bool, saving: float, unit: str
-) -> str:
+def _claim(pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool, is_estimate: bool, saving: float, unit: str) -> str:
     kept = "costs" if unit == "cost" else "calls to the reference"
     against = f"agrees with the reference '{pairs.reference}'" if metric.id == "agreement" else f"measured by '{metric.id}'"
     task, reference, floor = pairs.task, pairs.reference, f"{settings.max_loss:g}"
@@ -384,16 +392,17 @@ def _conditions(pairs: Pairs, metric: Metric, method: str, unit: str) -> tuple[s
 def _slice(pairs: Pairs, unit: str, choice_N: NDArray[np.int64], calibrate_N: NDArray[np.bool_], verdict: Verdict) -> Slice:
     assert verdict.cut is not None
     here = calibrate_N & verdict.cut.holds_N
-    is_certified = verdict.walk.passed > 0
+    is_certified = verdict.chosen >= 0
     failed = verdict.walk.failed_upper
-    reason = verdict.reason or ("" if is_certified else f"its first policy's bound is {failed:.4f}" if failed is not None else "not tested")
+    why = "no policy that passed saves anything" if verdict.walk.passed or failed is None else f"its first policy's bound is {failed:.4f}"
+    reason = verdict.reason or ("" if is_certified else why)
     return Slice(
         name=verdict.cut.name,
         n_calibrate=int(here.sum()),
         n_groups=len(np.unique(pairs.group_codes[here])),
         certified=is_certified,
-        loss_upper_bound=verdict.walk.upper,
-        saving=_saving(pairs, choice_N, here, unit) or 0.0,
+        loss_upper_bound=verdict.upper,
+        saving=saving_of(pairs, choice_N, here, unit) or 0.0,
         reason=reason,
     )
 
@@ -412,7 +421,7 @@ def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N
     def control(picked_N: NDArray[np.int64]) -> Control:
         loss_N = pairs.loss_NV[np.arange(len(pairs)), picked_N]
         return Control(
-            loss=_mean(loss_N[test_N]), quality=_quality(pairs, picked_N, test_N), saving=_saving(pairs, picked_N, test_N, made.unit)
+            loss=_mean(loss_N[test_N]), quality=mean_quality(pairs, picked_N, test_N), saving=saving_of(pairs, picked_N, test_N, made.unit)
         )
 
     return Controls(
@@ -432,13 +441,13 @@ def _share(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_])
     return {variant: float(n / keep_N.sum()) for variant, n in zip(pairs.variants, counts, strict=True) if n}
 
 
-def _quality(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> float | None:
+def mean_quality(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> float | None:
     """Mean score of the chosen answers; None unless every one of them has a score."""
     score_N = pairs.score_NV[np.arange(len(pairs)), choice_N][keep_N]
     return None if len(score_N) == 0 or np.isnan(score_N).any() else float(score_N.mean())
 
 
-def _saving(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_], unit: str) -> float | None:
+def saving_of(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_], unit: str) -> float | None:
     """1 - recorded cost of the choices / recorded cost of the reference, over items where both are known."""
     if not keep_N.any():
         return None
@@ -450,7 +459,7 @@ def _saving(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]
     return float(1.0 - paid_N[both].sum() / before_N[both].sum()) if both.any() and before_N[both].sum() > 0 else None
 
 
-def _cost_per_1k(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> float | None:
+def cost_per_1k(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> float | None:
     cost_N = pairs.cost_NV[np.arange(len(pairs)), choice_N][keep_N]
     return None if len(cost_N) == 0 or np.isnan(cost_N).any() else float(1000.0 * cost_N.mean())
 
@@ -465,9 +474,7 @@ def _labels_needed(made: Developed, goal: Goal, settings: Settings) -> int | Non
         units *= 2
     else:
         return None
-    choice_TN = choices(
-        made.fitted[family.predictor].oof_NV, made.rehearsal.predicted_cost_NV, family, made.rehearsal.loss_NV.shape[1]
-    )
+    choice_TN = choices(made.fitted[family.predictor].oof_NV, made.rehearsal.predicted_cost_NV, family, made.rehearsal.loss_NV.shape[1])
     low, high = goal.units, units
     while high - low > max(1, high // 50):
         middle = (low + high) // 2

@@ -14,6 +14,7 @@ from freehold.promotion.family import Family, Rehearsal, choose_family
 from freehold.promotion.fit import Fitted, Floats, Sample, centroids, fit_predictors, folds, pooled_loss
 from freehold.routing.embed import Embedder
 from freehold.routing.features import SURFACE
+from freehold.routing.head import Head
 from freehold.routing.predict import Constant, nearest_centroid
 from freehold.routing.scorer import HeadScore, Scorer
 from freehold.training.heads import fit_head, is_learnable
@@ -71,15 +72,22 @@ def add_head(pairs: Pairs, train_N: NDArray[np.bool_], name: str, cost_usd: floa
     head, oof_LC = fit_head([pairs.texts[i] for i in learn], labels, folds(pairs.group_codes[learn], seed), seed)
     probability_NC = head.probabilities(pairs.texts)
     probability_NC[learn] = oof_LC
+    with_head = head_column(pairs, head, np.argmax(probability_NC, axis=1), name, cost_usd)
+    confidence_N = probability_NC.max(axis=1)
+    score = HeadScore(head, *_falling(confidence_N[learn], with_head.loss_NV[learn, -1]))
+    return with_head, score, confidence_N
+
+
+def head_column(pairs: Pairs, head: Head, class_N: NDArray[np.int64], name: str, cost_usd: float) -> Pairs:
+    """The pairs with the head's answers, given as its classes, as a further column."""
     place = {canonical_json(answer): a for a, answer in enumerate(pairs.answers)}
-    code_C = np.array([place[canonical_json(answer)] for answer in head.answers])
-    answer_N, confidence_N = code_C[np.argmax(probability_NC, axis=1)], probability_NC.max(axis=1)
+    code_C = np.array([place.get(canonical_json(answer), -2) for answer in head.answers])
+    answer_N = code_C[class_N]
     score_N = _score_like_an_equal_answer(pairs, answer_N)
     loss_N = np.nan_to_num(pairs.score_NV[:, 0], nan=1.0) - score_N
     if pairs.is_deterministic:
         loss_N = np.where(answer_N == pairs.answer_NV[:, 0], 0.0, loss_N)
-    score = HeadScore(head, *_falling(confidence_N[learn], loss_N[learn]))
-    return pairs.with_column(name, answer_N, score_N, loss_N, cost_usd), score, confidence_N
+    return pairs.with_column(name, answer_N, score_N, loss_N, cost_usd)
 
 
 def _score_like_an_equal_answer(pairs: Pairs, answer_N: NDArray[np.int64]) -> Floats:

@@ -90,15 +90,21 @@ def find_certificate(store: Store, tenant: str, id: str) -> Certificate | None:
     return None if row is None else msgspec.json.decode(row[0], type=Certificate)
 
 
+def certificates_of(store: Store, tenant: str, task: str) -> list[Certificate]:
+    """Every certificate of a task, oldest first."""
+    c = certificates.c
+    wanted = select(c.body).where(c.tenant == tenant, c.task == task).order_by(c.seq)
+    with store.reading() as connection:
+        return [msgspec.json.decode(row.body, type=Certificate) for row in connection.execute(wanted)]
+
+
 def add_policy(
     store: Store, tenant: str, task: str, hash: str, source: str, artefact: str | None, certificate: str | None, origin: str, now: datetime
 ) -> None:
     """Adds an inactive policy. One of that hash and certificate that is there already stays the only one."""
     with store.writing() as connection:
         p = policies.c
-        same = select(p.seq).where(
-            p.tenant == tenant, p.task == task, p.hash == hash, p.certificate.is_not_distinct_from(certificate)
-        )
+        same = select(p.seq).where(p.tenant == tenant, p.task == task, p.hash == hash, p.certificate.is_not_distinct_from(certificate))
         if connection.execute(same).first() is None:
             connection.execute(
                 insert(policies).values(

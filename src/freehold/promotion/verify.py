@@ -8,12 +8,21 @@ import msgspec
 import numpy as np
 
 from freehold.catalog import Metric
-from freehold.datasets.freeze import thaw
+from freehold.datasets.freeze import erased_items, thaw
 from freehold.datasets.pairs import Pairs
+from freehold.datasets.split import CALIBRATE, TEST, TRAIN, Fractions
 from freehold.errors import DataError, FreeholdError
+from freehold.evaluation import bounds
 from freehold.promotion.certificate import Certificate
-from freehold.promotion.certify import Settings, certify
-from freehold.datasets.split import Fractions
+from freehold.promotion.certify import judge, parts, picked, policy_program, saving_of, weights
+from freehold.promotion.develop import head_column
+from freehold.promotion.family import Family
+from freehold.promotion.slices import cut
+from freehold.promotion.walk import Exam
+from freehold.routing.program import show
+from freehold.routing.scorer import Scorer
+
+_CLOSE = 1e-9
 
 
 class Verdict(StrEnum):
@@ -42,3 +51,69 @@ def read_certificate(path: Path) -> Certificate:
         raise DataError(f"There is no certificate at {path}. 'freehold certify' prints the path of the one it writes.") from None
     except (OSError, msgspec.DecodeError, FreeholdError) as error:
         raise DataError(f"{path} is not a certificate: {error}") from None
+
+
+def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: Metric) -> Verification:
+    """Recomputes the claim from the frozen data and the policy's arrays.
+
+    Split, slices, scores, choices, the walk with its bounds, the program's text and the saving are computed anew and compared. What
+    training chose (predictor, thresholds, bets) is taken from the certificate and the arrays: it needs no trust, because any choice made
+    without calibration items is valid, and the split shows which items those are.
+    """
+    erased = erased_items(data)
+    if erased:
+        return Verification(Verdict.ERASED, (f"{erased} of {certificate.n_items} items were erased since; its counts stay",), certificate)
+    pairs = thaw(data)
+    wrong = _compare(certificate, pairs, scorer, metric)
+    if not certificate.certified:
+        what = "it is an estimate and certifies nothing" if certificate.estimate else "it certifies nothing cheaper than the reference"
+        wrong.append(what)
+    return Verification(Verdict.INVALID if wrong else Verdict.VALID, tuple(wrong), certificate)
+
+
+def _compare(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, metric: Metric) -> list[str]:
+    wrong: list[str] = []
+
+    def same(what: str, found: object, said: object) -> None:
+        close = abs(found - said) <= _CLOSE if isinstance(found, float) and isinstance(said, float) else found == said
+        if not close:
+            wrong.append(f"{what} is {found}, the certificate says {said}")
+
+    fractions = Fractions(certificate.train_fraction, certificate.calibrate_fraction)
+    kept, part_N, design = parts(recorded, certificate.tenant, fractions)
+    train_N, calibrate_N = part_N == TRAIN, part_N == CALIBRATE
+    same("label design", design, certificate.label_design)
+    for name, part in (("n_train", TRAIN), ("n_calibrate", CALIBRATE), ("n_test", TEST)):
+        same(name, int((part_N == part).sum()), getattr(certificate, name))
+    same("delta", bounds.spend(1.0 - certificate.confidence, certificate.attempt), certificate.delta)
+    if scorer is None:
+        return wrong
+    pairs = kept.columns(tuple(v for v in certificate.variants if v in kept.variants))
+    scored = scorer.score(pairs.texts)
+    if scorer.head is not None:
+        pairs = head_column(pairs, scorer.head.head, scored.head_class_N, certificate.variants[-1], 0.0)
+    columns = tuple(pairs.variants.index(v) for v in certificate.family)
+    family = Family(certificate.predictor, columns, np.array(certificate.thresholds))
+    weight_N = weights(pairs, calibrate_N, certificate.label_design)
+    exam = Exam(
+        epsilon=certificate.max_loss,
+        is_exact=certificate.method == "clopper-pearson",
+        cap=certificate.group_cap,
+        bets_T=tuple(bounds.bets_of(bet) for bet in certificate.pilot_bets),
+        seed=certificate.seed,
+    )
+    if exam.is_exact and (metric.kind != "binary" or weight_N is not None or certificate.n_calibrate != certificate.n_calibrate_groups):
+        wrong.append("the binomial bound was used where groups, weights or the metric do not allow it")
+    cuts = cut(certificate.by, pairs, scored, scorer, train_N) if certificate.by else []
+    verdicts = judge(pairs, family, exam, scored, calibrate_N, cuts, certificate.delta, weight_N, certificate.saving_unit)
+    choice_N = picked(family, scored, verdicts)
+    loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
+    same("loss_upper_bound", max(v.upper for v in verdicts), certificate.loss_upper_bound)
+    same("thresholds_tested", sum(v.walk.tested for v in verdicts), certificate.thresholds_tested)
+    same("loss_calibrate", float(loss_N[calibrate_N].mean()), certificate.loss_calibrate)
+    same("policy", show(policy_program(pairs, scorer, family, verdicts, certificate.p95_s)), certificate.policy_source)
+    if scorer.head is None or certificate.saving_unit == "calls":
+        same("saving", saving_of(pairs, choice_N, calibrate_N, certificate.saving_unit) or 0.0, certificate.saving)
+    if certificate.loss_upper_bound > certificate.max_loss:
+        wrong.append(f"its bound {certificate.loss_upper_bound} is above its floor {certificate.max_loss}")
+    return wrong

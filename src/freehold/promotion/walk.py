@@ -50,26 +50,26 @@ class Walk(NamedTuple):
     """How far the sequence got."""
 
     passed: int
-    """Policies whose null was rejected: the last of them is certified."""
+    """Policies whose null was rejected: each of them is certified."""
     tested: int
     """Those and the one that failed."""
-    upper: float
-    """The bound of the last that passed; 0 (the reference itself) where none did."""
+    upper_P: tuple[float, ...]
+    """The bound of each that passed, at least 0. All of them hold at once, so any of them may be chosen."""
     failed_upper: float | None
     """The bound of the one that failed; None where none did."""
 
 
 def walk(losses: Losses, exam: Exam, delta: float) -> Walk:
     """Tests the family in order at level δ and stops at the first failure."""
-    upper = 0.0
+    uppers: list[float] = []
     count = len(losses.loss_TN)
     exact_T = _exact_bounds(losses, delta) if exam.is_exact else None
     for t in range(count):
         bound = float(exact_T[t]) if exact_T is not None else _betting_bound(losses, exam, t, delta)
         if bound > exam.epsilon:
-            return Walk(t, t + 1, upper, bound)
-        upper = max(0.0, bound)
-    return Walk(count, count, upper, None)
+            return Walk(t, t + 1, tuple(uppers), bound)
+        uppers.append(max(0.0, bound))
+    return Walk(count, count, tuple(uppers), None)
 
 
 def _exact_bounds(losses: Losses, delta: float) -> Floats:

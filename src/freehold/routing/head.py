@@ -39,10 +39,12 @@ class Head:
         hashed = features(text, dims=len(self.idf_B))
         value = hashed.weight * self.idf_B[hashed.index]
         norm = float(np.sqrt(value @ value)) or 1.0
-        return ((value / norm) @ self.coef_BC[hashed.index] + self.intercept_C).astype(np.float64)
+        logits_C: NDArray[np.float64] = ((value / norm) @ self.coef_BC[hashed.index] + self.intercept_C).astype(np.float64)
+        return logits_C
 
 
 def softmax(logits_NC: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows to probabilities, without overflow."""
     shifted = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    probability_NC: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return probability_NC

@@ -17,6 +17,7 @@ DIGEST_BYTES = 20
 MAX_BLOB_BYTES = 1 << 30
 """The largest blob there may be: what is read comes into memory whole."""
 
+_UNFINISHED = "new-"
 _NAME = re.compile(r"[0-9a-f]{38}")
 
 
@@ -43,7 +44,8 @@ class Blobs:
         try:
             self._write(path, data)
         except OSError as error:
-            raise OperatorError(f"Cannot write the blob '{path}': {error.strerror or error}. Make room, or make the folder writable.") from error
+            said = error.strerror or str(error)
+            raise OperatorError(f"Cannot write the blob '{path}': {said}. Make room, or make the folder writable.") from error
         return name
 
     def get(self, name: str) -> bytes:
@@ -71,6 +73,16 @@ class Blobs:
             _fsync_folder(path.parent)
         return True
 
+    def remove_unfinished(self, older_than_s: float, now_s: float) -> int:
+        """Removes what writers left behind that died in the middle of a blob, and gives how many those were."""
+        removed = 0
+        for file in self.folder.glob(f"??/{_UNFINISHED}*"):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < now_s - older_than_s:
+                    file.unlink()
+                    removed += 1
+        return removed
+
     def names(self) -> Iterator[str]:
         """The names of all blobs, in no order."""
         if not self.folder.is_dir():
@@ -91,7 +103,7 @@ class Blobs:
         new_folder = not path.parent.is_dir()
         self.folder.mkdir(mode=0o700, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="new-")  # 0600
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)  # 0600
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)

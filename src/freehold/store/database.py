@@ -41,6 +41,9 @@ class Database(Protocol):
     def committed(self) -> None:
         """Told after each commit."""
 
+    def scrub(self) -> None:
+        """Removes what deleted rows left behind in the files. Raises StoreBusy where a reader still holds on to it."""
+
     def explain(self, error: Exception) -> FreeholdError | None:
         """The database's error in words that say what to do; None when it is no error of the database."""
 

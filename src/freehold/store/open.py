@@ -36,13 +36,13 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one snapshot and never waits for a writer. Keep it briefly: the log cannot be cut while it lasts."""
-        with self._explained(), self.database.reads.begin() as connection:
+        with explained(self.database), self.database.reads.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction: committed, at the store's durability, when the block ends; rolled back when it raises. Raises StoreBusy."""
-        with self._explained():
+        with explained(self.database):
             with self.database.turn(), self.database.writes.begin() as connection:
                 yield connection
             self.database.committed()
@@ -50,6 +50,11 @@ class Store:
     def insert_new(self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]]) -> int:
         """Inserts those of `rows` whose `key` (the columns of a unique constraint) is new, fast, and gives how many those were."""
         return self.database.insert_new(connection, table, columns, key, rows) if rows else 0
+
+    def scrub(self) -> None:
+        """Removes what deleted rows left behind in the files. Writers wait meanwhile. Raises StoreBusy where a reader holds on to it."""
+        with explained(self.database):
+            self.database.scrub()
 
     def close(self) -> None:
         """Ends every connection."""
@@ -61,19 +66,22 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except FreeholdError:
+
+@contextmanager
+def explained(database: Database) -> Iterator[None]:
+    """Turns what the database or the disk raises into errors that say what to do; ours pass as they are."""
+    try:
+        yield
+    except FreeholdError:
+        raise
+    except PoolTimeout as error:
+        raise StoreBusy(f"No connection to {database.name} came free in time. Too many readers hold one at once.") from error
+    except Exception as error:
+        cause = error.orig if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) else error
+        said = database.explain(cause)
+        if said is None:
             raise
-        except PoolTimeout as error:
-            raise StoreBusy(f"No connection to {self.database.name} came free in time. Too many readers hold one at once.") from error
-        except Exception as error:
-            explained = self.database.explain(error.orig if isinstance(error, DBAPIError) and isinstance(error.orig, Exception) else error)
-            if explained is None:
-                raise
-            raise explained from error
+        raise said from cause
 
 
 def open_store(url: str, folder: Path, durability: Durability = "process", busy_s: float = 10.0) -> Store:
@@ -82,9 +90,9 @@ def open_store(url: str, folder: Path, durability: Durability = "process", busy_
     `durability`: `process` survives the death of this process, `power` also that of the machine. `busy_s`: how long a writer waits for
     its turn. Raises OperatorError, StoreTooNew, StoreBusy.
     """
-    store = Store(_database(_parsed(url), folder, durability, busy_s), folder, durability)
+    store = Store(database_at(parsed_url(url), folder, durability, busy_s), folder, durability)
     try:
-        with store._explained():
+        with explained(store.database):
             _migrate_if_due(store.database)
     except BaseException:
         store.close()
@@ -92,14 +100,18 @@ def open_store(url: str, folder: Path, durability: Durability = "process", busy_
     return store
 
 
-def _parsed(url: str) -> URL:
+def parsed_url(url: str) -> URL:
+    """A store's URL. Raises OperatorError, without showing it: it may hold a password."""
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
-        raise OperatorError(f"[store] url cannot be read as a URL; expected such as {EXAMPLES}. A password's @ : / are written %40 %3A %2F.") from None
+        raise OperatorError(
+            f"[store] url cannot be read as a URL; expected such as {EXAMPLES}. The characters @ : / in a password are written %40 %3A %2F."
+        ) from None
 
 
-def _database(url: URL, folder: Path, durability: Durability, busy_s: float) -> Database:
+def database_at(url: URL, folder: Path, durability: Durability, busy_s: float) -> Database:
+    """The database a URL names, as it is: not migrated, perhaps empty."""
     if url.drivername == "sqlite" and url.database and url.database != ":memory:" and not (url.host or url.query):
         from freehold.store.sqlite import SqliteDatabase
 
@@ -108,7 +120,8 @@ def _database(url: URL, folder: Path, durability: Durability, busy_s: float) -> 
         from freehold.store.postgres import PostgresDatabase
 
         return PostgresDatabase(url, durability, busy_s)
-    raise OperatorError(f"[store] url '{url.render_as_string(hide_password=True)}' is no database Freehold knows; expected such as {EXAMPLES}.")
+    shown = url.render_as_string(hide_password=True)
+    raise OperatorError(f"[store] url '{shown}' is no database Freehold knows; expected such as {EXAMPLES}.")
 
 
 def _migrate_if_due(database: Database) -> None:

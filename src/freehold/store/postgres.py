@@ -1,20 +1,27 @@
 """PostgreSQL as the journal's database: any number of writers at once; the server's log is what makes a commit durable."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import URL, BigInteger, Connection, Double, Engine, Integer, LargeBinary, Text, create_engine
 
 from freehold.catalog import Durability
-from freehold.errors import FreeholdError, OperatorError, StoreBusy
+from freehold.errors import DataError, FreeholdError, OperatorError, StoreBusy
 from freehold.store.database import Kind
+from freehold.store.schema import metadata
 from freehold.store.version import VERSION_TABLE
 
 _CONNECT_S = 10
 _MIGRATING = 0x66726565686F6C64
 """Key of the advisory lock that one migration at a time holds: 'freehold'."""
+_BULK = _MIGRATING + 1
+"""Key of the one that a bulk load holds."""
+_COPY_FROM = 256
+"""Rows from which COPY is faster than arrays: at 5,000 rows twice as fast, at 30 half as fast."""
+_SCRUBBED = ("calls", "contents", "attempts", "feedback", "episodes", "draws")
+_TYPES: dict[type[Any], str] = {Text: "text", BigInteger: "int8", Integer: "int4", Double: "float8", LargeBinary: "bytea"}
 
 
 class PostgresDatabase:
@@ -27,16 +34,18 @@ class PostgresDatabase:
         try:
             import psycopg
         except ModuleNotFoundError:
-            raise OperatorError("[store] url names a PostgreSQL database, and its driver is not installed: pip install 'freehold[postgres]'") from None
+            raise OperatorError(
+                "[store] url names a PostgreSQL database, and its driver is not installed: pip install 'freehold[postgres]'"
+            ) from None
         self._errors = psycopg.errors
         self._driver_error: type[Exception] = psycopg.Error
         self.name = url.render_as_string(hide_password=True)
         self._password = url.password
         self._busy_s = busy_s
         self._url = url.set(drivername="postgresql+psycopg")
-        settings = {"lock_timeout": f"{round(busy_s * 1000)}ms", **({"synchronous_commit": "on"} if durability == "power" else {})}
-        self.reads = self._engine({"default_transaction_read_only": "on", "default_transaction_isolation": "repeatable\\ read"}, connections=16)
-        self.writes = self._engine(settings, connections=4)
+        self.reads = self._engine(["default_transaction_read_only=on", "default_transaction_isolation=repeatable\\ read"], connections=16)
+        durable = ["synchronous_commit=on"] if durability == "power" else []  # else as the server is set
+        self.writes = self._engine([f"lock_timeout={round(busy_s * 1000)}ms", *durable], connections=4)
 
     def turn(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -52,8 +61,33 @@ class PostgresDatabase:
             return None
         return str(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar_one())  # noqa: S608 our own constant
 
+    def insert_new(self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]]) -> int:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        names = ", ".join(f'"{column}"' for column in columns)
+        types = [_TYPES[type(metadata.tables[table].c[column].type)] for column in columns]
+        try:
+            with driver.cursor() as cursor:
+                if len(rows) < _COPY_FROM:
+                    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
+                    source, values = f"unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]
+                else:
+                    _copy(cursor, table, names, types, rows)
+                    source, values = f"new_{table}", []
+                insert = f"INSERT INTO {table} ({names}) SELECT * FROM {source} ON CONFLICT ({key}) DO NOTHING"  # noqa: S608 our own names
+                cursor.execute(insert, values)
+                return int(cursor.rowcount)
+        except self._errors.DataError as error:
+            raise _named(error, table, columns, rows) from error
+
     def committed(self) -> None:
         return
+
+    def scrub(self) -> None:
+        """Lets the server use the space again; what its own log and backups keep is its operator's to remove."""
+        with self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for table in _SCRUBBED:
+                connection.exec_driver_sql(f"VACUUM {table}")
 
     def close(self) -> None:
         self.reads.dispose()
@@ -67,11 +101,13 @@ class PostgresDatabase:
         if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected | errors.SerializationFailure | errors.TooManyConnections):
             return StoreBusy(f"The journal {self.name} is busy: {said}. Nothing of this batch was stored; try again.")
         if isinstance(error, errors.DiskFull):
-            return OperatorError(f"The disk of {self.name} is full. Nothing of this batch was stored. Make room on the server, then do it again.")
+            return OperatorError(f"The disk of {self.name} is full. Nothing of this batch was stored. Make room there, then do it again.")
         if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
             return OperatorError(f"The user of {self.name} may not do this: {said}. It needs to create and write tables in its schema.")
         if isinstance(error, errors.OperationalError):
-            return OperatorError(f"Cannot reach {self.name}: {said}. Check [store] url, that the server runs, and that it lets this user in.")
+            return OperatorError(
+                f"Cannot reach {self.name}: {said}. Check [store] url, that the server runs, and that it lets this user in."
+            )
         return OperatorError(f"The journal {self.name} failed: {said}.")
 
     def _said(self, error: Exception) -> str:
@@ -80,8 +116,8 @@ class PostgresDatabase:
         said = " ".join(str(primary or error).split()).rstrip(".")
         return said.replace(self._password, "***") if self._password else said
 
-    def _engine(self, settings: dict[str, str], connections: int) -> Engine:
-        options = " ".join([*self._options(), *(f"-c {key}={value}" for key, value in settings.items())])
+    def _engine(self, settings: list[str], connections: int) -> Engine:
+        options = " ".join([*self._options(), *(f"-c {setting}" for setting in settings)])
         arguments: dict[str, Any] = {"connect_timeout": _CONNECT_S, "application_name": "freehold", "options": options}
         return create_engine(
             self._url.difference_update_query(["options"]),
@@ -97,3 +133,22 @@ class PostgresDatabase:
         """What the URL itself sets, such as `options=-csearch_path=freehold`."""
         given = self._url.query.get("options", ())
         return [given] if isinstance(given, str) else list(given)
+
+
+def _copy(cursor: Any, table: str, names: str, types: list[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Copies rows into a temporary table. One bulk load at a time, for two of them with rows in common would lock each other out."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_BULK,))
+    like = f"SELECT {names} FROM {table} LIMIT 0"  # noqa: S608 our own names
+    cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS new_{table} ON COMMIT DELETE ROWS AS {like}")
+    with cursor.copy(f"COPY new_{table} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+
+def _named(error: Exception, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> DataError:
+    for row in rows:
+        for column, value in zip(columns, row, strict=True):
+            if isinstance(value, str) and "\0" in value:
+                return DataError(f"{column} of '{row[0]}' in {table} holds a NUL character, which PostgreSQL cannot store; take it out")
+    return DataError(f"a row of {table} cannot be stored: {error}")

@@ -1,5 +1,7 @@
 """The tables: one schema for SQLite and PostgreSQL. A change here takes a migration beside it, and `HEAD` its number."""
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
 metadata = MetaData()
@@ -8,6 +10,12 @@ metadata = MetaData()
 def _seq() -> Column[int]:
     """Order of arrival; the row's own number on both databases."""
     return Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _index_where_known(name: str, *columns: Column[Any]) -> None:
+    """An index of the rows whose last column is known."""
+    known = columns[-1].isnot(None)
+    Index(name, *columns, sqlite_where=known, postgresql_where=known)
 
 
 calls = Table(
@@ -34,18 +42,19 @@ calls = Table(
     Column("output_digest", Text),
     Column("reference_digest", Text),
     Column("tags", LargeBinary, comment="JSON object; null for none"),
-    Column("content", LargeBinary, nullable=False, comment="fingerprint of what was asked and answered: equal for the same call told twice"),
+    Column("content", LargeBinary, nullable=False, comment="fingerprint of the record: equal for a call told twice"),
     Column("input", LargeBinary, comment="digest of the input in contents"),
     Column("body", LargeBinary, comment="JSON of everything without a column; null where it is in contents"),
     Column("body_digest", LargeBinary, comment="digest of a large body in contents"),
 )
 """One row for each call. Known columns, then one body."""
-Index("calls_by_item", calls.c.tenant, calls.c.task, calls.c.item)
-Index("calls_by_shape", calls.c.tenant, calls.c.shape)
-Index("calls_by_time", calls.c.tenant, calls.c.at)
+Index("calls_by_item", calls.c.tenant, calls.c.task, calls.c.item, calls.c.seq)
+Index("calls_by_shape", calls.c.tenant, calls.c.shape, calls.c.seq)
+Index("calls_by_time", calls.c.tenant, calls.c.at, calls.c.seq)
 Index("calls_by_input", calls.c.input)
-Index("calls_by_subject", calls.c.tenant, calls.c.subject, sqlite_where=calls.c.subject.isnot(None), postgresql_where=calls.c.subject.isnot(None))
-Index("calls_by_episode", calls.c.episode, sqlite_where=calls.c.episode.isnot(None), postgresql_where=calls.c.episode.isnot(None))
+_index_where_known("calls_by_body", calls.c.body_digest)
+_index_where_known("calls_by_subject", calls.c.tenant, calls.c.subject)
+_index_where_known("calls_by_episode", calls.c.episode)
 
 contents = Table(
     "contents",
@@ -89,7 +98,7 @@ episodes = Table(
     Column("subject", Text),
 )
 """Runs that calls are part of."""
-Index("episodes_by_subject", episodes.c.tenant, episodes.c.subject, sqlite_where=episodes.c.subject.isnot(None), postgresql_where=episodes.c.subject.isnot(None))
+_index_where_known("episodes_by_subject", episodes.c.tenant, episodes.c.subject)
 
 feedback = Table(
     "feedback",
@@ -110,7 +119,7 @@ feedback = Table(
 )
 """What was said about calls and episodes."""
 Index("feedback_by_call", feedback.c.call)
-Index("feedback_by_episode", feedback.c.episode, sqlite_where=feedback.c.episode.isnot(None), postgresql_where=feedback.c.episode.isnot(None))
+_index_where_known("feedback_by_episode", feedback.c.episode)
 
 policies = Table(
     "policies",

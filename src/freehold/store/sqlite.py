@@ -20,8 +20,8 @@ from freehold.store.version import VERSION_TABLE
 _PARAMETERS = 960
 """Values bound in one statement: many rows at once cost a third of what they cost one by one."""
 _NULL = float("nan")
-"""SQLite stores NaN as NULL. Bound as None it would cost a microsecond, which Python's module spends on looking for an adapter (2026-07);
-the same goes for bytes, which are bound as bytearray."""
+"""SQLite stores NaN as NULL. Bound as None it would cost a microsecond, which Python's module spends on looking for an adapter (CPython
+3.11); the same goes for bytes, which rows therefore hold as bytearrays."""
 _CACHE_KIB = {"reads": 8_000, "writes": 16_000}
 
 
@@ -72,18 +72,23 @@ class SqliteDatabase:
         assert isinstance(driver, sqlite3.Connection)
         added = 0
         for start, count in _runs(len(rows), _PARAMETERS // len(columns)):
-            values = [_NULL if v is None else bytearray(v) if type(v) is bytes else v for row in rows[start : start + count] for v in row]
+            values = [_NULL if v is None else v for row in rows[start : start + count] for v in row]
             added += driver.execute(_insert(table, tuple(columns), key, count), values).rowcount
         return added
 
     def committed(self) -> None:
         self._checkpointer.committed()
 
-    def truncate_log(self) -> bool:
-        """Writes the whole log back and cuts it to nothing; False where a reader keeps it."""
+    def scrub(self) -> None:
+        """Rewrites the file, for pages that were split or merged keep copies of what is deleted later, and cuts the log to nothing."""
         with self.turn(), closing(self._connect("writes")) as connection:
+            connection.execute("VACUUM")
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
+        if busy:
+            raise StoreBusy(
+                f"The rows are deleted, but a reader still holds the log of '{self.name}', which has them, for more than {self._busy_s:g} s. "
+                "Let it end, then erase again."
+            )
 
     def close(self) -> None:
         self._checkpointer.close()

@@ -39,12 +39,16 @@ def fit_head(texts: Sequence[str], labels: Sequence[JSON], folds_N: NDArray[np.i
         inside = folds_N != fold
         if len(np.unique(y_N[inside])) < 2:
             continue
-        margins = _fit([texts[i] for i in np.flatnonzero(inside)], y_N[inside], len(keys), seed)
-        logits_NC[~inside] = margins.of([texts[i] for i in np.flatnonzero(~inside)])
+        margins = _fit(_those(texts, inside), y_N[inside], len(keys), seed)
+        logits_NC[~inside] = margins.of(_those(texts, ~inside))
     temperature = _temperature(logits_NC, y_N)
     whole = _fit(texts, y_N, len(keys), seed)
     head = Head(tuple(by_key[key] for key in keys), whole.idf_B, whole.coef_BC, whole.intercept_C, temperature)
     return head, softmax(logits_NC / temperature)
+
+
+def _those(texts: Sequence[str], keep_N: NDArray[np.bool_]) -> list[str]:
+    return [text for text, keep in zip(texts, keep_N.tolist(), strict=True) if keep]
 
 
 class _Margins(NamedTuple):

@@ -89,28 +89,52 @@ def config(look: Look, font: str = FONT, background: str = "transparent") -> dic
             "frame": "bounds",
             "offset": 18,
         },
-        "range": {"category": list(look.variants), "ramp": list(look.ramp)},
+        "range": {
+            "category": list(look.variants),
+            "ordinal": [readable_on(color) for color in look.variants],  # text within a bar of the same index
+            "ramp": list(look.ramp),
+        },
+        # Vega-Lite reads a style's `color` (and `filled`) itself; what it does not read, such as `stroke` beside a fill, reaches Vega.
         "style": {
-            "name": {"fill": look.ink, "fontSize": 13},
-            "value": {"fill": look.muted, "fontSize": 13},
-            "small": {"fill": look.ink, "fontSize": 12},
-            "inside": {"fill": look.paper, "fontSize": 11, "fontWeight": "bold"},
-            "track": {"fill": look.track},
-            "good": {"fill": look.accent},
-            "open": {"fill": look.control},
-            "allowed": {"fill": look.allowed},
-            "floor": {"stroke": look.warning, "strokeWidth": 1.5, "strokeDash": [5, 4]},
-            "floor-name": {"fill": look.warning, "fontSize": 12},
-            "interval": {"stroke": look.muted, "strokeWidth": 1.2},
-            "policy": {"fill": look.accent, "stroke": look.paper, "strokeWidth": 1.5, "size": 260},
-            "policy-name": {"fill": look.accent, "fontSize": 13, "fontWeight": "bold"},
-            "family-line": {"stroke": look.accent, "strokeWidth": 1.5, "opacity": 0.55},
-            "family": {"fill": look.paper, "stroke": look.accent, "strokeWidth": 1.5, "size": 40},
-            "family-certified": {"fill": look.accent, "stroke": look.accent, "strokeWidth": 1.5, "size": 40},
-            "variant": {"fill": look.variants[1], "stroke": look.paper, "strokeWidth": 1, "size": 110},
-            "control": {"fill": look.paper, "stroke": look.control, "strokeWidth": 2, "size": 95},
+            "name": {"color": look.ink, "fontSize": 13},
+            "value": {"color": look.muted, "fontSize": 13},
+            "small": {"color": look.ink, "fontSize": 12},
+            "inside": {"fontSize": 11, "fontWeight": "bold"},
+            "track": {"color": look.track},
+            "good": {"color": look.accent},
+            "open": {"color": look.control},
+            "allowed": {"color": look.allowed},
+            "floor": {"color": look.warning, "strokeWidth": 1.5, "strokeDash": [5, 4]},
+            "mark": {"color": look.ink, "thickness": 3},
+            "floor-name": {"color": look.warning, "fontSize": 12},
+            "interval": {"color": look.muted, "strokeWidth": 1.2},
+            "policy": {"color": look.accent, "filled": True, "stroke": look.paper, "strokeWidth": 1.5, "size": 300},
+            "policy-name": {"color": look.accent, "fontSize": 13, "fontWeight": "bold"},
+            "family-line": {"color": look.accent, "strokeWidth": 1.5, "strokeOpacity": 0.55},
+            "family": {"color": look.paper, "filled": True, "stroke": look.accent, "strokeWidth": 1.5, "size": 36},
+            "family-certified": {"color": look.accent, "filled": True, "stroke": look.accent, "strokeWidth": 1.5, "size": 36},
+            "variant": {"color": look.variants[1], "filled": True, "stroke": look.paper, "strokeWidth": 1, "size": 130},
+            "control": {"color": look.paper, "filled": True, "stroke": look.control, "strokeWidth": 2, "size": 95},
+            "edge": {"color": look.control, "filled": True, "size": 80},
             "cell": {"stroke": look.paper, "strokeWidth": 2},
-            "cell-unknown": {"fill": look.unknown, "stroke": look.paper, "strokeWidth": 2},
-            "cell-over": {"fill": None, "stroke": look.warning, "strokeWidth": 2.5},
+            "cell-unknown": {"color": look.unknown, "stroke": look.paper, "strokeWidth": 2},
+            "cell-over": {"color": look.warning, "filled": False, "strokeWidth": 2.5},
         },
     }
+
+
+def readable_on(background: str) -> str:
+    """White or near-black, whichever stands out more."""
+    return max(("#ffffff", "#10161a"), key=lambda text: contrast(text, background))
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours as WCAG 2.2 defines it, from 1 to 21."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: str) -> float:
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

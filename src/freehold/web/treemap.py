@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-
 _TINY = 1e-9
 """Keeps the last tiles finite where rounding has used up the room."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from memory_journal import Memory
 
 from freehold.journal.formats.detect import Format, reader_of
 from freehold.journal.formats.record import Line, Record
@@ -48,3 +49,9 @@ def problem_of(lines_of: ReadLines) -> Callable[..., str]:
         return line.problem
 
     return read
+
+
+@pytest.fixture
+def memory() -> Memory:
+    """An empty journal in memory."""
+    return Memory()

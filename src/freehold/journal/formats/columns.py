@@ -150,7 +150,7 @@ def _value(name: str, cell: Any) -> Any:
     """Text as it stands, unless it is a whole JSON object or list."""
     cell = _text(name, cell)
     if isinstance(cell, str):
-        if cell[0] in "{[" and cell[-1] in "}]":
+        if cell[:1] in ("{", "[") and cell[-1] in "}]":
             with contextlib.suppress(ValueError, RecursionError):
                 return msgspec.json.decode(cell)
         return cell

@@ -72,10 +72,10 @@ def detect(source: Source) -> str:
 def _first_lines(source: Source) -> list[bytes]:
     lines, size = [], 0
     with open_text(source) as stream:
-        for line in islice(split_lines(stream), _LINES_LOOKED_AT):
-            if not line.problem and line.raw.strip():
-                lines.append(line.raw)
-                size += len(line.raw)
+        for _, raw, problem in islice(split_lines(stream), _LINES_LOOKED_AT):
+            if not problem and raw.strip():
+                lines.append(raw)
+                size += len(raw)
             if size > MAX_LINE_BYTES:
                 break
     return lines

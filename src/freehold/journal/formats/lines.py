@@ -3,7 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 from freehold.journal.formats.source import Source
 
@@ -15,12 +15,8 @@ _BOM = b"\xef\xbb\xbf"
 Stream: TypeAlias = BinaryIO | gzip.GzipFile
 
 
-class RawLine(NamedTuple):
-    """The bytes of one line without its end, or the reason why they cannot be had."""
-
-    number: int
-    raw: bytes
-    problem: str = ""
+RawLine: TypeAlias = tuple[int, bytes, str]
+"""Number, bytes without the line's end, and the reason why they cannot be had, if so: a plain tuple, made for every line of a log."""
 
 
 def open_text(source: Source) -> Stream:
@@ -54,11 +50,12 @@ def read_lines(source: Source) -> Iterator[RawLine]:
     with open_text(source) as stream:
         blank = 0
         for line in split_lines(stream):
-            if not line.problem and (not line.raw or line.raw.isspace()):
-                blank = blank or line.number
+            number, raw, problem = line
+            if not problem and (not raw or raw.isspace()):
+                blank = blank or number
                 continue
             if blank:
-                yield RawLine(blank, b"", _blank_problem(blank, line.number - 1))
+                yield blank, b"", _blank_problem(blank, number - 1)
                 blank = 0
             yield line
 
@@ -74,10 +71,10 @@ def split_lines(stream: Stream) -> Iterator[RawLine]:
         try:
             chunk = ahead or stream.read(_CHUNK_BYTES)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            yield RawLine(number + 1, b"", _broken_gzip(number, error))
+            yield number + 1, b"", _broken_gzip(number, error)
             return
         except OSError as error:
-            yield RawLine(number + 1, b"", f"the file cannot be read on from here: {error.strerror}. Check the disk, then import it again")
+            yield number + 1, b"", f"the file cannot be read on from here: {error.strerror}. Check the disk, then import it again"
             return
         if not chunk:
             break
@@ -88,14 +85,14 @@ def split_lines(stream: Stream) -> Iterator[RawLine]:
         carry, ahead = pieces.pop(), b""
         for raw in pieces:
             number += 1
-            yield RawLine(number, raw) if len(raw) <= MAX_LINE_BYTES else RawLine(number, b"", _too_long(len(raw)))
+            yield (number, raw, "") if len(raw) <= MAX_LINE_BYTES else (number, b"", _too_long(len(raw)))
         if len(carry) > MAX_LINE_BYTES:
             size, carry = len(carry), b""
             skipped, ahead = _skip(stream)
             number += 1
-            yield RawLine(number, b"", _too_long(size + skipped))
+            yield number, b"", _too_long(size + skipped)
     if carry:
-        yield RawLine(number + 1, carry)
+        yield number + 1, carry, ""
 
 
 def _skip(stream: Stream) -> tuple[int, bytes]:

@@ -18,6 +18,6 @@ def read(source: Source) -> Iterator[Line]:
             yield Line(number, None, problem)
             continue
         try:
-            yield Line(number, decode(raw))
+            yield Line(number, decode(raw), "", len(raw))
         except (ValueError, RecursionError) as error:
             yield Line(number, None, undecodable(raw, error))

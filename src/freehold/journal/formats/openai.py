@@ -37,7 +37,7 @@ def read(source: Source) -> Iterator[Line]:
             yield Line(number, None, problem)
             continue
         try:
-            yield Line(number, logged(decode(raw)))
+            yield Line(number, logged(decode(raw)), "", len(raw))
         except DataError as error:
             yield Line(number, None, str(error))
         except (ValueError, RecursionError) as error:

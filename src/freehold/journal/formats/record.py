@@ -89,6 +89,8 @@ class Line(NamedTuple):
     """What it holds."""
     problem: str = ""
     """What is wrong, what was expected, what to do; empty when there is a record."""
+    size: int = 0
+    """About how many bytes the record took, so that a batch of them can be kept small."""
 
 
 COLUMNS: tuple[str, ...] = Record.__struct_fields__

@@ -52,7 +52,7 @@ def read_csv(source: Source) -> Iterator[Line]:
                     continue
                 if len(cells) != len(header):
                     raise DataError(f"the row has {len(cells)} cells; expected {len(header)}, as the header has")
-                yield Line(start, record_of(header, columns, cells))
+                yield Line(start, record_of(header, columns, cells), "", sum(map(len, cells)))
             except DataError as error:
                 yield Line(start, None, str(error))
             except csv.Error as error:
@@ -102,10 +102,11 @@ def read_parquet(source: Source) -> Iterator[Line]:
             columns = columns_of(header)
             _refuse_times_without_zone(schema)
             for batch in file.iter_batches(batch_size=_rows_per_batch(file.metadata)):
+                size = batch.nbytes // max(batch.num_rows, 1)
                 for cells in zip(*(_python_values(batch.column(i)) for i in range(len(header))), strict=True):
                     number += 1
                     try:
-                        yield Line(number, record_of(header, columns, cells))
+                        yield Line(number, record_of(header, columns, cells), "", size)
                     except DataError as error:
                         yield Line(number, None, str(error))
     except DataError as error:

@@ -38,9 +38,9 @@ def upgrade() -> None:
         sa.Column("input", sa.LargeBinary),
         sa.Column("body", sa.LargeBinary),
     )
-    op.create_index("calls_by_item", "calls", ["tenant", "task", "item"])
-    op.create_index("calls_by_shape", "calls", ["tenant", "shape"])
-    op.create_index("calls_by_time", "calls", ["tenant", "at"])
+    op.create_index("calls_by_item", "calls", ["tenant", "task", "item", "seq"])
+    op.create_index("calls_by_shape", "calls", ["tenant", "shape", "seq"])
+    op.create_index("calls_by_time", "calls", ["tenant", "at", "seq"])
     _index_where_known("calls_by_subject", "calls", ["tenant", "subject"], "subject")
     _index_where_known("calls_by_episode", "calls", ["episode"], "episode")
 

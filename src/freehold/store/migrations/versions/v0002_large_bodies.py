@@ -12,6 +12,8 @@ depends_on = None
 def upgrade() -> None:
     """Adds a column, an index and two tables."""
     op.add_column("calls", sa.Column("body_digest", sa.LargeBinary))
+    known = sa.text("body_digest IS NOT NULL")
+    op.create_index("calls_by_body", "calls", ["body_digest"], sqlite_where=known, postgresql_where=known)
     op.create_index("calls_by_input", "calls", ["input"])
     op.create_table(
         "draws",

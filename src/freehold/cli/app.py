@@ -1,0 +1,55 @@
+"""`freehold`: every command by name, and what an error becomes: a message on stderr and an exit status."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from freehold import __version__
+from freehold.cli import demo, embedder, labels, policies, project, proof, traffic
+from freehold.errors import CallerError, FreeholdError
+
+app = typer.Typer(
+    name="freehold",
+    help="Answers each LLM call with the cheapest thing that is good enough, with measured proof.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (demo, project, traffic, labels, proof, policies, embedder):
+    group.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Answers each LLM call with the cheapest thing that is good enough, with measured proof."""
+
+
+def main() -> None:
+    """Runs the command line. Exit status: 0 done, 1 failed, 2 misused, 3 a gate said no."""
+    try:
+        app(standalone_mode=True)
+    except FreeholdError as error:
+        sys.stderr.write(f"freehold: {error}\n")
+        sys.exit(_status(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.stderr.write("freehold: stopped. What was committed stays; run it again to go on.\n")
+        sys.exit(130)
+
+
+def _status(error: FreeholdError) -> int:
+    if type(error).__name__ == "GateClosed":  # promotion.gate imports numpy, which every start would pay for
+        return 3
+    return 2 if isinstance(error, CallerError) else 1

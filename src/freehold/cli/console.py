@@ -1,0 +1,105 @@
+"""What commands share: options, printing, progress. Nothing heavy is imported before a command runs."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from freehold.project import Project
+
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option("--project", metavar="DIR", help="The project's folder; the nearest one above with a freehold.toml when left out."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+GATE_SAID_NO = 3
+"""Exit status when nothing was wrong but a gate did not open."""
+
+
+@contextmanager
+def opened(folder: Path | None) -> "Iterator[Project]":
+    """The project to work on."""
+    from freehold.config import find_project
+    from freehold.project import Project
+
+    with Project.at(folder if folder is not None else find_project(Path.cwd())) as project:
+        yield project
+
+
+def print_json(value: object) -> None:
+    """A record or a plain value as indented JSON on stdout."""
+    import msgspec
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+
+
+def out() -> "Console":
+    """Where results go."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _width())
+
+
+def notes() -> "Console":
+    """Where progress and remarks go."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def _width() -> int:
+    return int(os.environ.get("COLUMNS", "120"))
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> None:
+    """A table on stdout. Cells are text, never markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    out().print(table)
+
+
+@contextmanager
+def steps(enabled: bool = True) -> "Iterator[Callable[[str], None]]":
+    """Says what is being done, with a spinner where a person looks on."""
+    from rich.markup import escape
+
+    console = notes()
+    if not enabled or not console.is_terminal:
+        yield (lambda text: console.print(text, markup=False)) if enabled else (lambda text: None)
+        return
+    with console.status("starting") as status:
+        yield lambda text: status.update(escape(text))
+
+
+def usd(value: float | None, digits: int = 4) -> str:
+    """Dollars for people; unknown is said so."""
+    return "unknown" if value is None else f"${value:,.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A fraction as a percentage for people."""
+    return "unknown" if value is None else f"{value:.1%}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for people."""
+    return "unknown" if value is None else f"{value:.{digits}f}"
+
+
+def exit_with(code: int) -> Any:
+    """Ends the command with this status."""
+    raise typer.Exit(code)

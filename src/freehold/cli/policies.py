@@ -1,0 +1,141 @@
+"""Commands about policies: policy list|show|check|diff|add, promote, rollback."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_json, print_table
+
+_TaskArgument = Annotated[str, typer.Argument(help="The task.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands."""
+    group = typer.Typer(help="Policy programs: list, show, check, compare, add.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("list")(list_policies)
+    group.command("show")(show_policy)
+    group.command("check")(check_policy)
+    group.command("diff")(diff_policies)
+    group.command("add")(add)
+    app.add_typer(group, name="policy")
+    app.command()(promote)
+    app.command()(rollback)
+
+
+def list_policies(task: _TaskArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Every policy of a task, and which one is active."""
+    from freehold.promotion.gate import active_hash
+    from freehold.promotion.records import policy_rows
+
+    with opened(project) as home:
+        rows = policy_rows(home.store, home.tenant, task)
+        active = active_hash(home.store, home.tenant, task)
+    if as_json:
+        print_json([{**row._asdict(), "active": row.hash == active} for row in rows])
+        return
+    cells = [
+        [row.hash[:12], "active" if row.hash == active else "", row.origin, _day(row.created_at), row.certificate or "none"] for row in rows
+    ]
+    print_table(f"Policies of {task}", ["hash", "", "written by", "on", "certificate"], cells)
+
+
+def _day(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def show_policy(
+    task: _TaskArgument,
+    policy: Annotated[str | None, typer.Option(metavar="HASH", help="Its hash or the beginning of it; the newest when left out.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a policy's program."""
+    from freehold.promotion.records import find_policy
+
+    with opened(project) as home:
+        row = find_policy(home.store, home.tenant, task, policy)
+    if as_json:
+        print_json(row._asdict())
+    else:
+        out().print(row.source, markup=False, end="")
+
+
+def check_policy(
+    file: Annotated[Path, typer.Argument(help="A file with a policy program.")], project: ProjectOption = None, as_json: JsonOption = False
+) -> None:
+    """Check a program against the project and print it in canonical form."""
+    from freehold.improve import read_program
+    from freehold.routing.program import digest, show
+
+    with opened(project) as home:
+        program = read_program(home, file)
+    if as_json:
+        print_json({"task": program.task, "hash": digest(program), "source": show(program)})
+    else:
+        out().print(show(program), markup=False, end="")
+
+
+def diff_policies(
+    before: Annotated[str, typer.Argument(help="A file, or HASH with --task.")],
+    after: Annotated[str, typer.Argument(help="A file, or HASH with --task.")],
+    task: Annotated[str | None, typer.Option(help="The task whose policies the hashes name.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two policies, rule by rule."""
+    from freehold.improve import find_program
+    from freehold.routing.diff import diff, show_diff
+
+    with opened(project) as home:
+        old, new = (find_program(home, task, name) for name in (before, after))
+    if as_json:
+        print_json(diff(old, new))
+    else:
+        out().print(show_diff(old, new), markup=False)
+
+
+def add(
+    file: Annotated[Path, typer.Argument(help="A file with a policy program.")], project: ProjectOption = None, as_json: JsonOption = False
+) -> None:
+    """Add a policy written by hand: inactive and uncertified."""
+    from freehold.improve import add_program
+
+    with opened(project) as home:
+        program, hash = add_program(home, file)
+    if as_json:
+        print_json({"task": program.task, "hash": hash})
+    else:
+        out().print(f"Added policy {hash[:12]} of task '{program.task}', inactive.", markup=False)
+
+
+def promote(
+    task: _TaskArgument,
+    policy: Annotated[str | None, typer.Option(metavar="HASH", help="Its hash or the beginning of it; the newest when left out.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Activate a policy. Exit 3 for one that is not certified, unless the task sets allow_uncertified."""
+    from freehold.catalog import Task
+    from freehold.promotion import gate
+
+    with opened(project) as home:
+        known = home.catalog.tasks.get(task, Task(id=task, max_loss=0.999))  # a task of the journal alone has no floor of its own
+        row = gate.promote(home.store, home.tenant, known, policy, "cli", datetime.now(UTC))
+    if as_json:
+        print_json({"task": task, "active": row.hash})
+    else:
+        out().print(f"Task '{task}' is now served by policy {row.hash[:12]}.", markup=False)
+
+
+def rollback(task: _TaskArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Serve again what was served before. Nothing is deleted."""
+    from freehold.promotion import gate
+
+    with opened(project) as home:
+        hash = gate.rollback(home.store, home.tenant, task, "cli", datetime.now(UTC))
+    if as_json:
+        print_json({"task": task, "active": hash})
+    else:
+        out().print(f"Task '{task}' is served by policy {hash[:12]} again.", markup=False)

@@ -1,0 +1,86 @@
+"""Commands about the project itself: init, doctor, backup, restore, erase."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, opened, out, print_json, print_table
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands."""
+    for command in (init, doctor, backup, restore, erase):
+        app.command()(command)
+
+
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder; made if need be.")] = Path()) -> None:
+    """Write a commented freehold.toml into DIR."""
+    from freehold import config
+
+    path = config.init(folder)
+    out().print(f"Wrote {path}. Next: freehold import FILE --project {folder}", markup=False, soft_wrap=True)
+
+
+def doctor(project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Check a project and its surroundings. Exit 1 when something is wrong."""
+    from freehold.doctor import examine
+
+    findings = examine(project)
+    if as_json:
+        print_json(findings)
+    else:
+        print_table("", ["", "what", "finding", "what to do"], [[f.state, f.what, f.finding, f.remedy] for f in findings])
+    if any(f.state == "wrong" for f in findings):
+        exit_with(1)
+
+
+def backup(
+    archive: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write.")],
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the whole project into one archive, while it is in use."""
+    from freehold.store.backup import backup as write_backup
+
+    with opened(project) as home:
+        report = write_backup(home.store, home.folder, archive)
+    if as_json:
+        print_json(report)
+    else:
+        out().print(f"Wrote {archive}.", markup=False, soft_wrap=True)
+
+
+def restore(
+    archive: Annotated[Path, typer.Argument(metavar="FILE", help="An archive that 'freehold backup' wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to restore it: a folder without a journal.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Restore a backup into a folder that has no journal yet."""
+    from freehold.store.backup import restore as read_backup
+
+    report = read_backup(archive, folder)
+    if as_json:
+        print_json(report)
+    else:
+        out().print(f"Restored {archive} into {folder}.", markup=False, soft_wrap=True)
+
+
+def erase(
+    subject: Annotated[str, typer.Argument(help="The person, as calls name them.")],
+    project: ProjectOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a person's calls, labels and frozen items. Certificates that rest on them become unverifiable."""
+    from freehold.improve import erase_subject
+
+    if not yes:
+        typer.confirm(f"Remove everything of '{subject}' for good?", abort=True)
+    with opened(project) as home:
+        erased = erase_subject(home, subject)
+    if as_json:
+        print_json(erased)
+    else:
+        frozen = ", ".join(f"{n} items of {name[:12]}" for name, n in erased.frozen.items()) or "none"
+        out().print(f"Erased {erased.calls} calls; frozen data concerned: {frozen}.", markup=False, soft_wrap=True)

@@ -1,0 +1,150 @@
+"""Commands about recorded traffic: import, calls groups, calls name."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, number, opened, out, print_json, print_table, share, usd
+
+if TYPE_CHECKING:
+    from freehold.journal.tally import IngestReport
+
+
+class FileFormat(StrEnum):
+    """How imported files are written."""
+
+    AUTO = "auto"
+    FREEHOLD = "freehold"
+    OPENAI = "openai"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Design(StrEnum):
+    """How labels were come by."""
+
+    CENSUS = "census"
+    AUDIT = "audit"
+    FOUND = "found"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands."""
+    app.command("import")(import_files)
+    calls = typer.Typer(help="The journal's calls.", no_args_is_help=True, rich_markup_mode=None)
+    calls.command("groups")(groups)
+    calls.command("name")(name)
+    app.add_typer(calls, name="calls")
+
+
+def import_files(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Files of recorded calls; - reads standard input.")],
+    task: Annotated[str | None, typer.Option(help="The task all calls belong to; wins over the records' own.")] = None,
+    format: Annotated[FileFormat, typer.Option(help="How the files are written.")] = FileFormat.AUTO,
+    label_design: Annotated[Design, typer.Option(help="How the scores were come by; only audit and census labels certify.")] = Design.FOUND,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a file whole when one of its lines is bad.")] = False,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import recorded calls. Importing a file twice adds nothing. Exit 1 when some lines could not be imported."""
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from freehold.journal.ingest import IngestOptions, Progress
+
+    options = IngestOptions(task=task, format=format.value, design=label_design.value, strict=strict)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with opened(project) as home, Bar(*columns, console=notes(), transient=True, disable=as_json) as bar:
+        shown = bar.add_task("reading", total=None)
+
+        def tell(progress: Progress) -> None:
+            bar.update(shown, description=f"{progress.file}: {progress.lines:,} lines, {progress.added:,} calls added")
+
+        report = home.ingest(files, options, tell)
+    if as_json:
+        print_json(report)
+    else:
+        print_report(report)
+    if report.problem_count or report.conflicts:
+        exit_with(1)
+
+
+def print_report(report: "IngestReport") -> None:
+    """What became of an import, for people."""
+    print_table(
+        f"{report.lines:,} lines in {report.seconds:.1f} s: {report.added:,} calls added, {report.present:,} there already",
+        ["task", "variant", "lines"],
+        [[task or "(none)", variant, f"{n:,}"] for task, by_variant in report.counts.items() for variant, n in by_variant.items()],
+        right=(2,),
+    )
+    told = notes()
+    for problem in (*report.problems, *report.conflicting):
+        told.print(f"{problem.file}:{problem.line}: {problem.reason}", markup=False, soft_wrap=True)
+    hidden = report.problem_count + report.conflicts - len(report.problems) - len(report.conflicting)
+    if hidden > 0:
+        told.print(f"… and {hidden:,} more lines with problems.")
+    for file in report.refused:
+        told.print(f"{file}: refused whole, because --strict was said and some of its lines are bad.", markup=False, soft_wrap=True)
+    for name, n in sorted(report.unpriced.items(), key=lambda x: -x[1]):
+        told.print(
+            f"No price is known for '{name}' ({n:,} calls): their cost is unknown. Set [models.\"{name}\"] price.",
+            markup=False,
+            soft_wrap=True,
+        )
+    for note in report.notes:
+        told.print(note, markup=False, soft_wrap=True)
+
+
+def groups(project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Show what kinds of call there are: volume, cost, latency, repetition and an example of each."""
+    from freehold.journal.groups import groups as find_groups
+
+    with opened(project) as home:
+        found = find_groups(home.store, home.tenant)
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        out().print("No calls yet. Import some with 'freehold import FILE'.")
+        return
+    rows = [
+        [
+            g.id[:12],
+            g.name,
+            f"{g.calls:,}",
+            usd(g.cost_usd, 2) + (f" ({g.unknown_costs:,} unknown)" if g.unknown_costs and g.cost_usd is not None else ""),
+            "unknown" if g.p50_s is None else f"{number(g.p50_s, 2)} / {number(g.p95_s, 2)}",
+            share(g.repetition),
+            ", ".join(g.variants),
+            g.example or "(content not kept)",
+        ]
+        for g in found
+    ]
+    print_table(
+        "Calls without a task, by kind",
+        ["group", "name", "calls", "cost", "p50 / p95 s", "repeated", "variants", "example"],
+        rows,
+        right=(2, 3, 4, 5),
+    )
+    out().print("Make one a task: freehold calls name GROUP TASK")
+
+
+def name(
+    group: Annotated[str, typer.Argument(help="A group's id, as 'freehold calls groups' shows it; its beginning will do.")],
+    task: Annotated[str, typer.Argument(help="The task's name.")],
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a group of calls a task."""
+    from freehold.config import FILE_NAME
+    from freehold.journal.naming import name_group
+
+    with opened(project) as home:
+        named = name_group(home.store, group, task, home.folder / FILE_NAME, home.tenant)
+    if as_json:
+        print_json(named)
+    else:
+        out().print(
+            f"{named.calls:,} calls are task '{task}' now. Next: freehold certify {task} --reference VARIANT --metric METRIC", markup=False
+        )

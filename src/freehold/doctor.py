@@ -1,0 +1,118 @@
+"""Examines a project and its surroundings, and says of each finding what to do."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from freehold.config import Config, find_project, load
+from freehold.errors import FreeholdError
+from freehold.project import Project
+
+_LEAST_FREE_BYTES = 1 << 30
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    state: Literal["ok", "note", "wrong"]
+    """Whether anything has to be done."""
+    what: str
+    """What was looked at."""
+    finding: str
+    """What was found."""
+    remedy: str = ""
+    """What to do about it."""
+
+
+def examine(folder: Path | None) -> list[Finding]:
+    """Everything that can be checked without spending money or opening a connection to anybody but the store."""
+    findings = list(_machine())
+    try:
+        config = load(folder if folder is not None else find_project(Path.cwd()))
+    except FreeholdError as error:
+        return [*findings, Finding("wrong", "configuration", str(error), "see the message")]
+    findings.append(
+        Finding("ok", "configuration", f"{config.folder / 'freehold.toml'}: {len(config.tasks)} tasks, {len(config.models)} models")
+    )
+    findings += [*_store(config), *_tasks(config), *_models(config), *_providers(config)]
+    return findings
+
+
+def _machine() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding(
+        "ok" if sys.version_info >= (3, 11) else "wrong", "Python", version, "" if sys.version_info >= (3, 11) else "use 3.11 or newer"
+    )
+    for extra, packages in {"postgres": ["psycopg"], "embeddings": ["onnxruntime", "tokenizers"]}.items():
+        missing = [p for p in packages if importlib.util.find_spec(p) is None]
+        if missing:
+            yield Finding(
+                "note", f"extra [{extra}]", f"{', '.join(missing)} not installed", f"if you need it: pip install 'freehold[{extra}]'"
+            )
+        else:
+            yield Finding("ok", f"extra [{extra}]", "installed")
+
+
+def _store(config: Config) -> Iterator[Finding]:
+    free = shutil.disk_usage(config.folder).free
+    state: Literal["ok", "note"] = "ok" if free >= _LEAST_FREE_BYTES else "note"
+    yield Finding(state, "disk", f"{free / 2**30:.1f} GiB free", "" if state == "ok" else "make room; a full disk stops the journal")
+    if not os.access(config.folder, os.W_OK):
+        yield Finding("wrong", "folder", f"{config.folder} cannot be written", "give yourself write permission")
+        return
+    try:
+        from freehold.journal.read import counts
+
+        with Project(config) as project:
+            found = counts(project.store, project.tenant)
+            yield Finding(
+                "ok", "store", f"{project.store.database.name}: {found.calls:,} calls, {found.feedback:,} labels and other feedback"
+            )
+            if found.unnamed:
+                yield Finding("note", "calls without a task", f"{found.unnamed:,}", "freehold calls groups")
+            path = project.store.database.path
+            if path is not None and path.exists() and path.stat().st_mode & 0o077:
+                yield Finding("wrong", "store", f"{path} can be read by others", f"chmod 600 {path}")
+    except FreeholdError as error:
+        yield Finding("wrong", "store", str(error), "see the message")
+
+
+def _tasks(config: Config) -> Iterator[Finding]:
+    for name, task in config.tasks.items():
+        missing = [what for what, value in (("reference", task.reference), ("metric", task.metric)) if value is None]
+        if missing:
+            yield Finding(
+                "note", f"task {name}", f"no {' and no '.join(missing)}", f"set it under [tasks.{name}], or say it to 'freehold certify'"
+            )
+        elif task.metric not in config.metrics and task.metric != "agreement":
+            yield Finding(
+                "note", f"task {name}", f"metric '{task.metric}' is not declared: bounded in [0, 1]", f"declare [metrics.{task.metric}]"
+            )
+        else:
+            yield Finding("ok", f"task {name}", f"reference {task.reference}, metric {task.metric}, floor {task.max_loss:g}")
+
+
+def _models(config: Config) -> Iterator[Finding]:
+    prices = config.price_book()
+    for name, model in config.models.items():
+        known = prices.provider_of(model.name or name)
+        if known is None:
+            yield Finding("note", f"model {name}", f"no price is known for '{model.name or name}'", f"set price under [models.{name}]")
+        else:
+            yield Finding("ok", f"model {name}", f"priced by {known}")
+
+
+def _providers(config: Config) -> Iterator[Finding]:
+    for name, provider in config.providers.items():
+        if provider.key_env is not None and not os.environ.get(provider.key_env):
+            yield Finding(
+                "note", f"provider {name}", f"environment variable {provider.key_env} is not set", "set it before 'freehold serve'"
+            )
+        else:
+            yield Finding("ok", f"provider {name}", f"{provider.kind}, trains_others = {provider.trains_others}")

@@ -1,0 +1,383 @@
+"""The lower line of the loop: journal to paired items, to a certified policy, to the gate that lets traffic onto it."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from freehold.catalog import AGREEMENT, Metric, Task
+from freehold.chat import canonical_json
+from freehold.datasets.freeze import erase_frozen, freeze, thaw
+from freehold.datasets.load import Usable, load_pairs, usable
+from freehold.datasets.pairs import Pairs
+from freehold.datasets.split import CALIBRATE, Fractions, checked
+from freehold.errors import CallerError, DataError, OperatorError, nearest
+from freehold.journal.answers import items_of_subject, variants_of
+from freehold.journal.erase import erase
+from freehold.project import Project
+from freehold.promotion import records
+from freehold.promotion.certificate import Certificate, Unpaired
+from freehold.promotion.certify import Certification, Settings, certify, parts
+from freehold.promotion.draw import picture
+from freehold.promotion.verify import Verdict, Verification, read_certificate, verify
+from freehold.routing import artefact
+from freehold.routing.check import Scope, check
+from freehold.routing.decide import scores_used
+from freehold.routing.embed import Embedder, HashedEmbedder
+from freehold.routing.features import SURFACE, features
+from freehold.routing.program import Program, parse, show
+from freehold.routing.program import digest as program_digest
+
+Report = Callable[[str], None]
+"""Told what is being done, for people who wait."""
+
+
+class Request(NamedTuple):
+    """What a certification is asked for. None takes the task's own setting."""
+
+    task: str
+    reference: str | None = None
+    variants: tuple[str, ...] | None = None
+    metric: str | None = None
+    max_loss: float | None = None
+    confidence: float | None = None
+    fractions: Fractions = Fractions()
+    by: str | None = None
+    seed: int = 0
+
+
+class Issued(NamedTuple):
+    """A certificate that is written down, and what it was made of."""
+
+    certificate: Certificate
+    made: Certification
+    usable: Usable
+
+
+def certify_task(project: Project, request: Request, embedder: Embedder | None = None, say: Report = lambda _: None) -> Issued:
+    """Loads, freezes, certifies and writes down: the frozen data, the arrays, an inactive policy row and the certificate.
+
+    Asking again for the same, of the same data, spends no further δ. Raises CallerError, DataError.
+    """
+    checked(request.fractions)
+    task, metric = _task(project, request), _metric(project, request)
+    say("reading paired items")
+    loaded = load_pairs(project.store, project.tenant, task.id, task.reference or "", metric)
+    head, wanted = _split_off_head(project, task, request.variants, loaded.pairs, metric)
+    items = usable(loaded, wanted)
+    if not items.candidates and head is None:
+        raise DataError(f"Task '{task.id}' has no variant beside '{task.reference}' that answered its items. Import another one's answers.")
+    pairs = items.pairs
+    say(f"freezing {len(pairs):,} items")
+    dataset_hash, dataset = freeze(pairs, project.datasets)
+    spec = _spec_hash(task, metric, request, (*items.candidates, head), embedder.name if embedder else None, dataset_hash)
+    settings = Settings(
+        max_loss=task.max_loss,
+        confidence=task.confidence,
+        fractions=request.fractions,
+        by=request.by,
+        seed=request.seed,
+        attempt=_attempt(project, task.id, pairs, request.fractions, spec),
+        p95_s=task.p95_s,
+        head=head,
+        head_cost_usd=_flat_price(project, head),
+    )
+    say("training on the training part, walking the calibration part")
+    unpaired = _unpaired(loaded.pairs, items)
+    made = certify(pairs, items.candidates, metric, settings, unpaired, datetime.now(UTC), project.tenant, embedder)
+    left_out = {**items.dropped, **made.certificate.left_out}
+    certificate = msgspec.structs.replace(made.certificate, left_out=left_out, dataset_hash=dataset_hash)
+    certificate = _write(project, certificate, made, dataset)
+    records.add_certificate(project.store, certificate, spec)
+    records.add_policy(
+        project.store,
+        project.tenant,
+        task.id,
+        certificate.policy_hash,
+        certificate.policy_source,
+        certificate.artefact,
+        certificate.id,
+        "certify",
+        certificate.created_at,
+    )
+    return Issued(certificate, made, items)
+
+
+def _task(project: Project, request: Request) -> Task:
+    """The task with what the request says instead. A task that only the journal knows will do."""
+    known = project.catalog.tasks.get(request.task, Task(id=request.task))
+    asked = {"reference": request.reference, "max_loss": request.max_loss, "confidence": request.confidence}
+    try:
+        task = msgspec.structs.replace(known, **{key: value for key, value in asked.items() if value is not None})
+        task.__post_init__()
+    except OperatorError as error:
+        raise CallerError(str(error).replace(f"tasks.{request.task}.", "--").replace("max_loss", "max-loss")) from None
+    if task.reference is None:
+        raise CallerError(f"Certify '{task.id}' against what? Say --reference VARIANT, or set reference under [tasks.{task.id}].")
+    return task
+
+
+def _metric(project: Project, request: Request) -> Metric:
+    name = request.metric or (project.catalog.tasks[request.task].metric if request.task in project.catalog.tasks else None)
+    if name is None:
+        raise CallerError(
+            f"By what measure? Say --metric NAME (scores of that name), or --metric {AGREEMENT} to take the reference's answers as right; "
+            f"or set metric under [tasks.{request.task}]."
+        )
+    return project.catalog.metric(name)
+
+
+def _split_off_head(
+    project: Project, task: Task, asked: tuple[str, ...] | None, pairs: Pairs, metric: Metric
+) -> tuple[str | None, tuple[str, ...] | None]:
+    """The head to train, and the recorded variants that may be chosen (None: all that cover enough items).
+
+    A head is a variant of that kind without recorded answers. Where nothing but the reference is recorded, as in a log of one model
+    certified for agreement, a head is what is left to try.
+    """
+    names = asked or (task.variants or None)
+    head = next((n for n in names or () if n not in pairs.variants and _is_head(project, n)), None)
+    recorded = None if names is None else tuple(n for n in names if n not in (head, task.reference))
+    if head is None and len(pairs.variants) == 1 and names is None:
+        head = "head"
+    if recorded is not None and asked is None:
+        recorded = tuple(n for n in recorded if n in pairs.variants)
+    for name in recorded or ():
+        if name not in pairs.variants:
+            raise CallerError(f"No call of task '{task.id}' was answered by '{name}'.{nearest(name, pairs.variants)}")
+    if head is not None and not (metric.deterministic or (pairs.truth_N >= 0).any()):
+        raise CallerError(
+            f"A head can only be judged where equal answers get equal scores. If '{metric.id}' is such a metric, say so: "
+            f"[metrics.{metric.id}] deterministic = true."
+        )
+    return head, recorded
+
+
+def _is_head(project: Project, name: str) -> bool:
+    variant = project.catalog.variants.get(name)
+    return name == "head" if variant is None else variant.kind == "head"
+
+
+def _flat_price(project: Project, head: str | None) -> float:
+    model = project.catalog.models.get(head) if head else None
+    return model.price.per_call if model and model.price else 0.0
+
+
+def _spec_hash(task: Task, metric: Metric, request: Request, answerers: tuple[str | None, ...], embedder: str | None, data: str) -> str:
+    """What makes two certifications the same question."""
+    floor = (task.reference, task.max_loss, task.confidence, task.p95_s)
+    spec = (data, floor, metric, request.fractions, request.by, request.seed, answerers, embedder)
+    return hashlib.sha256(canonical_json(msgspec.to_builtins(spec))).hexdigest()
+
+
+def _attempt(project: Project, task: str, pairs: Pairs, fractions: Fractions, spec: str) -> int:
+    """Which attempt on this data set it is: one more than those that saw any of its calibration groups; as before if asked before."""
+    earlier = records.attempts(project.store, project.tenant, task)
+    for attempt in earlier:
+        if attempt.spec_hash == spec:
+            return attempt.number
+    kept, part_N, _ = parts(pairs, project.tenant, fractions)
+    mine = {kept.groups[i] for i in np.flatnonzero(part_N == CALIBRATE)}
+    return 1 + sum(not mine.isdisjoint(_groups_of(project.datasets / f"{attempt.dataset_hash}.parquet", mine)) for attempt in earlier)
+
+
+def _groups_of(path: Path, otherwise: set[str]) -> set[str]:
+    """The groups of a frozen file; of one that is gone, as many as would count it."""
+    import pyarrow.parquet as pq
+
+    try:
+        return set(pq.read_table(path, columns=["group"]).column("group").to_pylist())
+    except OSError:
+        return otherwise
+
+
+def _unpaired(pairs: Pairs, items: Usable) -> Unpaired:
+    """How many items could not be used, and by how many standard deviations their features differ from the others'."""
+    out = np.flatnonzero(items.left_out_N)
+    if len(out) == 0 or len(items.pairs) == 0:
+        return Unpaired(n=len(out), by_reason=items.reasons, differences={})
+    sample = np.random.default_rng(0)
+    out = sample.permutation(out)[:2000]
+    kept = sample.permutation(np.flatnonzero(~items.left_out_N))[:2000]
+    surface_NS = np.stack([features(pairs.texts[i]).surface for i in (*out, *kept)]).astype(np.float64)
+    spread_S = surface_NS.std(axis=0)
+    apart_S = surface_NS[: len(out)].mean(axis=0) - surface_NS[len(out) :].mean(axis=0)
+    differences = {name: float(apart_S[s] / spread_S[s]) for s, name in enumerate(SURFACE) if spread_S[s] > 1e-12}
+    return Unpaired(n=int(items.left_out_N.sum()), by_reason=items.reasons, differences=differences)
+
+
+def _write(project: Project, certificate: Certificate, made: Certification, dataset: Path) -> Certificate:
+    """Writes arrays, policy text and certificate; gives the certificate with their names in it."""
+    digest = None
+    named = certificate.policy_hash
+    if made.scorer is not None:
+        digest = project.store.blobs.put(artefact.dump(made.scorer))
+        named = policy_hash(named, digest)
+    policy = project.policies / f"{_file_name(certificate.task)}-{named[:12]}.policy"
+    _write_private(policy, certificate.policy_source.encode())
+    certificate = msgspec.structs.replace(
+        certificate,
+        policy_hash=named,
+        artefact=digest,
+        policy=str(policy.relative_to(project.folder)),
+        dataset=str(dataset.relative_to(project.folder)),
+    )
+    content = msgspec.structs.replace(certificate, id="", created_at=datetime(1970, 1, 1, tzinfo=UTC))
+    id = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:32]
+    path = project.certificates / f"{_file_name(certificate.task)}-{id[:12]}.json"
+    certificate = msgspec.structs.replace(certificate, id=id, certificate=str(path.relative_to(project.folder)))
+    _write_private(path, msgspec.json.format(msgspec.json.encode(certificate)))
+    return certificate
+
+
+def _file_name(task: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in task)[:80]
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_program(project: Project, file: Path) -> Program:
+    """The program in a file, checked against the project. Raises CallerError, PolicyError."""
+    try:
+        program = parse(file.read_bytes())
+    except OSError as error:
+        raise CallerError(f"{file} cannot be read: {error.strerror}. Give a file with a policy program.") from None
+    check(program, _scope(project, program.task))
+    return program
+
+
+def add_program(project: Project, file: Path) -> tuple[Program, str]:
+    """Adds the program in a file as an inactive, uncertified policy, and gives its hash.
+
+    Where it asks for predicted losses it takes the arrays of the task's newest policy that has some.
+    """
+    program = read_program(project, file)
+    digest, hash = None, program_digest(program)
+    if scores_used(program):
+        rows = records.policy_rows(project.store, project.tenant, program.task)
+        digest = next((row.artefact for row in reversed(rows) if row.artefact), None)
+        if digest is None:
+            raise CallerError(
+                f"{file} asks for scores of variants, and task '{program.task}' was never certified. Run 'freehold certify' first."
+            )
+        hash = policy_hash(hash, digest)
+    records.add_policy(project.store, project.tenant, program.task, hash, show(program), digest, None, "person", datetime.now(UTC))
+    return program, hash
+
+
+def find_program(project: Project, task: str | None, name: str) -> Program:
+    """The program in a file of that name, or the task's policy whose hash begins with it."""
+    if Path(name).is_file():
+        return read_program(project, Path(name))
+    if task is None:
+        raise CallerError(f"There is no file '{name}'. For a policy's hash, say --task TASK.")
+    return parse(records.find_policy(project.store, project.tenant, task, name).source)
+
+
+def _scope(project: Project, name: str) -> Scope:
+    """What a program for this task may name: its variants in the file and the journal, the regions of its newest arrays."""
+    task = project.catalog.tasks.get(name, Task(id=name))
+    recorded = variants_of(project.store, project.tenant, name)
+    variants = tuple(dict.fromkeys([*task.variants, *([task.reference] if task.reference else []), *recorded]))
+    if not variants:
+        raise CallerError(f"There is no task '{name}'.{nearest(name, list(project.catalog.tasks))}")
+    arrays = next((r.artefact for r in reversed(records.policy_rows(project.store, project.tenant, name)) if r.artefact), None)
+    regions = artefact.load(project.store.blobs.get(arrays)).region_names if arrays else ()
+    return Scope(task=name, variants=variants, reference=task.reference or variants[0], regions=regions)
+
+
+def policy_hash(program: str, arrays: str) -> str:
+    """What names a policy: its program together with the arrays its scores come from."""
+    return hashlib.sha256(f"{program}\n{arrays}".encode()).hexdigest()
+
+
+def verify_file(project: Project, path: Path) -> Verification:
+    """Recomputes the certificate in a file from the data and the arrays it names."""
+    try:
+        certificate = read_certificate(path)
+        if certificate.dataset is None:
+            raise DataError(f"{path} names no data set. It was never issued; certify again.")
+        scorer = artefact.load(project.store.blobs.get(certificate.artefact)) if certificate.artefact else None
+        parse(certificate.policy_source)
+        return verify(certificate, project.folder / certificate.dataset, scorer, project.catalog.metric(certificate.metric))
+    except (DataError, CallerError) as error:
+        return Verification(Verdict.UNREADABLE, (str(error),), None)
+
+
+def report_task(project: Project, task: str, out: Path, certificate: Path | None = None, say: Report = lambda _: None) -> list[Path]:
+    """Writes the page about a task and its pictures; their paths, the page first.
+
+    The newest certificate is the page's, or the one in the file `certificate`; others of the same data stand beside it. Raises
+    CallerError where the task was never certified, DataError where the data is gone.
+    """
+    from freehold.web.report import write_report
+
+    known = [c for c in records.certificates_of(project.store, project.tenant, task) if c.dataset]
+    main = read_certificate(certificate) if certificate else (known[-1] if known else None)
+    if main is None or main.dataset is None:
+        raise CallerError(f"Task '{task}' has no certificate to report on. Run 'freehold certify {task} …' first.")
+    if main.task != task:
+        raise CallerError(f"{certificate} is about task '{main.task}', not '{task}'.")
+    say("recomputing from the frozen data")
+    made = remake(project, main)
+    beside = [c for c in known if c.dataset_hash == main.dataset_hash and c.id != main.id and c.metric == main.metric]
+    say("drawing")
+    return write_report(picture(project.config.project.name, made, main, beside), out)
+
+
+def remake(project: Project, certificate: Certificate) -> Certification:
+    """The certification of this certificate, made again from its frozen data and with its settings."""
+    assert certificate.dataset is not None
+    pairs = thaw(project.folder / certificate.dataset)
+    head = next((v for v in certificate.variants if v not in pairs.variants), None)
+    settings = Settings(
+        max_loss=certificate.max_loss,
+        confidence=certificate.confidence,
+        fractions=Fractions(certificate.train_fraction, certificate.calibrate_fraction),
+        by=certificate.by,
+        seed=certificate.seed,
+        attempt=certificate.attempt,
+        p95_s=certificate.p95_s,
+        head=head,
+        head_cost_usd=_flat_price(project, head),
+    )
+    candidates = tuple(v for v in certificate.variants[1:] if v != head)
+    metric = project.catalog.metric(certificate.metric)
+    embedder = None
+    if certificate.artefact:
+        made_with = artefact.load(project.store.blobs.get(certificate.artefact)).embedder
+        embedder = None if isinstance(made_with, HashedEmbedder) else made_with
+    return certify(pairs, candidates, metric, settings, certificate.unpaired, certificate.created_at, project.tenant, embedder)
+
+
+class Erased(NamedTuple):
+    """What an erasure removed."""
+
+    calls: int
+    frozen: dict[str, int]
+    """Items by frozen data set; certificates on those are unverifiable from now on."""
+
+
+def erase_subject(project: Project, subject: str) -> Erased:
+    """Removes a person's calls and what was said about them from the journal, and their items from every frozen data set."""
+    items: dict[str, set[str]] = {}
+    for task, item in items_of_subject(project.store, project.tenant, subject):
+        items.setdefault(task, set()).add(item)
+    frozen: dict[str, int] = {}
+    for task, names in items.items():
+        frozen |= erase_frozen(project.datasets, task, names)
+    counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
+    return Erased(counts.calls, frozen)

@@ -1,0 +1,112 @@
+"""Erasing a person: every call about them and all that hangs on it, out of the tables, the log and the blobs."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Delete, delete, exists, insert, or_, select, text
+
+from freehold.journal.read import slices
+from freehold.journal.rows import digest_of, microseconds
+from freehold.store.open import Store
+from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback
+
+_UNFINISHED_S = 3600.0
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure removed."""
+
+    calls: int
+    """Calls about the person."""
+    attempts: int
+    """Requests made for those calls."""
+    feedback: int
+    """What was said about those calls and the person's episodes."""
+    episodes: int
+    """The person's episodes."""
+    contents: int
+    """Inputs and large answers that no other call has."""
+    blobs: int
+    """Files among those."""
+    draws: int
+    """Places in labelling sessions whose item is gone."""
+    items: tuple[tuple[str | None, str], ...]
+    """Task and item of what was asked and is gone altogether: what data sets made earlier have to drop."""
+
+
+def erase(store: Store, tenant: str, subject: str, now: datetime) -> Erased:
+    """Removes a person from the journal, and their text from its files, and records that it did, by hash.
+
+    On SQLite the file is rewritten, which takes as long as copying it; writers wait meanwhile. Erasing again removes nothing more and
+    finishes what an interruption left. Backups made earlier keep what they have. Raises StoreBusy where a reader holds on to the log.
+    """
+    with store.writing() as connection:
+        if store.kind == "postgresql":  # nobody may come to rely on a content while we decide that none does
+            connection.execute(text("LOCK TABLE contents IN SHARE ROW EXCLUSIVE MODE"))
+        erased = _erase(store, connection, tenant, subject)
+        counts = msgspec.json.encode({name: getattr(erased, name) for name in erased.__struct_fields__ if name != "items"})
+        connection.execute(
+            insert(erasures).values(tenant=tenant, subject_hash=digest_of([tenant, subject]), at=microseconds(now), counts=counts)
+        )
+    store.blobs.remove_unfinished(_UNFINISHED_S, now.timestamp())
+    store.scrub()
+    return erased
+
+
+def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> Erased:
+    theirs = (calls.c.tenant == tenant) & (calls.c.subject == subject)
+    runs = (episodes.c.tenant == tenant) & (episodes.c.subject == subject)
+    ids, run_ids = select(calls.c.id).where(theirs), select(episodes.c.id).where(runs)
+    rows = connection.execute(select(calls.c.task, calls.c.item, calls.c.input, calls.c.body_digest).where(theirs)).all()
+    digests = {digest for row in rows for digest in (row.input, row.body_digest) if digest is not None}
+
+    said = _count(connection, delete(feedback).where(or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids))))
+    requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
+    asked = _count(connection, delete(calls).where(theirs))
+    gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))
+    gone = tuple(pair for pair in gone if not _has_calls(connection, tenant, *pair))
+    removed, blobs = _erase_contents(store, connection, tenant, digests)
+    return Erased(
+        calls=asked,
+        attempts=requests,
+        feedback=said,
+        episodes=_count(connection, delete(episodes).where(runs)),
+        contents=removed,
+        blobs=blobs,
+        draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
+        items=gone,
+    )
+
+
+def _erase_contents(store: Store, connection: Connection, tenant: str, digests: Iterable[bytes]) -> tuple[int, int]:
+    """Removes those contents that no call has any more; how many rows and how many files. Files go before the commit: after a crash in
+    between, erasing again finds the rows."""
+    rows = files = 0
+    for some in slices(sorted(digests)):
+        used = {
+            digest
+            for column in (calls.c.input, calls.c.body_digest)
+            for (digest,) in connection.execute(select(column).where(column.in_(some), calls.c.tenant == tenant).distinct())
+        }
+        unused = [digest for digest in some if digest not in used]
+        if unused:
+            rows += _count(connection, delete(contents).where(contents.c.digest.in_(unused), contents.c.tenant == tenant))
+            shared = {digest for (digest,) in connection.execute(select(contents.c.digest).where(contents.c.digest.in_(unused)))}
+            files += sum(store.blobs.remove(digest.hex()) for digest in unused if digest not in shared)
+    return rows, files
+
+
+def _erase_draws(connection: Connection, tenant: str, task: str, item: str) -> int:
+    return _count(connection, delete(draws).where(draws.c.tenant == tenant, draws.c.task == task, draws.c.item == item))
+
+
+def _has_calls(connection: Connection, tenant: str, task: str | None, item: str) -> bool:
+    of_task = calls.c.task.is_(None) if task is None else calls.c.task == task
+    return bool(connection.execute(select(exists().where(calls.c.tenant == tenant, of_task, calls.c.item == item))).scalar_one())
+
+
+def _count(connection: Connection, statement: Delete) -> int:
+    result: Any = connection.execute(statement)
+    return int(result.rowcount)

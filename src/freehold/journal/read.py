@@ -1,0 +1,333 @@
+"""Typed reads. Whole records stream in batches of constant size; the columns that certifying needs come without decoding a body.
+
+No read holds a snapshot for longer than one batch, so that a slow reader keeps nobody's log from being cut. A stream ends with the rows
+that were there when it began.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, tuple_
+
+from freehold.chat import JSON
+from freehold.journal.call import Attempt, Call, Feedback, FeedbackKind, LabelDesign, Outcome
+from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, microseconds, tags_of
+from freehold.store.open import Store
+from freehold.store.schema import attempts as attempts_table
+from freehold.store.schema import calls as calls_table
+from freehold.store.schema import contents as contents_table
+from freehold.store.schema import feedback as feedback_table
+
+_WHOLE = 500
+"""Rows a batch of whole records has."""
+_COLUMNS = 10_000
+"""Rows a batch of columns has."""
+_T = TypeVar("_T")
+_Rows: TypeAlias = Sequence[Any]
+
+
+class Answer(NamedTuple):
+    """One call's columns: what certifying looks at."""
+
+    call: str
+    """The call's id."""
+    item: str
+    """What was asked, by name."""
+    variant: str
+    """Who answered."""
+    outcome: Outcome
+    """How it ended."""
+    input: bytes | None
+    """Digest of the input, for `inputs`; None where content is not kept."""
+    output_digest: str | None
+    """Hash of the answer; None where there was none."""
+    reference_digest: str | None
+    """Hash of the answer as it should have been; None where nobody recorded it."""
+    cost_usd: float | None
+    """What it cost; None is unknown."""
+    latency_s: float | None
+    """Seconds from request to last byte."""
+    group: str | None
+    """Items that depend on each other share one."""
+    at_us: int | None
+    """When it was asked, microseconds since 1970 UTC."""
+    policy: str | None
+    """Hash of the policy that chose the variant."""
+    propensity: float | None
+    """The probability with which it did."""
+    tags: dict[str, str]
+    """The call's tags."""
+
+
+class Score(NamedTuple):
+    """A score and the call it is about."""
+
+    call: str
+    """The call's id."""
+    item: str
+    """What was asked, by name."""
+    variant: str
+    """Who answered."""
+    value: float
+    """The score in the metric's own range."""
+    kind: FeedbackKind
+    """What sort of thing was said."""
+    source: str
+    """Who said it."""
+    design: LabelDesign
+    """Where it came from."""
+    inclusion: float | None
+    """The probability with which the item was drawn."""
+    at_us: int
+    """When it was said, microseconds since 1970 UTC."""
+
+
+class Group(NamedTuple):
+    """Calls of one shape."""
+
+    shape: str
+    """Hash of system prompt, tools and form."""
+    task: str | None
+    """The task they belong to; None until the group is named."""
+    calls: int
+    """How many."""
+    inputs: int
+    """How many different inputs they had."""
+    variants: int
+    """How many different variants answered."""
+    cost_usd: float | None
+    """What those of known cost cost together; None where none is known."""
+    priced: int
+    """How many have a known cost."""
+    mean_latency_s: float | None
+    """Over those of known latency."""
+    first_us: int | None
+    """When the first was asked, microseconds since 1970 UTC."""
+    last_us: int | None
+    """When the last was."""
+    example: str
+    """The id of one of them."""
+
+
+class Counts(NamedTuple):
+    """How much the journal of a tenant holds."""
+
+    calls: int
+    feedback: int
+    tasks: dict[str, int]
+    """Calls of each task."""
+    unnamed: int
+    """Calls without a task."""
+
+
+def find_call(store: Store, tenant: str, call: str) -> Call | None:
+    """The call of that id; None where the tenant has none."""
+    with store.reading() as connection:
+        rows = connection.execute(_whole().where(calls_table.c.id == call, calls_table.c.tenant == tenant)).all()
+        found = _decoded(store, connection, rows)
+    return found[0] if found else None
+
+
+def calls(
+    store: Store,
+    tenant: str,
+    task: str | None = None,
+    shape: str | None = None,
+    unnamed: bool = False,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int | None = None,
+) -> Iterator[Call]:
+    """Streams whole calls: of a task by item, of a time (from `since`, to before `until`) in its order, else as they arrived.
+
+    `unnamed`: only those without a task. Constant memory, whatever the number.
+    """
+    c = calls_table.c
+    order: tuple[Column[Any], ...] = (c.seq,)
+    wanted: list[ColumnElement[bool]] = [c.tenant == tenant]
+    if shape is not None:
+        wanted.append(c.shape == shape)
+    elif since is not None or until is not None:
+        order = (c.at, c.seq)
+    elif task is not None or unnamed:
+        order = (c.item, c.seq)
+    else:
+        wanted = [c.tenant + "" == tenant]  # no index on the tenant alone: SQLite would take one and sort everything for each page
+    if task is not None:
+        wanted.append(c.task == task)
+    if unnamed:
+        wanted.append(c.task.is_(None))
+    if since is not None:
+        wanted.append(c.at >= microseconds(since))
+    if until is not None:
+        wanted.append(c.at < microseconds(until))
+    size = _WHOLE if limit is None else min(limit, _WHOLE)
+    left = limit
+    for found in _pages(store, _whole().where(*wanted), order, size, partial(_decoded, store)):
+        yield from found if left is None else found[:left]
+        if left is not None:
+            left -= len(found)
+            if left <= 0:
+                return
+
+
+def answers(store: Store, tenant: str, task: str) -> Iterator[list[Answer]]:
+    """The columns of a task's calls, ordered by item, in batches."""
+    c = calls_table.c
+    statement = select(
+        c.id, c.item, c.variant, c.outcome, c.input, c.output_digest, c.reference_digest, c.cost_usd, c.latency_s, c.group, c.at, c.policy,
+        c.propensity, c.tags, c.seq,
+    ).where(c.tenant == tenant, c.task == task)  # fmt: skip
+    yield from _pages(store, statement, (c.item, c.seq), _COLUMNS, _answers)
+
+
+def scores(store: Store, tenant: str, task: str, metric: str) -> Iterator[list[Score]]:
+    """The scores of a metric on a task's calls, in the order in which they were told, in batches."""
+    c, f = calls_table.c, feedback_table.c
+    statement = (
+        select(f.call, c.item, c.variant, f.value, f.kind, f.source, f.design, f.inclusion, f.at, f.seq)
+        .join_from(feedback_table, calls_table, c.id == f.call)
+        .where(f.tenant == tenant, f.metric == metric, f.value.isnot(None), c.tenant == tenant, c.task == task)
+    )
+    yield from _pages(store, statement, (f.seq,), _COLUMNS, _scores)
+
+
+def inputs(store: Store, tenant: str, digests: Sequence[bytes]) -> dict[bytes, JSON]:
+    """Inputs by digest. A digest nobody knows is left out; memory is the caller's: ask for a batch at a time."""
+    with store.reading() as connection:
+        return {digest: json_of(data) for digest, data in _contents(store, connection, {(digest, tenant) for digest in digests})}
+
+
+def feedback_of(store: Store, tenant: str, call: str) -> list[Feedback]:
+    """Everything said about a call, in the order in which it was told."""
+    f = feedback_table.c
+    with store.reading() as connection:
+        rows = connection.execute(select(feedback_table).where(f.call == call, f.tenant == tenant).order_by(f.seq)).all()
+    return [feedback_of_row(row._mapping) for row in rows]
+
+
+def groups(store: Store, tenant: str) -> list[Group]:
+    """The tenant's calls by shape and task, the largest group first."""
+    c = calls_table.c
+    statement = (
+        select(
+            c.shape, c.task, func.count(), func.count(c.input.distinct()), func.count(c.variant.distinct()), func.sum(c.cost_usd),
+            func.count(c.cost_usd), func.avg(c.latency_s), func.min(c.at), func.max(c.at), func.min(c.id),
+        )
+        .where(c.tenant == tenant)
+        .group_by(c.shape, c.task)
+        .order_by(func.count().desc(), c.shape)
+    )  # fmt: skip
+    with store.reading() as connection:
+        return [Group(*row) for row in connection.execute(statement)]
+
+
+def counts(store: Store, tenant: str) -> Counts:
+    """How much there is."""
+    c = calls_table.c
+    with store.reading() as connection:
+        found = connection.execute(select(c.task, func.count()).where(c.tenant == tenant).group_by(c.task)).all()
+        said = connection.execute(select(func.count()).select_from(feedback_table).where(feedback_table.c.tenant == tenant)).scalar_one()
+    by_task = {task: count for task, count in found if task is not None}
+    unnamed = sum(count for task, count in found if task is None)
+    return Counts(calls=sum(by_task.values()) + unnamed, feedback=said, tasks=by_task, unnamed=unnamed)
+
+
+def calls_by_id(store: Store, connection: Connection, ids: Sequence[str]) -> dict[str, Call]:
+    """Whole calls by id, of whichever tenant, within a transaction of the caller's."""
+    found: dict[str, Call] = {}
+    for some in slices(ids):
+        rows = connection.execute(_whole().where(calls_table.c.id.in_(some))).all()
+        found.update((call.id, call) for call in _decoded(store, connection, rows))
+    return found
+
+
+def feedback_by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Feedback]:
+    """Feedback by id, of whichever tenant, within a transaction of the caller's."""
+    found: dict[str, Feedback] = {}
+    for some in slices(ids):
+        rows = connection.execute(select(feedback_table).where(feedback_table.c.id.in_(some))).all()
+        found.update((row.id, feedback_of_row(row._mapping)) for row in rows)
+    return found
+
+
+def slices(values: Sequence[_T], size: int = 500) -> Iterator[Sequence[_T]]:
+    """Slices of `values`, of a size that every database takes as parameters."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _pages(
+    store: Store,
+    statement: Select[Any],
+    order: tuple[Column[Any], ...],
+    size: int,
+    decode: Callable[[Connection, _Rows], list[_T]],
+) -> Iterator[list[_T]]:
+    """A statement's rows in batches, each read in a snapshot of its own, from where the last one ended."""
+    seq = order[-1]
+    with store.reading() as connection:
+        newest = connection.execute(select(func.max(seq))).scalar_one() or 0
+    statement = statement.where(seq <= newest).order_by(*order).limit(size)
+    after: tuple[Any, ...] | None = None
+    while True:
+        page = statement if after is None else statement.where(tuple_(*order) > after if len(order) > 1 else seq > after[0])
+        with store.reading() as connection:
+            rows = connection.execute(page).all()
+            decoded = decode(connection, rows)
+        if decoded:
+            yield decoded
+        if len(rows) < size:
+            return
+        after = tuple(rows[-1]._mapping[column] for column in order)
+
+
+def _answers(_: Connection, rows: _Rows) -> list[Answer]:
+    return [Answer._make((*row[:13], tags_of(row[13]))) for row in rows]
+
+
+def _scores(_: Connection, rows: _Rows) -> list[Score]:
+    return [Score._make(row[:9]) for row in rows]
+
+
+def _whole() -> Select[Any]:
+    """Calls with their inputs beside them."""
+    c, k = calls_table.c, contents_table.c
+    return select(calls_table, k.data, k.digest).outerjoin_from(calls_table, contents_table, (k.digest == c.input) & (k.tenant == c.tenant))
+
+
+def _decoded(store: Store, connection: Connection, rows: _Rows) -> list[Call]:
+    """Whole calls, with what lies outside their row: inputs and bodies in blobs, attempts."""
+    large = dict(_contents(store, connection, {(row.body_digest, row.tenant) for row in rows if row.body is None}))
+    bodies = [body_of(large[row.body_digest] if row.body is None else row.body) for row in rows]
+    attempts = _attempts(connection, [row.id for row, body in zip(rows, bodies, strict=True) if body.attempts])
+    return [call_of(row._mapping, body, _input(store, row), attempts.get(row.id, ())) for row, body in zip(rows, bodies, strict=True)]
+
+
+def _input(store: Store, row: Any) -> bytes | None:
+    if row.digest is None:
+        return None
+    return store.blobs.get(row.digest.hex()) if row.data is None else row.data
+
+
+def _contents(store: Store, connection: Connection, wanted: set[tuple[bytes, str]]) -> Iterator[tuple[bytes, bytes]]:
+    """The bytes of contents by digest and tenant."""
+    by_tenant: dict[str, list[bytes]] = {}
+    for digest, tenant in wanted:
+        by_tenant.setdefault(tenant, []).append(digest)
+    c = contents_table.c
+    for tenant, digests in by_tenant.items():
+        for some in slices(digests):
+            for digest, data in connection.execute(select(c.digest, c.data).where(c.digest.in_(some), c.tenant == tenant)):
+                yield digest, store.blobs.get(digest.hex()) if data is None else data
+
+
+def _attempts(connection: Connection, calls: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+    found: dict[str, list[Attempt]] = {}
+    a = attempts_table.c
+    for some in slices(calls):
+        for row in connection.execute(select(attempts_table).where(a.call.in_(some)).order_by(a.call, a.n)):
+            found.setdefault(row.call, []).append(attempt_of(row._mapping))
+    return {call: tuple(attempts) for call, attempts in found.items()}

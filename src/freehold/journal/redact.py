@@ -1,0 +1,235 @@
+"""What of a call is kept: all of it, all but what identifies people and opens doors, or nothing of what was said.
+
+Acts before the write, so that what is taken out never reaches a disk. Patterns are found in time linear in the text: every one starts
+where a word starts and never gives back what it has read. Measured by `bench/journal.py` (`redact_us_per_kb`).
+"""
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+
+from freehold.catalog import Content
+from freehold.chat import JSON
+from freehold.errors import DataError
+from freehold.journal.call import Attempt, Call, Feedback
+from freehold.journal.rows import digest_of
+
+_T = TypeVar("_T")
+Check: TypeAlias = Callable[[str], int]
+"""How many characters of a match are to be replaced; 0 for none of them."""
+
+
+def redact(call: Call, content: Content) -> Call:
+    """The call as it may be kept. `none` drops input, answer and recorded answer; `redacted` puts placeholders into every text of theirs.
+
+    Digests are of what was said, so that equal answers stay equal. Names by which the journal connects things (item, group, customer,
+    subject, episode) stay as they are, and so do numbers that are no text. Redacting twice changes nothing.
+    """
+    if content == "full":
+        return call
+    try:
+        return _redacted(call, content)
+    except RecursionError:
+        raise DataError(f"call '{call.id}' is nested too deeply to be redacted") from None
+
+
+def redact_feedback(said: Feedback, content: Content) -> Feedback:
+    """Feedback as it may be kept: `none` drops a correction or comment, `redacted` puts placeholders into it."""
+    if content == "full" or said.content is None:
+        return said
+    return msgspec.structs.replace(said, content=None if content == "none" else redact_json(said.content))
+
+
+def redact_json(value: JSON) -> JSON:
+    """A JSON value with placeholders in its strings and keys."""
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, list):
+        return [redact_json(entry) for entry in value]
+    if isinstance(value, dict):
+        return _redacted_keys({key: redact_json(entry) for key, entry in value.items()})
+    return value
+
+
+def redact_text(text: str) -> str:
+    """A text with placeholders such as `[EMAIL]` for what identifies a person or opens a door."""
+    for kind in _KINDS:
+        if any(hint in text for hint in kind.hints):
+            text = kind.replaced(text)
+    if _NUMBERS.search(text):
+        for kind in _NUMERIC:
+            text = kind.replaced(text)
+    return text
+
+
+def _redacted(call: Call, content: Content) -> Call:
+    dropped = content == "none"
+    return msgspec.structs.replace(
+        call,
+        input=None if dropped else redact_json(call.input),
+        output=None if dropped else redact_json(call.output),
+        reference_output=None if dropped else redact_json(call.reference_output),
+        output_digest=call.output_digest or (None if call.output is None else digest_of(call.output)),
+        reference_digest=call.reference_digest or (None if call.reference_output is None else digest_of(call.reference_output)),
+        tags=_redacted_keys({key: redact_text(value) for key, value in call.tags.items()}) if call.tags else call.tags,
+        attempts=tuple(_redacted_attempt(attempt) for attempt in call.attempts),
+    )
+
+
+def _redacted_attempt(attempt: Attempt) -> Attempt:
+    return msgspec.structs.replace(attempt, error=redact_text(attempt.error)) if attempt.error else attempt
+
+
+def _redacted_keys(values: dict[str, _T]) -> dict[str, _T]:
+    """Keys with placeholders; a second key of one placeholder gets a number, so that no value is lost."""
+    kept: dict[str, _T] = {}
+    for key, value in values.items():
+        name = plain = redact_text(key) if isinstance(key, str) else key
+        count = 1
+        while name in kept:
+            count += 1
+            name = f"{plain} {count}"
+        kept[name] = value
+    return kept
+
+
+class _Kind(NamedTuple):
+    """One kind of thing that is taken out."""
+
+    placeholder: str
+    hints: tuple[str, ...]
+    """One of these is in every text that has one: looked for first, because that is fast."""
+    pattern: re.Pattern[str]
+    check: Check | None = None
+
+    def replaced(self, text: str) -> str:
+        return self.pattern.sub(self._replacement, text)
+
+    def _replacement(self, match: re.Match[str]) -> str:
+        found = match.group()
+        length = len(found) if self.check is None else self.check(found)
+        return self.placeholder + found[length:] if length else found
+
+
+def _digits(text: str) -> str:
+    return "".join(character for character in text if character in "0123456789")
+
+
+def _is_card(found: str) -> int:
+    """A card's number has a known issuer and a check digit (Luhn, ISO/IEC 7812-1)."""
+    digits = _digits(found)
+    if not _ISSUERS.match(digits):
+        return 0
+    total = sum(int(d) if place % 2 == 0 else (2 * int(d) - 9 * (d > "4")) for place, d in enumerate(reversed(digits)))
+    return len(found) if total % 10 == 0 else 0
+
+
+def _is_iban(found: str) -> int:
+    """An IBAN has its country's length and a remainder of 1 (ISO 13616, mod 97). What follows it in the match is left alone."""
+    wanted = _IBAN_LENGTHS.get(found[:2].upper(), 0)
+    account = ""
+    end = 0
+    while end < len(found) and len(account) < wanted:
+        if found[end] not in " -":
+            account += found[end].upper()
+        end += 1
+    if not wanted or len(account) != wanted or (end < len(found) and found[end].isalnum()):
+        return 0
+    return end if int("".join(str(int(c, 36)) for c in account[4:] + account[:4])) % 97 == 1 else 0
+
+
+def _is_ip(found: str) -> int:
+    """An address that parses, and is no scope operator (`a::b`) or time of day."""
+    if "." not in found and (len(found) < 5 or not any(character.isdigit() for character in found)):
+        return 0
+    try:
+        ip_address(found)
+    except ValueError:
+        return 0
+    return len(found)
+
+
+def _is_phone(found: str) -> int:
+    """A number with a trunk zero has 9 to 12 digits and is no date; one without separators 10 or 11."""
+    digits = _digits(found)
+    separated = len(digits) < len(found)
+    if found.startswith("00"):
+        return len(found) if 10 <= len(digits) <= 17 and (separated or len(digits) >= 12) else 0
+    if _DATE.match(found):
+        return 0
+    return len(found) if (9 <= len(digits) <= 12 if separated else 10 <= len(digits) <= 11) else 0
+
+
+_ISSUERS = re.compile(
+    r"(?:4\d{12}(?:\d{3}){0,2}|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|(?:6011|65\d\d|64[4-9]\d)\d{12,15}|35\d{14}|3[0689]\d{12,14}|62\d{14,17})$"
+)
+_DATE = re.compile(r"\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d\d(?!\d)")
+_IBAN_LENGTHS = {
+    country: length
+    for length, countries in {
+        15: "NO",
+        16: "BE",
+        18: "DK FI FO GL NL",
+        19: "MK SI",
+        20: "AT BA EE KZ LT LU XK",
+        21: "CH HR LI LV",
+        22: "BG BH CR DE GB GE IE ME RS VA",
+        23: "AE GI IL IQ TL",
+        24: "AD CZ ES MD PK RO SA SE SK TN VG",
+        25: "LY PT ST",
+        26: "IS TR",
+        27: "FR GR IT MC MR SM",
+        28: "AL AZ BY CY DO GT HU LB PL SV",
+        29: "BR EG PS QA UA",
+        30: "JO KW MU",
+        31: "MT SC",
+        32: "LC",
+    }.items()
+    for country in countries.split()
+}
+
+_SECRET = "[SECRET]"  # noqa: S105 a placeholder
+_KINDS = (
+    _Kind(
+        _SECRET,
+        ("PRIVATE KEY-----",),
+        re.compile(r"-----BEGIN[A-Z ]{0,40}PRIVATE KEY-----(?:[^-]|-(?!----END))*+(?:-----END[A-Z ]{0,40}-----)?"),
+    ),
+    _Kind(_SECRET, ("://",), re.compile(r"(?<=://)[^\s/:@\[\]]{0,64}+:[^\s/@]{1,128}+@(?=\S)"), lambda found: len(found) - 1),
+    _Kind(_SECRET, ("earer", "EARER"), re.compile(r"(?<!\w)(?i:bearer)\s{1,4}[\w.~+/=-]{16,}+")),
+    _Kind(_SECRET, ("eyJ",), re.compile(r"(?<![\w.-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]++")),
+    _Kind(_SECRET, ("sk-",), re.compile(r"(?<![\w-])sk-[\w-]{16,}+")),
+    _Kind(_SECRET, ("k_live_", "k_test_"), re.compile(r"(?<!\w)[srp]k_(?:live|test)_\w{10,}+")),
+    _Kind(_SECRET, ("AKIA", "ASIA"), re.compile(r"(?<!\w)A[KS]IA[0-9A-Z]{16}(?!\w)")),
+    _Kind(_SECRET, ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), re.compile(r"(?<!\w)(?:gh[pousr]|github_pat)_\w{20,}+")),
+    _Kind(_SECRET, ("xox",), re.compile(r"(?<!\w)xox[abeprs]-[\w-]{10,}+")),
+    _Kind(_SECRET, ("AIza",), re.compile(r"(?<![\w-])AIza[\w-]{35}(?![\w-])")),
+    _Kind(_SECRET, ("hf_",), re.compile(r"(?<!\w)hf_[A-Za-z0-9]{30,}+")),
+    _Kind(
+        _SECRET,
+        ("=", ":"),
+        re.compile(
+            r"(?<![A-Za-z])(?i:api[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?|access[_-]?token|auth[_-]?token|passw(?:or)?d)"
+            r"[\"']?\s{0,4}[=:]\s{0,4}[\"']?(?!\[)[^\s\"',;\[\]{}<>]{8,200}+"
+        ),
+    ),
+    _Kind("[EMAIL]", ("@",), re.compile(r"(?<![\w.%+-])[\w.%+-]++@[\w-]++(?:\.[\w-]++)*?\.[^\W\d_]{2,24}(?![\w-]|\.\w)")),
+    _Kind("[IP]", (":",), re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}+(?:\.\d{1,3}){0,3}+(?![\w:])"), _is_ip),
+)
+"""Most telling first: what an earlier one replaced, a later one does not see."""
+
+_NUMBERS = re.compile(r"\d(?:[ .()/-]{0,2}\d){6}|[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11}|\d\.\d{1,3}\.\d{1,3}\.\d")
+"""Seven digits close together, the start of an IBAN, or an address: without these nothing below is found."""
+_NUMERIC = (
+    _Kind("[IBAN]", (), re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,40}+"), _is_iban),
+    _Kind("[CARD]", (), re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){11,17}+\d?+(?![\w-]|[.,]\d)"), _is_card),
+    _Kind("[IP]", (), re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)"), _is_ip),
+    _Kind("[PHONE]", (), re.compile(r"(?<![\w+])\+[1-9](?:[ ().-]{0,2}\d){7,14}(?!\d)")),
+    _Kind("[PHONE]", (), re.compile(r"(?<![\w.,:/+-])(?:\+?1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}(?![\w-]|[.,]\d)")),
+    _Kind("[PHONE]", (), re.compile(r"(?<![\w.,:/+-])(?:1 )?[2-9]\d\d [2-9]\d\d[ -]\d{4}(?![\w-]|[.,]\d| \d)")),
+    _Kind("[PHONE]", (), re.compile(r"(?<![\w.,:/+-])\(?0\d{1,5}\)?(?:[ /.-]{1,2}\d{2,8}){0,6}(?![\w-]|[.,:]\d)"), _is_phone),
+    _Kind("[PHONE]", (), re.compile(r"(?<![\w.,:/+-])0(?:0[1-9]|[1-9])\d{8,14}(?![\w-]|[.,:]\d)"), _is_phone),
+)

