@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,55 @@ _OPENAI_KEYS = (
 bodies = st.recursive(
     scalars | messages | st.just('{"model": "m", "messages": [{"role": "user", "content": "x"}]}'),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(_OPENAI_KEYS), inner, max_size=8),
-    max_leaves=40,
+    max_leaves=12,
 )
+
+
+_OPENAI_ENTRY = {
+    "request": {
+        "model": "m",
+        "messages": [{"role": "user", "content": "x"}],
+        "tools": [{"function": {"name": "f"}}],
+        "metadata": {"a": "b"},
+    },
+    "response": {
+        "status_code": 200,
+        "body": {
+            "id": "1",
+            "model": "m",
+            "created": 1,
+            "service_tier": "default",
+            "choices": [
+                {
+                    "message": {
+                        "content": "y",
+                        "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}],
+                        "audio": {"transcript": "z"},
+                    },
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {
+                "prompt_tokens": 9,
+                "completion_tokens": 9,
+                "total_tokens": 18,
+                "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 1},
+                "completion_tokens_details": {"reasoning_tokens": 1},
+            },
+        },
+    },
+    "timestamp": "2026-01-01T00:00:00Z",
+    "latency_ms": 5,
+    "tags": {"a": "b"},
+}
+
+
+def places(value: Any) -> Iterator[tuple[Any, ...]]:
+    """The ways to each entry of nested objects and lists."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, inner in entries:
+        yield (step,)
+        yield from ((step, *way) for way in places(inner))
 
 
 class Journal:
@@ -175,10 +222,16 @@ def test_a_damaged_file_is_read_around_the_damage(tmp_path: Path, rows: list[dic
     assert good >= len(rows) - 1
 
 
-@settings(max_examples=400, deadline=None)
-@given(entry=st.dictionaries(st.sampled_from(_OPENAI_KEYS), bodies, max_size=6))
-def test_any_json_in_an_openai_log_is_a_record_or_a_reason(entry: dict[str, Any]) -> None:
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), anything=bodies)
+def test_any_json_anywhere_in_an_openai_log_is_a_record_or_a_reason(data: st.DataObject, anything: Any) -> None:
     """Bodies are what servers sent, and servers send anything."""
+    entry = json.loads(json.dumps(_OPENAI_ENTRY))
+    *way, last = data.draw(st.sampled_from(list(places(entry))))
+    inner = entry
+    for step in way:
+        inner = inner[step]
+    inner[last] = anything
     try:
         assert isinstance(logged(entry), Record)
     except FreeholdError as error:

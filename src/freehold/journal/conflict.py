@@ -1,12 +1,12 @@
 """Telling twice from contradicting: what to make of records whose id the journal has already."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection, select
 
 from freehold.catalog import Content
-from freehold.chat import canonical_json
 from freehold.journal.call import Call, Feedback
 from freehold.journal.read import calls_by_id, feedback_by_id, slices
 from freehold.journal.redact import redact, redact_feedback
@@ -15,6 +15,7 @@ from freehold.journal.write import Conflict
 from freehold.store.open import Store
 from freehold.store.schema import calls as calls_table
 
+_T = TypeVar("_T")
 _FINGERPRINT = CALL_COLUMNS.index("content")
 _LESSER: tuple[Content, ...] = ("redacted", "none")
 
@@ -43,39 +44,32 @@ def feedback_in_conflict(connection: Connection, feedback: Sequence[Feedback]) -
 def is_same_call(kept: Call, told: Call) -> bool:
     """Whether two records say the same. What follows from the record (its task's later name, shape, computed price) does not count, and
     neither does what one of them no longer holds because less content was kept at the time."""
-    if _essence(kept) == _essence(told):
-        return True
-    for content in _LESSER:
-        less_kept, less_told = _essence(redact(kept, content)), _essence(redact(told, content))
-        if less_kept == less_told and (less_kept == _essence(kept) or less_told == _essence(told)):
-            return True
-    return False
+    kept, told = _essence(kept), _essence(told)
+    return kept == told or any(_is_same_reduced(kept, told, redact(kept, less), redact(told, less)) for less in _LESSER)
 
 
 def is_same_feedback(kept: Feedback, told: Feedback) -> bool:
     """Whether two pieces of feedback say the same, whenever they were said and however much of it was kept."""
     told = msgspec.structs.replace(told, at=kept.at)
-    if canonical_json(kept) == canonical_json(told):
-        return True
-    for content in _LESSER:
-        less_kept, less_told = redact_feedback(kept, content), redact_feedback(told, content)
-        if canonical_json(less_kept) == canonical_json(less_told) and (less_kept == kept or less_told == told):
-            return True
-    return False
+    return kept == told or any(_is_same_reduced(kept, told, redact_feedback(kept, less), redact_feedback(told, less)) for less in _LESSER)
 
 
-def _essence(call: Call) -> bytes:
+def _is_same_reduced(kept: _T, told: _T, less_kept: _T, less_told: _T) -> bool:
+    """Whether one of two records is the other with less of its content."""
+    return less_kept == less_told and (less_kept == kept or less_told == told)
+
+
+def _essence(call: Call) -> Call:
     digests = redact(call, "none")
-    return canonical_json(
-        msgspec.structs.replace(
-            call,
-            task=None,
-            shape="",
-            cost_usd=call.cost_usd if call.price_id == "recorded" else None,
-            price_id="recorded" if call.price_id == "recorded" else None,
-            output_digest=digests.output_digest,
-            reference_digest=digests.reference_digest,
-        )
+    recorded = call.price_id == "recorded"
+    return msgspec.structs.replace(
+        call,
+        task=None,
+        shape="",
+        cost_usd=call.cost_usd if recorded else None,
+        price_id=call.price_id if recorded else None,
+        output_digest=digests.output_digest,
+        reference_digest=digests.reference_digest,
     )
 
 

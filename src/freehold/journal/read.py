@@ -84,33 +84,6 @@ class Score(NamedTuple):
     """When it was said, microseconds since 1970 UTC."""
 
 
-class Group(NamedTuple):
-    """Calls of one shape."""
-
-    shape: str
-    """Hash of system prompt, tools and form."""
-    task: str | None
-    """The task they belong to; None until the group is named."""
-    calls: int
-    """How many."""
-    inputs: int
-    """How many different inputs they had."""
-    variants: int
-    """How many different variants answered."""
-    cost_usd: float | None
-    """What those of known cost cost together; None where none is known."""
-    priced: int
-    """How many have a known cost."""
-    mean_latency_s: float | None
-    """Over those of known latency."""
-    first_us: int | None
-    """When the first was asked, microseconds since 1970 UTC."""
-    last_us: int | None
-    """When the last was."""
-    example: str
-    """The id of one of them."""
-
-
 class Counts(NamedTuple):
     """How much the journal of a tenant holds."""
 
@@ -206,22 +179,6 @@ def feedback_of(store: Store, tenant: str, call: str) -> list[Feedback]:
     with store.reading() as connection:
         rows = connection.execute(select(feedback_table).where(f.call == call, f.tenant == tenant).order_by(f.seq)).all()
     return [feedback_of_row(row._mapping) for row in rows]
-
-
-def groups(store: Store, tenant: str) -> list[Group]:
-    """The tenant's calls by shape and task, the largest group first."""
-    c = calls_table.c
-    statement = (
-        select(
-            c.shape, c.task, func.count(), func.count(c.input.distinct()), func.count(c.variant.distinct()), func.sum(c.cost_usd),
-            func.count(c.cost_usd), func.avg(c.latency_s), func.min(c.at), func.max(c.at), func.min(c.id),
-        )
-        .where(c.tenant == tenant)
-        .group_by(c.shape, c.task)
-        .order_by(func.count().desc(), c.shape)
-    )  # fmt: skip
-    with store.reading() as connection:
-        return [Group(*row) for row in connection.execute(statement)]
 
 
 def counts(store: Store, tenant: str) -> Counts:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.chat import canonical_json
+from freehold.chat import JSON, canonical_json
 from freehold.datasets.pairs import Pairs
 from freehold.errors import TrainingError
 from freehold.promotion.family import Family, Rehearsal, choose_family
@@ -20,6 +20,8 @@ from freehold.routing.scorer import HeadScore, Scorer
 from freehold.training.heads import fit_head, is_learnable
 from freehold.training.project import fit_hashed_embedder
 
+_LEAST_REGION = 5
+_MOST_REGIONS = 100
 _REGION_ITEMS = 40
 """About how many training items make a region."""
 
@@ -140,15 +142,14 @@ def develop(
     )
     surface_NS, x_NF = scorer.inputs(train.texts)
     cost_V2, range_V2 = _cost_lines(cost_NV, surface_NS[:, SURFACE.index("chars")].astype(np.float64))
-    centroid_KD = centroids(x_NF[:, len(SURFACE) :], max(2, min(24, len(train) // _REGION_ITEMS)), goal.seed)
-    region_N = nearest_centroid(x_NF[:, len(SURFACE) :], centroid_KD)
+    centroid_KD, names = draw_map(train, x_NF[:, len(SURFACE) :], goal.seed)
     scorer = replace(
         scorer,
         cost_V2=cost_V2,
         cost_range_V2=range_V2,
         latency_V=_p95(train.latency_NV),
         centroid_KD=centroid_KD,
-        region_names=region_names(train.texts, region_N, len(centroid_KD)),
+        region_names=names,
     )
     sample = Sample(
         x_NF=x_NF,
@@ -239,18 +240,44 @@ def _candidates(
     return tuple(kept), left_out
 
 
+def draw_map(train: Pairs, embedding_ND: Floats, seed: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """The regions of a task's traffic: their centres, K by D, and what they are called.
+
+    Where the reference's answers are few, a region is what resembles the inputs of one answer and is called by it; elsewhere regions are
+    clusters, called by their telling words.
+    """
+    code_N = train.answer_NV[:, 0]
+    counts = {a: int(n) for a, n in zip(*np.unique(code_N[code_N >= 0], return_counts=True), strict=True) if n >= _LEAST_REGION}
+    if train.answers and 2 <= len(counts) <= _MOST_REGIONS and is_learnable([train.answers[a] for a in code_N if a >= 0]):
+        centres = [embedding_ND[code_N == a].mean(axis=0) for a in counts]
+        named = [_spoken(train.answers[a]) for a in counts]
+        if len(set(named)) == len(named):
+            return np.asarray(centres, dtype=np.float32), tuple(named)
+    centroid_KD = centroids(embedding_ND, max(2, min(24, len(train) // _REGION_ITEMS)), seed)
+    return centroid_KD, region_names(train.texts, nearest_centroid(embedding_ND, centroid_KD), len(centroid_KD))
+
+
+def _spoken(answer: JSON) -> str:
+    """An answer as the name of a region."""
+    words = answer if isinstance(answer, str) else canonical_json(answer).decode()
+    return " ".join(words.replace("_", " ").split())[:60] or "(empty)"
+
+
 def region_names(texts: tuple[str, ...], region_N: NDArray[np.int64], count: int) -> tuple[str, ...]:
-    """Two or three telling words for each region: those whose share there most exceeds their share everywhere. Distinct."""
+    """Two or three telling words for each region: those whose frequency there says most beyond their frequency everywhere. Distinct.
+
+    A word is worth p·log(p/q), its term of the divergence between the region's share of texts with it, p, and everybody's, q; words
+    that stand in a sixth of all texts or more tell nothing.
+    """
     words_of = [set(_words(text)) for text in texts]
     everywhere = Counter(word for words in words_of for word in words)
     names: list[str] = []
     for k in range(count):
         members = [words_of[i] for i in np.flatnonzero(region_N == k)]
-        here = Counter(word for words in members for word in words)
-        telling = sorted(here, key=lambda w: (-(here[w] / (len(members) + 5) - everywhere[w] / len(texts)), w))
-        name = " ".join(telling[:2]) or f"region {k + 1}"
-        if name in names:
-            name = " ".join(telling[:3]) if len(telling) > 2 and " ".join(telling[:3]) not in names else f"{name} {k + 1}"
+        here = Counter(word for words in members for word in words if everywhere[word] * 6 < len(texts) + 6)
+        worth = {w: n / (len(members) + 2) * np.log((n / (len(members) + 2)) * len(texts) / everywhere[w]) for w, n in here.items()}
+        telling = sorted(worth, key=lambda w: (-worth[w], w))[:3]
+        name = next((n for n in (" ".join(telling[:2]), " ".join(telling)) if n and n not in names), f"region {k + 1}")
         names.append(name)
     return tuple(names)
 

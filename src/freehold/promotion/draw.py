@@ -87,7 +87,7 @@ def _points(made: Certification, certificate: Certificate) -> list[Point]:
 
 
 def _regions(made: Certification, certificate: Certificate) -> list[Region]:
-    """The map, largest first. Losses are of calibration and test items, which the policy was not made from."""
+    """The map, largest first. What the policy does there is told of calibration and test items, which it was not made from."""
     pairs, scored = made.pairs, made.scored
     proven_N = made.part_N >= CALIBRATE
     reference_N = np.zeros(len(pairs), dtype=np.int64)
@@ -96,19 +96,20 @@ def _regions(made: Certification, certificate: Certificate) -> list[Region]:
         here_N = scored.region_N == k
         if not here_N.any():
             continue
-        loss_N = pairs.loss_NV[np.arange(len(pairs)), made.choice_N][here_N & proven_N]
-        counts = Counter(made.choice_N[here_N].tolist())
+        told_N = here_N & proven_N
+        loss_N = pairs.loss_NV[np.arange(len(pairs)), made.choice_N][told_N]
+        counts = Counter(made.choice_N[told_N].tolist())
         longest_first = sorted(np.flatnonzero(here_N), key=lambda i: (not 20 < len(pairs.texts[i]) < _SHOWN, i))
         out.append(
             Region(
                 name=name,
                 n=int(here_N.sum()),
                 share=float(here_N.mean()),
-                share_by_variant={pairs.variants[c]: n / int(here_N.sum()) for c, n in sorted(counts.items())},
+                share_by_variant={pairs.variants[c]: n / int(told_N.sum()) for c, n in sorted(counts.items())},
                 loss=float(loss_N.mean()) if len(loss_N) else None,
                 quality_reference=mean_quality(pairs, reference_N, here_N),
                 cost_usd_per_1k=cost_per_1k(pairs, reference_N, here_N),
-                saving=saving_of(pairs, made.choice_N, here_N, made.developed.unit),
+                saving=saving_of(pairs, made.choice_N, told_N, made.developed.unit),
                 example=shortened(pairs.texts[longest_first[0]]),
             )
         )

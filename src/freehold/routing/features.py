@@ -25,7 +25,7 @@ SURFACE_DOC: dict[str, str] = {
     "questions": "question marks",
     "exclamations": "exclamation marks",
     "quotes": "double quotation marks",
-    "links": "web addresses: '://' and 'www.'",
+    "links": "web addresses: '://'",
     "question": "1 if it holds a question mark or begins with a question word (what, how, …), else 0",
     "code": "1 if it holds a ``` fence, or code symbols and = < > are 3% of its characters or more, else 0",
     "mean_word_length": "characters of a word, on average; 0 without words",
@@ -49,11 +49,11 @@ _ONLY_DIGITS = bytes(byte if byte in _DIGITS else 0x20 for byte in range(256))
 _UPPERCASE = _LETTERS.upper()
 _QUESTION_WORDS = frozenset((b"what", b"when", b"where", b"which", b"who", b"whom", b"whose", b"why", b"how"))
 
-# A 3-gram is its three bytes as one number, times an odd one. A word is the sum of the 3-grams inside it, so that one running sum gives
-# all words, times another odd number; words of two letters all look alike, but 3-grams tell them apart. The highest bits of 32 name the
-# bucket (multiply-shift: Dietzfelbinger et al., 1997).
+# A 3-gram is its three bytes as one number, times an odd one. A word is its first and its last 3-gram, the first times an odd number and
+# the sum times another: as accurate as the whole word on four data sets, and cheaper. The highest bits of 32 name the bucket
+# (multiply-shift: Dietzfelbinger et al., 1997).
 _GRAM = np.uint32(0xC2B2AE35 << 8 & 0xFFFFFFFF)  # the 8 bits shift the fourth byte out
-_WORD = np.uint32(0x85EBCA6B)
+_FIRST, _WORD = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B)
 _SHIFT = {2**bits: np.uint32(32 - bits) for bits in range(1, 25)}
 _ROOT = np.sqrt(np.arange(2 * (HEAD_BYTES + TAIL_BYTES), dtype=np.float32))
 
@@ -92,7 +92,8 @@ def features(text: str, dims: int = DIMS) -> Features:
     lower = text.lower()
     lowered = lower.encode("utf-8", "surrogatepass")
     padded, inside, edges = _words(lowered)
-    surface = _surface(text, lowered, len(edges) // 2, np.count_nonzero(inside), len(lowered) - len(lower))
+    trail_bytes = len(lowered) - len(lower)
+    surface = _surface(text, len(edges) // 2, np.count_nonzero(inside) - trail_bytes)
     if len(lowered) > HEAD_BYTES + TAIL_BYTES:
         padded, _, edges = _words(lowered[:HEAD_BYTES] + b" " + lowered[-TAIL_BYTES:])
     index, weight = _shares(_buckets(padded, edges, shift))
@@ -121,17 +122,16 @@ def _words(lowered: bytes) -> tuple[bytes, NDArray[np.bool_], NDArray[np.int64]]
 
     By turns the place before a word and its last place.
     """
-    padded = b"   " + lowered + b"  "
+    padded = b"   " + lowered + b"   "
     inside = np.frombuffer(padded.translate(_IN_WORD), np.bool_, -1, 2)
     return padded, inside, (inside[1:] != inside[:-1]).nonzero()[0]
 
 
-def _surface(text: str, lowered: bytes, words: int, word_bytes: int, trail_bytes: int) -> NDArray[np.float32]:
-    """`trail_bytes` are those beyond the first of a character."""
-    rest = lowered.translate(None, _LETTERS + b" ")  # short, so that counting in it is cheap
+def _surface(text: str, words: int, word_chars: int) -> NDArray[np.float32]:
+    encoded = text.encode("utf-8", "surrogatepass")
+    rest = encoded.translate(None, _LETTERS)  # short, so that counting in it is cheap
     chars, size = len(text), len(rest)
     share = 1.0 / max(chars, 1)
-    encoded = text.encode("utf-8", "surrogatepass")
     questions = rest.count(b"?")
     symbols = size - len(rest.translate(None, _SYMBOLS))
     relations = size - len(rest.translate(None, _RELATIONS))
@@ -140,28 +140,28 @@ def _surface(text: str, lowered: bytes, words: int, word_bytes: int, trail_bytes
             chars,
             words,
             rest.count(b"\n") + 1 if chars else 0,
-            len(lowered.translate(_ONLY_DIGITS).split()),
+            len(rest.translate(_ONLY_DIGITS).split()),
             questions,
             rest.count(b"!"),
             rest.count(b'"'),
-            rest.count(b"://") + lowered.count(b"www."),
-            questions > 0 or "？" in text or "؟" in text or _begins_as_question(lowered),
-            (symbols + relations) * share >= 0.03 or "```" in text,
-            (word_bytes - trail_bytes) / max(words, 1),
+            rest.count(b"://"),
+            1.0 if questions or "？" in text or "؟" in text or _begins_as_question(encoded) else 0.0,
+            1.0 if (symbols + relations) * share >= 0.03 or (symbols and b"```" in rest) else 0.0,
+            word_chars / max(words, 1),
             (size - len(rest.translate(None, _DIGITS))) * share,
-            (len(encoded) - len(encoded.translate(None, _UPPERCASE))) * share,
+            (size - len(rest.translate(None, _UPPERCASE))) * share,
             (size - len(rest.translate(None, _PUNCTUATION))) * share,
             symbols * share,
             (size - len(rest.translate(None, _MATH))) * share,
-            (size - len(rest.translate(None, _HIGH)) - trail_bytes) * share,
+            0.0 if chars == len(encoded) else (chars - len(text.encode("ascii", "ignore"))) * share,
         ),
         np.float32,
     )
 
 
-def _begins_as_question(lowered: bytes) -> bool:
-    first = lowered[:80].split(None, 1)
-    return bool(first) and first[0].partition(b"'")[0] in _QUESTION_WORDS
+def _begins_as_question(encoded: bytes) -> bool:
+    first = encoded[:80].split(None, 1)
+    return bool(first) and first[0].partition(b"'")[0].lower() in _QUESTION_WORDS
 
 
 def _buckets(padded: bytes, edges: NDArray[np.int64], shift: np.uint32) -> NDArray[np.int32]:
@@ -170,8 +170,10 @@ def _buckets(padded: bytes, edges: NDArray[np.int64], shift: np.uint32) -> NDArr
     buckets = np.empty(count + words + 2, np.uint32)
     four_bytes = np.ndarray((count,), "<u4", padded, 0, (1,))  # from every byte on, as one number
     grams = np.multiply(four_bytes, _GRAM, buckets[1 : count + 1])
-    running = np.add.accumulate(grams, dtype=np.uint32)
-    np.multiply(running[edges[1::2]] - running[2:][edges[::2]], _WORD, buckets[count + 1 : -1])
+    word = grams[3:][edges[::2]]
+    word *= _FIRST
+    word += grams[edges[1::2]]
+    np.multiply(word, _WORD, buckets[count + 1 : -1])
     signed = np.right_shift(buckets, shift, buckets).view(np.int32)
     signed[0], signed[-1] = -1, 2**31 - 1
     signed.sort()
@@ -182,4 +184,6 @@ def _shares(buckets: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.f
     """Each bucket once, with the square root of its share."""
     turns = (buckets[1:] != buckets[:-1]).nonzero()[0]
     first = turns[:-1]
-    return buckets[1:][first], _ROOT[turns[1:] - first] * (len(buckets) - 2) ** -0.5
+    weight = _ROOT[turns[1:] - first]
+    weight /= _ROOT[len(buckets) - 2]
+    return buckets[1:][first], weight

@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -20,8 +20,9 @@ from typing import IO, Any, Literal, NamedTuple
 import msgspec
 
 from freehold import __version__
+from freehold.config import load
 from freehold.errors import DataError, OperatorError, StoreTooNew
-from freehold.store.blobs import DIGEST_BYTES, Blobs
+from freehold.store.blobs import DIGEST_BYTES
 from freehold.store.database import Database, Kind
 from freehold.store.open import Store, database_at, explained, open_store, parsed_url
 from freehold.store.schema import metadata
@@ -34,7 +35,10 @@ _JOURNAL = "journal.db"
 _PAGES = 4096
 """SQLite pages copied in one step: 16 MB."""
 _CHUNK = 1 << 20
+_BUSY_S = 10.0
 _MOST_MANIFEST_BYTES = 1 << 30
+_FOLDERS = ("datasets", "certificates", "policies")
+_FILE = re.compile(rf"(?:{'|'.join(_FOLDERS)})(?:/[\w-][\w. -]*)+")
 _BLOB = re.compile(r"blobs/([0-9a-f]{2})/([0-9a-f]{38})")
 _TABLE = re.compile(r"tables/([a-z_]{1,63})")
 _COLUMN = re.compile(r"[a-z_]{1,63}")
@@ -79,22 +83,26 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """Whether `freehold.toml` was restored; one that is there is kept."""
 
 
-def backup(store: Store, out: Path, now: datetime) -> Manifest:
-    """Writes the archive `out` (`.gz` at its end compresses it), readable by its owner only; whole or not at all."""
+def backup(store: Store, folder: Path, out: Path, now: datetime | None = None) -> Manifest:
+    """Writes the project in `folder` into the archive `out` (`.gz` at its end compresses it), readable by its owner; whole or not at all.
+
+    Raises OperatorError where `out` exists, cannot be written, or a blob of the journal is missing.
+    """
     if out.exists():
         raise OperatorError(f"'{out}' exists, and a backup replaces nothing. Name another file.")
     try:
         with explained(store.database), tempfile.TemporaryDirectory(dir=out.parent, prefix=".freehold-backup-") as work:
-            return _written(store, out, Path(work), now)
+            return _written(store, folder, out, Path(work), now or datetime.now(UTC))
     except OSError as error:
         raise _unwritable(f"the backup '{out}'", error) from error
 
 
-def restore(archive: Path, into: Path, url: str = "sqlite:///freehold.db") -> Restored:
+def restore(archive: Path, into: Path, url: str | None = None) -> Restored:
     """Restores an archive into the project folder `into` and the database at `url`, which must be of the archive's kind and empty.
 
-    Everything is read and its hashes compared before anything is put in place; the database comes last. An archive of an older schema is
-    migrated. Raises OperatorError, DataError for a damaged archive, StoreTooNew for one of a newer schema.
+    Without a `url` it is that of the configuration: the folder's, where it has one, else the archive's. Files that are there already stay.
+    Everything is read and its hashes compared before anything is put in place. An archive of an older schema is migrated. Raises
+    OperatorError, DataError for a damaged archive, StoreTooNew for one of a newer schema.
     """
     try:
         into.mkdir(parents=True, exist_ok=True)
@@ -115,11 +123,9 @@ class _Snapshot(NamedTuple):
     """The blobs it refers to."""
 
 
-def _written(store: Store, out: Path, work: Path, now: datetime) -> Manifest:
+def _written(store: Store, folder: Path, out: Path, work: Path, now: datetime) -> Manifest:
     snapshot = _postgres_snapshot(store, work) if store.kind == "postgresql" else _sqlite_snapshot(Path(store.database.name), work)
-    files = dict(snapshot.files)
-    if (store.folder / CONFIG).is_file():
-        files[CONFIG] = store.folder / CONFIG
+    files = snapshot.files | {path.relative_to(folder).as_posix(): path for path in _project_files(folder)}
     entries = [Entry(name, path.stat().st_size, _digest_of_file(path)) for name, path in files.items()]
     for name in sorted(snapshot.blobs | set(store.blobs.names())):
         path = store.blobs.path(name)
@@ -141,6 +147,13 @@ def _written(store: Store, out: Path, work: Path, now: datetime) -> Manifest:
         os.fsync(file.fileno())
     unfinished.replace(out)
     return manifest
+
+
+def _project_files(folder: Path) -> list[Path]:
+    """The configuration, and what certificates and policies were made of. Unfinished files, whose names begin with a dot, are left."""
+    found = [path for name in _FOLDERS for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    config = [folder / CONFIG] if (folder / CONFIG).is_file() else []
+    return config + [path for path in found if _FILE.fullmatch(path.relative_to(folder).as_posix())]
 
 
 def _sqlite_snapshot(path: Path, work: Path) -> _Snapshot:
@@ -178,36 +191,52 @@ def _postgres_snapshot(store: Store, work: Path) -> _Snapshot:
     return _Snapshot(schema, files, tables, blobs)
 
 
-def _restored(archive: Path, into: Path, url: str, work: Path) -> Restored:
-    parsed = parsed_url(url)
-    is_sqlite = parsed.drivername == "sqlite"
+def _restored(archive: Path, into: Path, url: str | None, work: Path) -> Restored:
     with _opened(archive) as tar:
         manifest = _manifest(archive, tar)
-        if manifest.kind != ("sqlite" if is_sqlite else "postgresql"):
-            raise OperatorError(
-                f"'{archive}' holds a {manifest.kind} journal, and [store] url names another kind. Restore it into its own kind."
-            )
-        target = into / (parsed.database or "") if is_sqlite else None
-        if target is not None and target.exists():
-            raise OperatorError(f"'{target}' exists: there is a journal already, and a restore replaces none. Name an empty folder.")
         files = _extracted(archive, tar, manifest, work)
-    blobs = Blobs(into / "blobs", "power")
-    for name in [name for name in files if _BLOB.fullmatch(name)]:
-        blobs.put(files.pop(name).read_bytes())
-    if target is not None:
+    saved = files.pop(CONFIG, None)
+    config: Literal["restored", "kept", "none"] = "none" if saved is None else "kept" if (into / CONFIG).exists() else "restored"
+    if url is None:
+        url = _configured_url(into if (into / CONFIG).exists() else work)
+    parsed = parsed_url(url)
+    if (manifest.kind == "sqlite") != (parsed.drivername == "sqlite"):
+        raise OperatorError(
+            f"'{archive}' holds a {manifest.kind} journal, and [store] url is '{parsed.drivername}'. Restore it into its own kind."
+        )
+    if manifest.kind == "sqlite":
+        target = into / (parsed.database or "")
+        if target.exists():
+            raise OperatorError(f"'{target}' exists: there is a journal already, and a restore replaces none. Name an empty folder.")
+        _place_files(files, into)
         files[_JOURNAL].rename(target)
         open_store(url, into).close()
     else:
-        database = database_at(parsed, into, "power", 10.0)
+        database = database_at(parsed, into, "power", _BUSY_S)
         try:
             with explained(database):
-                _load(database, manifest, files)
+                _fill(database, manifest, files)
         finally:
             database.close()
-    return Restored(manifest=manifest, config=_restore_config(files.get(CONFIG), into / CONFIG))
+        _place_files(files, into)
+    if saved is not None and config == "restored":
+        saved.rename(into / CONFIG)
+    return Restored(manifest=manifest, config=config)
 
 
-def _load(database: Database, manifest: Manifest, files: dict[str, Path]) -> None:
+def _configured_url(folder: Path) -> str:
+    return load(folder).store.url if (folder / CONFIG).exists() else "sqlite:///freehold.db"
+
+
+def _place_files(files: dict[str, Path], into: Path) -> None:
+    for name, path in files.items():
+        target = into / name
+        if (_BLOB.fullmatch(name) or _FILE.fullmatch(name)) and not target.exists():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.rename(target)
+
+
+def _fill(database: Database, manifest: Manifest, files: dict[str, Path]) -> None:
     """Makes the tables as they were, fills them, and migrates them: in one transaction."""
     from freehold.store.migrate import migrate
 
@@ -255,7 +284,7 @@ def _extracted(archive: Path, tar: tarfile.TarFile, manifest: Manifest, work: Pa
         content = tar.extractfile(member) if member is not None and member.name == entry.name and member.isfile() else None
         if content is None:
             raise DataError(f"'{archive}' is damaged: '{entry.name}' is missing. Restore another backup.")
-        files[entry.name] = path = work / str(number)
+        files[entry.name] = path = work / (CONFIG if entry.name == CONFIG else str(number))
         hashed = blake2b(digest_size=DIGEST_BYTES)
         with _private(path) as file:
             while data := content.read(_CHUNK):
@@ -279,15 +308,6 @@ def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
             yield tar
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(f"'{archive}' is damaged or no backup of a journal: {error}") from error
-
-
-def _restore_config(saved: Path | None, target: Path) -> Literal["restored", "kept", "none"]:
-    if saved is None:
-        return "none"
-    if target.exists():
-        return "kept"
-    saved.rename(target)
-    return "restored"
 
 
 def _digest_of_file(path: Path) -> str:

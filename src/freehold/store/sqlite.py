@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache
@@ -137,7 +138,7 @@ class SqliteDatabase:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 status = os.fstat(descriptor)
-                if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+                if stat.S_IMODE(status.st_mode) != 0o600 and status.st_uid == os.geteuid():
                     os.fchmod(descriptor, 0o600)
             finally:
                 os.close(descriptor)

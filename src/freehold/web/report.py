@@ -1,7 +1,6 @@
 """Writes the report: `report.html`, one page for a person that opens anywhere and fetches nothing, and each of its charts as a PNG."""
 
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,12 +40,9 @@ def write_report(picture: Picture, out: Path) -> list[Path]:
         OperatorError: the folder cannot be made or written to.
     """
     picture = msgspec.convert(words.drawn(msgspec.to_builtins(picture)), Picture)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        bundle = beside.submit(page.vega)
-        figures = charts.figures(picture)
-        made = {f"report-{figure.name}.png": png(figure) for figure in figures}
-        html = render(picture, figures, bundle.result())
-    return _write(out, {"report.html": html.encode()} | made)
+    figures = charts.figures(picture)
+    html = render(picture, figures, page.vega())
+    return _write(out, {"report.html": html.encode()} | {f"report-{figure.name}.png": png(figure) for figure in figures})
 
 
 def render(picture: Picture, figures: list[Figure], bundle: str) -> str:

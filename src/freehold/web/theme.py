@@ -1,7 +1,7 @@
 """The two looks of every chart, as Vega-Lite configurations. Charts name styles and ranges, never colours, so one specification wears both.
 
 Hues are Okabe and Ito's, shifted until each holds 3:1 against its background and all stay apart under the three common kinds of colour
-blindness (`tests/unit/web/test_theme.py` measures both). The reference is grey: it is what the coloured variants are to replace.
+blindness (`tests/unit/web/test_charts.py` measures both). The reference is grey: it is what the coloured variants are to replace.
 """
 
 from typing import Any, NamedTuple

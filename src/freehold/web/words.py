@@ -124,8 +124,9 @@ def lede(c: Certificate) -> str:
                 f"{metric} against {reference}."
             )
         case "estimate":
+            found = "some of these labels were" if c.label_design == "mixed" else "these labels were"
             return (
-                f"An estimate, not a certificate: these labels were found rather than drawn, so nothing is proven. The floor asked for is "
+                f"An estimate, not a certificate: {found} found rather than drawn, so nothing is proven. The floor asked for is "
                 f"{floor} of {metric} against {reference}."
             )
     return f"{reference} goes on answering everything: no cheaper policy is proven to lose at most {floor} of {metric}.{missing(c, ' ')}"

@@ -52,6 +52,8 @@ def _output(choice: Body) -> JSON:
     if message.get("refusal"):
         kept["refusal"] = message["refusal"]
     calls = message.get("tool_calls") or ([{"function": message["function_call"]}] if message.get("function_call") else [])
+    if not isinstance(calls, list):
+        raise DataError("'tool_calls' is not a list; expected a chat completion's")
     if calls:
         kept["tool_calls"] = [_tool_call(call) for call in calls]
     if isinstance(message.get("audio"), dict):

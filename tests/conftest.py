@@ -1,0 +1,90 @@
+"""What tests of the journal share: a store of each kind, empty and their own, and records to put into it."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from freehold.journal.call import Call, Feedback
+from freehold.store.open import Store, open_store
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A schema of its own on the test server, dropped afterwards."""
+    server = os.environ.get("FREEHOLD_TEST_POSTGRES")
+    if not server:
+        pytest.skip("no PostgreSQL: FREEHOLD_TEST_POSTGRES names none")
+    import psycopg
+
+    schema = f"freehold_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        try:
+            yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
+        finally:
+            connection.execute("SET client_min_messages = warning")
+            connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty store of each kind; SQLite's is relative to the project's folder."""
+    if request.param == "sqlite":
+        return "sqlite:///freehold.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def store(store_url: str, tmp_path: Path) -> Iterator[Store]:
+    """An open store of each kind, in a folder of its own."""
+    with open_store(store_url, tmp_path, busy_s=5.0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def a_call() -> Callable[..., Call]:
+    """Makes a call: `a_call(3)` is always the same one, `a_call(3, output="x")` says something else under the same id."""
+
+    def make(n: int = 0, **fields: Any) -> Call:
+        plain: dict[str, Any] = {
+            "id": blake2b(f"call {n}".encode(), digest_size=16).hexdigest(),
+            "task": "triage",
+            "variant": "frontier",
+            "item": f"item-{n:06}",
+            "input": f"What of my card number {n}?",
+            "output": {"queue": "cards", "n": n},
+            "cost_usd": 0.001,
+            "price_id": "recorded",
+            "latency_s": 0.5,
+            "at": NOON + timedelta(seconds=n),
+            "shape": "0123456789",
+        }
+        return Call(**plain | fields)
+
+    return make
+
+
+@pytest.fixture
+def a_score() -> Callable[..., Feedback]:
+    """Makes a score of a call."""
+
+    def make(call: Call, value: float | None = 1.0, **fields: Any) -> Feedback:
+        plain: dict[str, Any] = {
+            "id": blake2b(f"{call.id} {fields.get('metric', 'correct')}".encode(), digest_size=16).hexdigest(),
+            "call": call.id,
+            "metric": "correct",
+            "value": value,
+            "source": "import",
+            "at": NOON,
+        }
+        return Feedback(**plain | fields)
+
+    return make

@@ -1,0 +1,322 @@
+"""The journal on each database: what is appended is there, once, and comes back as it was."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from freehold.chat import Usage
+from freehold.errors import DataError, OperatorError
+from freehold.journal import read
+from freehold.journal.call import Attempt, Call, Episode, Feedback
+from freehold.journal.redact import redact
+from freehold.journal.rows import INLINE_BYTES, digest_of
+from freehold.journal.write import Appended, Writer, append_batches, append_episodes, append_feedback, append_many
+from freehold.store.open import Store
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+MakeCall = Callable[..., Call]
+MakeScore = Callable[..., Feedback]
+
+
+def whole_call(call: Call) -> Call:
+    """Every field set, to something that is easy to lose."""
+    return msgspec.structs.replace(
+        call,
+        input={"messages": [{"role": "user", "content": "Größe 😀 \u0000 \u2028"}], "z": 1, "a": 123456789012345678901234567890},
+        output=["b", {"z": 1, "a": [None, True, 1.5]}],
+        output_digest="f" * 32,
+        usage=Usage(input_tokens=10, cached_read=3, output_tokens=4, reasoning_tokens=1, input_by_modality={"text": 10}),
+        at=datetime(2026, 3, 4, 12, 0, 0, 123457, tzinfo=UTC),
+        group="conversation 7",
+        customer="acme",
+        subject="person 9",
+        tags={"tier": "gold", "": "empty key"},
+        episode="run 1",
+        policy="abc",
+        propensity=0.05,
+        reference_output="cards",
+        reference_digest="e" * 32,
+        source="gateway",
+        delivered=False,
+        outcome="refused",
+        attempts=tuple(
+            Attempt(n=n, variant="v", cause="retry", outcome="failed", at=NOON, latency_s=0.1, usage=Usage(input_tokens=n), error="429")
+            for n in range(3)
+        ),
+    )
+
+
+def test_a_call_comes_back_as_it_was(store: Store, a_call: MakeCall) -> None:
+    """Every field, the order of keys, and what is unknown as unknown."""
+    call = whole_call(a_call(1))
+    bare = Call(id="bare", variant="v", item="i", at=None)
+    append_many(store, [call, bare])
+    found = read.find_call(store, "default", call.id)
+    assert found == call
+    assert found is not None and list(found.input) == list(call.input)
+    assert read.find_call(store, "default", "bare") == bare
+    assert read.find_call(store, "default", "nobody") is None
+
+
+def test_no_read_crosses_tenants(store: Store, a_call: MakeCall, a_score: MakeScore) -> None:
+    """What belongs to one tenant another does not see, even by id, and even where the input is the same."""
+    mine, theirs = a_call(1), a_call(1, id="theirs", tenant="other")
+    append_many(store, [mine, theirs], [a_score(mine), a_score(theirs, tenant="other")])
+    assert read.find_call(store, "default", "theirs") is None
+    assert [call.id for call in read.calls(store, "other")] == ["theirs"]
+    assert [row.call for batch in read.answers(store, "other", "triage") for row in batch] == ["theirs"]
+    assert [row.call for batch in read.scores(store, "other", "triage", "correct") for row in batch] == ["theirs"]
+    assert read.feedback_of(store, "default", "theirs") == []
+    assert read.inputs(store, "third", [row.input for batch in read.answers(store, "other", "triage") for row in batch if row.input]) == {}
+    assert read.counts(store, "third").calls == 0
+
+
+def test_telling_twice_adds_nothing(store: Store, a_call: MakeCall, a_score: MakeScore) -> None:
+    calls = [a_call(n) for n in range(700)]
+    said = [a_score(call) for call in calls]
+    assert append_many(store, calls, said) == Appended(added=700, feedback_added=700)
+    assert append_many(store, calls, said) == Appended(present=700, feedback_present=700)
+    assert append_many(store, [*calls, a_call(700)], said) == Appended(added=1, present=700, feedback_present=700)
+    assert read.counts(store, "default") == read.Counts(calls=701, feedback=700, tasks={"triage": 701}, unnamed=0)
+
+
+def test_of_two_that_contradict_each_other_the_first_stays(store: Store, a_call: MakeCall, a_score: MakeScore) -> None:
+    """Both are reported; nothing of the refused one is stored, neither its input, its attempts nor what is said about it."""
+    kept = a_call(1)
+    append_many(store, [kept], [a_score(kept, 1.0)])
+    attempt = Attempt(n=0, variant="v", cause="first", outcome="answered", at=NOON)
+    told = a_call(1, input="something else", attempts=(attempt,))
+    appended = append_many(store, [told, a_call(2)], [a_score(told, 0.0), a_score(told, 0.5, metric="style")])
+    assert (appended.added, appended.present, appended.feedback_added) == (1, 0, 0)
+    (conflict,) = appended.conflicts
+    assert (conflict.id, conflict.refused) == (kept.id, told)
+    assert isinstance(conflict.kept, Call) and conflict.kept.input == kept.input
+    assert [said.value for said in read.feedback_of(store, "default", kept.id)] == [1.0]
+    with store.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM contents").scalar_one() == 2
+        assert connection.exec_driver_sql("SELECT count(*) FROM attempts").scalar_one() == 0
+
+
+def test_within_one_batch_the_first_stays_too(store: Store, a_call: MakeCall) -> None:
+    appended = append_many(store, [a_call(1), a_call(1), a_call(1, output="other")])
+    assert (appended.added, appended.present, len(appended.conflicts)) == (1, 1, 1)
+    found = read.find_call(store, "default", a_call(1).id)
+    assert found is not None and found.output == a_call(1).output
+
+
+def test_contradicting_feedback_is_reported_and_the_first_stays(store: Store, a_call: MakeCall, a_score: MakeScore) -> None:
+    call = a_call(1)
+    append_many(store, [call], [a_score(call, 1.0)])
+    appended = append_feedback(store, [a_score(call, 0.0), a_score(call, 0.5, metric="style")])
+    assert (appended.feedback_added, appended.feedback_present, len(appended.conflicts)) == (1, 0, 1)
+    assert {said.value for said in read.feedback_of(store, "default", call.id)} == {1.0, 0.5}
+
+
+def test_when_it_was_said_again_does_not_count(store: Store, a_call: MakeCall, a_score: MakeScore) -> None:
+    """An import without times dates scores by its own clock."""
+    call = a_call(1)
+    append_many(store, [call], [a_score(call)])
+    assert append_feedback(store, [a_score(call, at=NOON + timedelta(days=1))]) == Appended(feedback_present=1)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"task": "another name"},
+        {"shape": "new algorithm"},
+        {"input": {"b": 1, "a": 2}},
+    ],
+    ids=["task", "shape", "order of keys"],
+)
+def test_what_does_not_make_a_call_another_one(store: Store, a_call: MakeCall, changed: dict[str, Any]) -> None:
+    """A later name of its task, a newer way to group, and JSON's order of keys."""
+    append_many(store, [a_call(1, input={"a": 2, "b": 1}) if "input" in changed else a_call(1)])
+    assert append_many(store, [a_call(1, **changed)]) == Appended(present=1)
+
+
+def test_a_newer_price_is_no_contradiction(store: Store, a_call: MakeCall) -> None:
+    """A cost we computed follows from the record; one that was recorded is part of it."""
+    append_many(store, [a_call(1, cost_usd=0.1, price_id="prices-1"), a_call(2)])
+    appended = append_many(store, [a_call(1, cost_usd=0.2, price_id="prices-2"), a_call(2, cost_usd=0.002)])
+    assert (appended.present, len(appended.conflicts)) == (1, 1)
+
+
+@pytest.mark.parametrize("first", ["full", "redacted", "none"])
+@pytest.mark.parametrize("then", ["full", "redacted", "none"])
+def test_keeping_less_or_more_later_is_no_contradiction(store: Store, a_call: MakeCall, first: Any, then: Any) -> None:
+    call = a_call(1, input="I am ann@example.com", output="Hello ann@example.com", reference_output="Hi")
+    append_many(store, [redact(call, first)])
+    assert append_many(store, [redact(call, then)]) == Appended(present=1)
+    other = redact(a_call(1, input="I am ann@example.com", output="Good bye", reference_output="Hi"), then)
+    assert len(append_many(store, [other]).conflicts) == 1
+
+
+def test_the_same_input_is_stored_once(store: Store, a_call: MakeCall) -> None:
+    append_many(store, [a_call(n, item="one", variant=f"v{n}", input="the same") for n in range(60)])
+    append_many(store, [a_call(60, item="one", variant="v60", input="the same")])
+    with store.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM contents").scalar_one() == 1
+    assert {call.input for call in read.calls(store, "default", "triage")} == {"the same"}
+
+
+def test_what_is_large_becomes_a_blob(store: Store, a_call: MakeCall) -> None:
+    """An input and an answer of more than 64 KiB leave the database; reading does not show it."""
+    asked, answered = "a" * (INLINE_BYTES + 1), {"text": "ü" * INLINE_BYTES}
+    call = a_call(1, input=asked, output=answered)
+    append_many(store, [call, a_call(2, input=asked)])
+    assert append_many(store, [call]).present == 1
+    assert len(list(store.blobs.names())) == 2
+    found = read.find_call(store, "default", call.id)
+    assert found is not None and (found.input, found.output) == (asked, answered)
+    (row, _) = [row for batch in read.answers(store, "default", "triage") for row in batch]
+    assert row.input is not None and read.inputs(store, "default", [row.input, b"unknown"]) == {row.input: asked}
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(store: Store, a_call: MakeCall) -> None:
+    with pytest.raises(DataError, match=a_call(2).id):
+        append_many(store, [a_call(1), a_call(2, output=object())])
+    with pytest.raises(DataError, match="no time zone"):
+        append_many(store, [a_call(1), a_call(2, at=datetime(2026, 1, 1))])
+    assert read.counts(store, "default").calls == 0
+
+
+def test_a_stream_of_calls_has_an_order_and_an_end(store: Store, a_call: MakeCall) -> None:
+    """Of a task by item, of a time by time, of a shape and of everything as it arrived; over more than one batch."""
+    count = 1_203
+    order = [(n * 7) % count for n in range(count)]
+    append_many(store, [a_call(n, task="triage" if n % 2 else None, shape=f"shape{n % 3}") for n in order])
+    everything = [int(call.item[5:]) for call in read.calls(store, "default")]
+    assert sorted(everything) == sorted(order)
+    if store.kind == "sqlite":
+        assert everything == order
+    odd = [n for n in range(count) if n % 2]
+    assert [int(call.item[5:]) for call in read.calls(store, "default", "triage")] == odd
+    assert [int(call.item[5:]) for call in read.calls(store, "default", unnamed=True)] == [n for n in range(count) if not n % 2]
+    assert {int(call.item[5:]) % 3 for call in read.calls(store, "default", shape="shape1")} == {1}
+    late = read.calls(store, "default", since=NOON + timedelta(seconds=100), until=NOON + timedelta(seconds=900))
+    assert [int(call.item[5:]) for call in late] == list(range(100, 900))
+    assert [int(call.item[5:]) for call in read.calls(store, "default", "triage", limit=3)] == odd[:3]
+
+
+def test_a_stream_ends_with_what_was_there_when_it_began(store: Store, a_call: MakeCall) -> None:
+    append_many(store, [a_call(n) for n in range(600)])
+    stream = read.calls(store, "default", "triage")
+    next(stream)
+    append_many(store, [a_call(n) for n in range(600, 1_300)])
+    assert 1 + sum(1 for _ in stream) == 600
+
+
+def test_certifying_reads_columns(store: Store, a_call: MakeCall, a_score: MakeScore) -> None:
+    call = whole_call(a_call(1))
+    append_many(
+        store, [call, a_call(2)], [a_score(call, 0.25, design="audit", inclusion=0.1), a_score(call, None, metric="note", kind="comment")]
+    )
+    first, second = (row for batch in read.answers(store, "default", "triage") for row in batch)
+    assert first[:4] == (call.id, call.item, "frontier", "refused")
+    assert first.output_digest == "f" * 32
+    assert first.reference_digest == "e" * 32
+    assert (first.at_us, first.tags, first.propensity) == (1772625600123457, call.tags, 0.05)
+    assert (second.output_digest, second.reference_digest, second.tags) == (digest_of(a_call(2).output), None, {})
+    ((score,),) = read.scores(store, "default", "triage", "correct")
+    assert score == read.Score(call.id, call.item, "frontier", 0.25, "score", "import", "audit", 0.1, 1772625600000000)
+    assert list(read.scores(store, "default", "triage", "note")) == []
+
+
+def test_batches_are_stored_while_the_next_one_is_made(store: Store, a_call: MakeCall) -> None:
+    """Each in its own transaction; the first error ends it, and what came before stays."""
+    batches = [([a_call(n) for n in range(k, k + 10)], []) for k in range(0, 50, 10)]
+    assert [appended.added for appended in append_batches(store, batches)] == [10] * 5
+    stream = append_batches(store, [([a_call(n) for n in range(50, 60)], []), ([a_call(60, output=object())], [])])
+    with pytest.raises(DataError):
+        list(stream)
+    assert read.counts(store, "default").calls in (50, 60)
+
+
+def test_episodes_are_kept(store: Store) -> None:
+    run = Episode(id="run 1", name="nightly", at=NOON, subject="person 9")
+    assert append_episodes(store, [run]) == 1
+    assert append_episodes(store, [run]) == 0
+
+
+def test_an_append_returns_when_the_call_is_durable(store: Store, a_call: MakeCall, a_score: MakeScore) -> None:
+    """However many wait at once: they are committed in groups, and each is told."""
+
+    async def serve() -> None:
+        writer = Writer(store)
+
+        async def one(n: int) -> None:
+            await writer.append(a_call(n), [a_score(a_call(n))])
+            assert read.find_call(store, "default", a_call(n).id) is not None
+
+        await asyncio.gather(*(one(n) for n in range(100)))
+        await writer.append_feedback([a_score(a_call(1), metric="style")])
+        await writer.close()
+        with pytest.raises(OperatorError, match="closed"):
+            await writer.append(a_call(1))
+
+    asyncio.run(serve())
+    assert read.counts(store, "default")[:2] == (100, 101)
+
+
+def test_a_waiter_that_gives_up_costs_nobody_else_a_call(store: Store, a_call: MakeCall) -> None:
+    async def serve() -> None:
+        writer = Writer(store)
+        waiting = [asyncio.ensure_future(writer.append(a_call(n))) for n in range(50)]
+        await asyncio.sleep(0)
+        for given_up in waiting[::2]:
+            given_up.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await writer.close()
+
+    asyncio.run(serve())
+    assert read.counts(store, "default").calls == 50
+
+
+def test_a_bad_record_fails_alone(store: Store, a_call: MakeCall) -> None:
+    """One that cannot be written and one that contradicts; the rest of their group is stored."""
+
+    async def serve() -> list[BaseException | None]:
+        writer = Writer(store)
+        calls = [a_call(n) for n in range(20)]
+        calls[7] = a_call(7, output=object())
+        calls[9] = a_call(8, output="contradicts 8")
+        ended = await asyncio.gather(*(writer.append(call) for call in calls), return_exceptions=True)
+        await writer.close()
+        return ended
+
+    ended = asyncio.run(serve())
+    assert [n for n, error in enumerate(ended) if error is not None] == [7, 9]
+    assert isinstance(ended[7], DataError) and isinstance(ended[9], DataError)
+    assert read.counts(store, "default").calls == 18
+
+
+def test_a_closing_writer_stores_what_was_queued(store: Store, a_call: MakeCall) -> None:
+    async def serve() -> None:
+        writer = Writer(store)
+        waiting = [asyncio.ensure_future(writer.append(a_call(n))) for n in range(300)]
+        await asyncio.sleep(0)
+        await writer.close()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(serve())
+    assert read.counts(store, "default").calls == 300
+
+
+def test_two_writers_of_one_id_agree(store: Store, store_url: str, tmp_path: Path, a_call: MakeCall) -> None:
+    """Two event loops appending the same calls at once: each is stored once, nobody fails."""
+    from freehold.store.open import open_store
+
+    async def both(other: Store) -> None:
+        first, second = Writer(store), Writer(other)
+        await asyncio.gather(*(writer.append(a_call(n)) for n in range(200) for writer in (first, second)))
+        await first.close()
+        await second.close()
+
+    with open_store(store_url, tmp_path, busy_s=5.0) as other:
+        asyncio.run(both(other))
+    assert read.counts(store, "default").calls == 200
