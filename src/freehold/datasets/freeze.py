@@ -13,6 +13,11 @@ from freehold.chat import canonical_json
 from freehold.datasets.pairs import Pairs
 from freehold.errors import DataError
 
+
+class FrozenDataChanged(DataError):
+    """A frozen file is not what its name says."""
+
+
 _NUMBERS = ("score", "loss", "cost", "latency")
 
 
@@ -99,7 +104,7 @@ def _mark(path: Path) -> Path:
 
 
 def thaw(path: Path) -> Pairs:
-    """The frozen items. Raises DataError when the file is missing or is not what its name says."""
+    """The frozen items. Raises DataError when the file is missing or unreadable, FrozenDataChanged when it is not what its name says."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -137,5 +142,5 @@ def thaw(path: Path) -> Pairs:
     except (OSError, pa.ArrowException, KeyError, TypeError, msgspec.DecodeError) as error:
         raise DataError(f"The frozen data {path} cannot be read: {error}. Restore it from a backup, or certify again.") from None
     if dataset_hash(pairs) != path.stem:
-        raise DataError(f"The frozen data {path} was changed since: its hash is not its name. Restore it from a backup.")
+        raise FrozenDataChanged(f"The frozen data {path} was changed since: its hash is not its name. Restore it from a backup.")
     return pairs

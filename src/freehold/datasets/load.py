@@ -1,6 +1,6 @@
 """From journal to paired items: which answers belong together, what each is known to score, and how its label was come by."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from freehold.catalog import AGREEMENT, Metric
 from freehold.chat import JSON, text_of
 from freehold.datasets.pairs import Pairs
-from freehold.errors import DataError, nearest
+from freehold.errors import CallerError, DataError, nearest
 from freehold.journal.answers import drawn_items, metrics_of, variants_of
 from freehold.journal.call import LabelDesign
 from freehold.journal.read import Answer, Score, answers, calls_by_id, inputs, scores, slices
@@ -28,37 +28,36 @@ class Loaded(NamedTuple):
     """A task's items as the journal has them, complete or not."""
 
     pairs: Pairs
-    """Every item the reference answered; NaN where a score or an answer is missing."""
+    """Every item anybody answered; NaN where a score or an answer is missing, the reference's among them."""
     is_labelled_N: NDArray[np.bool_]
     """Whether an item has a label, or was drawn and needed none."""
 
 
 def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Metric) -> Loaded:
-    """All items of a task that its reference answered, with what is known of every variant.
+    """All items of a task, with what is known of every variant.
 
-    Raises DataError where the task, the reference or the metric has nothing recorded.
+    Raises DataError where the task has no calls, CallerError where the reference or the metric has nothing recorded.
     """
     names = variants_of(store, tenant, task)
     if not names:
         raise DataError(f"Task '{task}' has no calls. Import some with 'freehold import FILE --task {task}', or name a group of calls.")
     if reference not in names:
-        raise DataError(f"No call of task '{task}' was answered by '{reference}'.{nearest(reference, names)}")
+        raise CallerError(f"No call of task '{task}' was answered by '{reference}'.{nearest(reference, names)}")
     variants = (reference, *(name for name in names if name != reference))
     column = {name: v for v, name in enumerate(variants)}
     rows = [row for batch in answers(store, tenant, task) for row in batch]
-    items = sorted({row.item for row in rows if row.variant == reference})
+    items = sorted({row.item for row in rows})
     place = {item: n for n, item in enumerate(items)}
     table = _Table(len(items), len(variants))
     first: dict[int, Answer] = {}
     for row in rows:
-        n = place.get(row.item)
-        if n is not None:
-            table.put(n, column[row.variant], row)
-            if n not in first or row.variant == reference:
-                first[n] = row
+        n = place[row.item]
+        table.put(n, column[row.variant], row)
+        if n not in first or row.variant == reference:
+            first[n] = row
     labels = [label for batch in scores(store, tenant, task, metric.id) for label in batch]
     if metric.id != AGREEMENT and not labels and not (metric.deterministic and table.has_truth()):
-        raise DataError(
+        raise CallerError(
             f"Task '{task}' has no label of metric '{metric.id}'.{nearest(metric.id, metrics_of(store, tenant, task))} Label some with "
             f"'freehold label {task}', import scores, or certify agreement with the reference by --metric {AGREEMENT}."
         )
@@ -169,26 +168,28 @@ def _scored(pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Score]
         known = (pairs.truth_N[:, None] >= 0) & (pairs.answer_NV >= 0)
         score_NV[known] = (pairs.answer_NV == pairs.truth_N[:, None])[known]
         is_labelled_N |= pairs.truth_N >= 0
-    weight: dict[tuple[int, int], tuple[int, int]] = {}
-    worst: dict[int, int] = defaultdict(lambda: 9)
-    for order, label in enumerate(labels):
-        where = table.call.get(label.call)
-        if where is None:
-            continue
-        rank = (_CERTIFYING[label.design], order)
-        if rank >= weight.get(where, (-1, -1)):
-            weight[where] = rank
-            score_NV[where] = metric.unit(label.value)
-            n = where[0]
-            if _CERTIFYING[label.design] <= worst[n]:
-                worst[n] = _CERTIFYING[label.design]
-                designs[n] = label.design
-                inclusion_N[n] = np.nan if label.inclusion is None else label.inclusion
-            is_labelled_N[n] = True
+    weakest: dict[int, int] = {}
+    for (n, v), label in _strongest(labels, table).items():
+        score_NV[n, v] = metric.unit(label.value)
+        is_labelled_N[n] = True
+        if _CERTIFYING[label.design] <= weakest.get(n, _CERTIFYING["audit"]):
+            weakest[n] = _CERTIFYING[label.design]
+            designs[n] = label.design
+            inclusion_N[n] = np.nan if label.inclusion is None else label.inclusion
     for n, item in enumerate(pairs.items):
         if item in drawn:
             designs[n], inclusion_N[n], is_labelled_N[n] = "audit", drawn[item], True
     return _with_losses(replace(pairs, score_NV=score_NV, designs=tuple(designs), inclusion_N=inclusion_N), is_labelled_N)
+
+
+def _strongest(labels: Iterable[Score], table: _Table) -> dict[tuple[int, int], Score]:
+    """The label that counts for each answer: an audit's before a census's before a found one; of two alike, the later."""
+    kept: dict[tuple[int, int], Score] = {}
+    for label in labels:
+        where = table.call.get(label.call)
+        if where is not None and (where not in kept or _CERTIFYING[label.design] >= _CERTIFYING[kept[where].design]):
+            kept[where] = label
+    return kept
 
 
 def _with_losses(pairs: Pairs, is_labelled_N: NDArray[np.bool_]) -> Loaded:
@@ -213,30 +214,34 @@ class Usable(NamedTuple):
 
 
 def usable(loaded: Loaded, wanted: tuple[str, ...] | None, least_cover: float = 0.9) -> Usable:
-    """Only complete items. A variant nobody asked for by name that covers under `least_cover` of the labelled items is dropped instead.
+    """Only complete items. A variant nobody asked for by name is dropped instead, where it covers under `least_cover` of the labelled
+    items or has no price while the reference has one.
 
-    Raises DataError for a wanted variant without any answer.
+    Raises CallerError for a wanted variant without any answer.
     """
     pairs = loaded.pairs
     for name in wanted or ():
         if name not in pairs.variants:
-            raise DataError(f"No call of task '{pairs.task}' was answered by '{name}'.{nearest(name, pairs.variants)}")
+            raise CallerError(f"No call of task '{pairs.task}' was answered by '{name}'.{nearest(name, pairs.variants)}")
     labelled_N = loaded.is_labelled_N
+    no_answer_N = pairs.answer_NV[:, 0] < 0
+    askable_N = labelled_N & ~no_answer_N
     known_NV = ~np.isnan(pairs.loss_NV)
     dropped = {}
     candidates = []
     for v, name in enumerate(pairs.variants[1:], start=1):
-        cover = known_NV[labelled_N, v].mean() if labelled_N.any() else 0.0
+        cover = known_NV[askable_N, v].mean() if askable_N.any() else 0.0
         if wanted is not None and name not in wanted:
             continue
-        if wanted is None and cover < least_cover:
+        if wanted is None and np.isnan(pairs.cost_NV[:, v]).all() and not np.isnan(pairs.cost_NV[:, 0]).all():
+            dropped[name] = f'its cost is unknown; set [models."{name}"] price'
+        elif wanted is None and cover < least_cover:
             dropped[name] = f"it has a label or an answer on only {cover:.0%} of the labelled items"
         else:
             candidates.append(name)
     columns = [0, *(pairs.variants.index(c) for c in candidates)]
-    no_answer_N = pairs.answer_NV[:, 0] < 0
     is_complete_N = known_NV[:, columns].all(axis=1)
-    keep_N = labelled_N & is_complete_N & ~no_answer_N
+    keep_N = askable_N & is_complete_N
     reasons = Counter(
         "the reference did not answer" if no_answer_N[n] else "no label" if not labelled_N[n] else "a candidate has no answer or label"
         for n in np.flatnonzero(~keep_N)

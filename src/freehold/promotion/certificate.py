@@ -1,6 +1,7 @@
 """The certificate: the evidence a policy is served on, as one record that can be recomputed from the data set it names."""
 
-from datetime import datetime
+import hashlib
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -205,3 +206,11 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """When it was issued, UTC."""
     conditions: tuple[str, ...] = ()
     """What has to hold for the claim, in words."""
+
+
+def identity(certificate: Certificate) -> str:
+    """The id a certificate has by its content: whoever changes a number changes it."""
+    content = msgspec.structs.replace(
+        certificate, id="", certificate=None, policy=None, dataset=None, created_at=datetime(1970, 1, 1, tzinfo=UTC)
+    )
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:32]

@@ -1,6 +1,5 @@
 """Certification, top to bottom: split, develop on training items, walk on calibration items, look once at test items, say it."""
 
-import hashlib
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,13 +7,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.catalog import Metric
+from freehold.catalog import AGREEMENT, Metric
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE, TEST, TRAIN, Fractions, split
 from freehold.errors import CallerError
 from freehold.evaluation import bounds
 from freehold.journal.call import LabelDesign
-from freehold.promotion.certificate import Certificate, Control, Controls, PerSide, Slice, TestResult, Unpaired
+from freehold.promotion.certificate import Certificate, Control, Controls, PerSide, Slice, TestResult, Unpaired, identity
 from freehold.promotion.develop import Developed, Goal, add_head, develop
 from freehold.promotion.family import Family, choices, choose_family, expected_bounds
 from freehold.promotion.slices import Cut, cut
@@ -115,7 +114,22 @@ def certify(
     program = policy_program(pairs, made.scorer, made.family, verdicts, settings.p95_s)
     choice_N = picked(made.family, scored, verdicts)
     certificate = _certificate(
-        pairs, metric, settings, unpaired, now, tenant, part_N, made, verdicts, choice_N, program, goal, exam, design, n_groups
+        pairs,
+        metric,
+        settings,
+        unpaired,
+        now,
+        tenant,
+        part_N,
+        made,
+        verdicts,
+        choice_N,
+        program,
+        goal,
+        exam,
+        design,
+        n_groups,
+        unpriced_of(recorded),
     )
     scorer = made.scorer if any(v.chosen >= 0 for v in verdicts) else None
     return Certification(certificate, program, scorer, pairs, scored, part_N, choice_N, made)
@@ -155,11 +169,15 @@ def parts(pairs: Pairs, tenant: str, fractions: Fractions) -> tuple[Pairs, NDArr
 
 
 def weights(pairs: Pairs, calibrate_N: NDArray[np.bool_], design: str) -> Floats | None:
-    """Inverse inclusion probabilities scaled to at most 1; None where all are equal, so that they weigh nothing."""
-    inclusion_N = pairs.inclusion_N[calibrate_N]
-    if design == "found" or len(inclusion_N) == 0 or np.ptp(inclusion_N) < 1e-12:
+    """Inverse inclusion probabilities of calibration items, scaled to at most 1; None where all are equal, so that they weigh nothing.
+
+    The least probability is that of all labelled items, not of the calibration items alone: a rare stratum that the calibration part
+    happens to miss would otherwise count as if it did not exist.
+    """
+    known_N = pairs.inclusion_N[~np.isnan(pairs.inclusion_N)]
+    if design == "found" or len(known_N) == 0 or np.ptp(known_N) < 1e-12:
         return None
-    return np.asarray(inclusion_N.min() / inclusion_N, dtype=np.float64)
+    return np.asarray(known_N.min() / pairs.inclusion_N[calibrate_N], dtype=np.float64)
 
 
 def _all_single(pairs: Pairs, keep_N: NDArray[np.bool_]) -> bool:
@@ -246,9 +264,11 @@ def policy_program(pairs: Pairs, scorer: Scorer, family: Family | None, verdicts
     for verdict in verdicts:
         if family is not None and verdict.chosen >= 0:
             where: Condition = Compare(Fact("predicted_loss"), "<=", float(family.threshold_T[verdict.chosen]))
-            if p95_s is not None:
+            listed = _listed(scorer, family)
+            # The candidates meet the limit, or they would be none; a listed reference that does not is still what they are compared with.
+            if p95_s is not None and (0 not in listed or scorer.latency_V[0] <= p95_s):
                 where = And((where, Compare(Fact("predicted_latency_s"), "<=", float(p95_s))))
-            action = UseCheapest(tuple(pairs.variants[c] for c in _listed(scorer, family)), where)
+            action = UseCheapest(tuple(pairs.variants[c] for c in listed), where)
             rules.append(Rule(verdict.cut.condition if verdict.cut else Constant(True), action))
     program = Program(pairs.task, (*rules, Rule(None, Use(pairs.reference))))
     return parse(show(program))
@@ -276,6 +296,7 @@ def _certificate(
     exam: Exam,
     design: "LabelDesign | str",
     n_groups: int,
+    unpriced: tuple[str, ...],
 ) -> Certificate:
     calibrate_N, test_N = part_N == CALIBRATE, part_N == TEST
     loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
@@ -328,7 +349,7 @@ def _certificate(
         loss_calibrate=float(loss_N[calibrate_N].mean()),
         saving=saving,
         saving_unit=made.unit,  # type: ignore[arg-type]  # cost or calls
-        share=_share(pairs, choice_N, calibrate_N),
+        share=share_of(pairs, choice_N, calibrate_N),
         quality=PerSide(
             policy=mean_quality(pairs, choice_N, calibrate_N), reference=mean_quality(pairs, np.zeros_like(choice_N), calibrate_N)
         ),
@@ -347,24 +368,28 @@ def _certificate(
         slices=slices,
         by=settings.by,
         worst_slice=max(slices, key=lambda s: s.loss_upper_bound or 0.0).name if slices else None,
-        unpriced=tuple(v for v, why in made.left_out.items() if "unknown" in why and "cost" in why),
+        unpriced=unpriced,
         left_out=made.left_out,
         unpaired=unpaired,
         p95_s=settings.p95_s,
         created_at=now,
-        conditions=_conditions(pairs, metric, method, made.unit),
+        conditions=_conditions(pairs, metric, method, made.unit, weights(pairs, calibrate_N, design) is not None),
     )
-    return msgspec.structs.replace(record, id=hashlib.sha256(msgspec.json.encode(record, order="deterministic")).hexdigest()[:32])
+    return msgspec.structs.replace(record, id=identity(record))
 
 
 def _claim(pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool, is_estimate: bool, saving: float, unit: str) -> str:
+    """The result in one or two plain sentences."""
     kept = "costs" if unit == "cost" else "calls to the reference"
-    against = f"agrees with the reference '{pairs.reference}'" if metric.id == "agreement" else f"measured by '{metric.id}'"
     task, reference, floor = pairs.task, pairs.reference, f"{settings.max_loss:g}"
+    if is_certified and metric.id == AGREEMENT:
+        holds = f"agrees with the reference '{reference}' on at least {1 - settings.max_loss:.2%} of calls"
+    else:
+        holds = f"loses at most {floor} of '{metric.id}' against the reference '{reference}' on average"
     if is_certified:
         return (
-            f"On traffic like this, the policy for '{task}' loses at most {floor} against '{reference}' on average, {against}, "
-            f"with confidence {settings.confidence:g}. It saves {saving:.1%} of {kept}."
+            f"On traffic like this, the policy for '{task}' {holds}, with confidence {settings.confidence:g}. "
+            f"It saves {saving:.1%} of {kept}."
         )
     if is_estimate:
         return (
@@ -374,16 +399,18 @@ def _claim(pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool,
     return f"Nothing cheaper than '{reference}' is certified for '{task}' within {floor}: the reference answers all."
 
 
-def _conditions(pairs: Pairs, metric: Metric, method: str, unit: str) -> tuple[str, ...]:
+def _conditions(pairs: Pairs, metric: Metric, method: str, unit: str, is_weighted: bool) -> tuple[str, ...]:
     words = [
         "Calls to come are exchangeable with the calibration items: same kind of traffic, same variants, same prompts.",
         f"Quality is what '{metric.id}' measures, against the reference '{pairs.reference}', and nothing else.",
         "The loss is an average over traffic; single calls may lose more, and so may parts of it that have no slice of their own.",
     ]
-    if metric.id == "agreement":
+    if metric.id == AGREEMENT:
         words.append("The certificate says that the policy agrees with the reference's recorded answers, not that those are right.")
     if method == "betting":
         words.append("Groups are independent of each other; items within one may depend on each other in any way.")
+    if is_weighted:
+        words.append("Labels were drawn with known, unequal chances, and the least of those chances is among the labelled items.")
     if unit == "calls":
         words.append("Costs are unknown; a saving is the share of calls the reference no longer answers.")
     return tuple(words)
@@ -432,11 +459,17 @@ def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N
     )
 
 
+def unpriced_of(pairs: Pairs) -> tuple[str, ...]:
+    """The variants none of whose costs is known."""
+    return tuple(name for v, name in enumerate(pairs.variants) if np.isnan(pairs.cost_NV[:, v]).all())
+
+
 def _mean(value_N: Floats) -> float | None:
     return float(value_N.mean()) if len(value_N) else None
 
 
-def _share(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> dict[str, float]:
+def share_of(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> dict[str, float]:
+    """The share of items each variant answers, those that answer any."""
     counts = np.bincount(choice_N[keep_N], minlength=len(pairs.variants))
     return {variant: float(n / keep_N.sum()) for variant, n in zip(pairs.variants, counts, strict=True) if n}
 

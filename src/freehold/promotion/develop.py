@@ -20,6 +20,8 @@ from freehold.routing.scorer import HeadScore, Scorer
 from freehold.training.heads import fit_head, is_learnable
 from freehold.training.project import fit_hashed_embedder
 
+_TILT = 1e-3
+"""How much predicted loss a whole unit of confidence is worth inside a step of the isotonic fit."""
 _LEAST_REGION = 5
 _MOST_REGIONS = 100
 _REGION_ITEMS = 40
@@ -101,11 +103,15 @@ def _score_like_an_equal_answer(pairs: Pairs, answer_N: NDArray[np.int64]) -> Fl
 
 
 def _falling(confidence_N: Floats, loss_N: Floats) -> tuple[Floats, Floats]:
-    """Knots of the falling function of confidence that fits the losses best (isotonic regression)."""
+    """Knots of the falling function of confidence that fits the losses best (isotonic regression).
+
+    Its flat steps are tilted a little: confidence orders items inside a step too, and a family of policies can stop between them.
+    """
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(confidence_N, loss_N)
-    return np.asarray(fitted.X_thresholds_, dtype=np.float64), np.asarray(fitted.y_thresholds_, dtype=np.float64)
+    knots_P = np.asarray(fitted.X_thresholds_, dtype=np.float64)
+    return knots_P, np.asarray(fitted.y_thresholds_, dtype=np.float64) + _TILT * (1.0 - knots_P)
 
 
 def develop(
@@ -229,7 +235,7 @@ def _candidates(
     kept, left_out = [], {}
     for v in range(1, len(variants)):
         if np.isnan(mean_V[v]):
-            left_out[variants[v]] = "its cost is unknown; give it a price under [models] in freehold.toml"
+            left_out[variants[v]] = f'its cost is unknown; set [models."{variants[v]}"] price'
         elif mean_V[v] >= mean_V[0]:
             left_out[variants[v]] = "it costs no less than the reference"
         elif p95_s is not None and not latency_V[v] <= p95_s:

@@ -66,7 +66,7 @@ def walk(losses: Losses, exam: Exam, delta: float) -> Walk:
     exact_T = _exact_bounds(losses, delta) if exam.is_exact else None
     for t in range(count):
         bound = float(exact_T[t]) if exact_T is not None else _betting_bound(losses, exam, t, delta)
-        if bound > exam.epsilon:
+        if not bound <= exam.epsilon:
             return Walk(t, t + 1, tuple(uppers), bound)
         uppers.append(max(0.0, bound))
     return Walk(count, count, tuple(uppers), None)

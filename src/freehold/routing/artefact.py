@@ -26,8 +26,9 @@ def dump(scorer: Scorer) -> bytes:
     from safetensors.numpy import save
 
     arrays: dict[str, NDArray[Any]] = {}
-    tree = _flatten(scorer, "scorer", arrays)
-    header = {"format": _FORMAT, "tree": msgspec.json.encode(tree, order="deterministic").decode()}
+    about = {"format": _FORMAT, "tree": _flatten(scorer, "scorer", arrays)}
+    # One key: safetensors writes several in an order that changes from run to run (0.8.0, 2026).
+    header = {"freehold": msgspec.json.encode(about, order="deterministic").decode()}
     return bytes(save(dict(sorted(arrays.items())), metadata=header))
 
 
@@ -39,9 +40,10 @@ def load(data: bytes) -> Scorer:
     try:
         arrays = load_arrays(data)
         header = msgspec.json.decode(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        if header["format"] != _FORMAT:
-            raise DataError(f"the file's format is '{header['format']}'; this Freehold reads '{_FORMAT}'")
-        scorer = _restore(msgspec.json.decode(header["tree"]), arrays)
+        about = msgspec.json.decode(header["freehold"])
+        if about["format"] != _FORMAT:
+            raise DataError(f"the file's format is '{about['format']}'; this Freehold reads '{_FORMAT}'")
+        scorer = _restore(about["tree"], arrays)
     except (SafetensorError, msgspec.DecodeError, KeyError, TypeError, IndexError) as error:
         raise DataError(f"not a scorer: {error}. Restore the file from a backup, or certify again.") from None
     if not isinstance(scorer, Scorer):
@@ -49,9 +51,9 @@ def load(data: bytes) -> Scorer:
     return scorer
 
 
-def digest(data: bytes) -> str:
-    """What names those bytes."""
-    return hashlib.sha256(data).hexdigest()
+def policy_hash(program: str, arrays: str) -> str:
+    """What names a policy: its program's hash together with that of the arrays its scores come from."""
+    return hashlib.sha256(f"{program}\n{arrays}".encode()).hexdigest()
 
 
 def _flatten(value: object, path: str, arrays: dict[str, NDArray[Any]]) -> object:

@@ -55,6 +55,7 @@ class OnnxEmbedder:
 
     def __init__(self, folder: Path, threads: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
         """Raises OperatorError without the extra or the folder, DataError where a file is not the one the card names."""
+        self.folder = folder
         self.card = _read_card(folder)
         model, tokenizer = (_read_checked(folder / name, known) for name, known in _hashes(self.card))
         self._tokenizer = _tokenizer(tokenizer, self.card.max_tokens)

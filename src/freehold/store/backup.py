@@ -91,7 +91,7 @@ def backup(store: Store, folder: Path, out: Path, now: datetime | None = None) -
     if out.exists():
         raise OperatorError(f"'{out}' exists, and a backup replaces nothing. Name another file.")
     try:
-        with explained(store.database), tempfile.TemporaryDirectory(dir=out.parent, prefix=".freehold-backup-") as work:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".freehold-backup-") as work:
             return _written(store, folder, out, Path(work), now or datetime.now(UTC))
     except OSError as error:
         raise _unwritable(f"the backup '{out}'", error) from error
@@ -124,7 +124,8 @@ class _Snapshot(NamedTuple):
 
 
 def _written(store: Store, folder: Path, out: Path, work: Path, now: datetime) -> Manifest:
-    snapshot = _postgres_snapshot(store, work) if store.kind == "postgresql" else _sqlite_snapshot(Path(store.database.name), work)
+    with explained(store.database):
+        snapshot = _postgres_snapshot(store, work) if store.kind == "postgresql" else _sqlite_snapshot(Path(store.database.name), work)
     files = snapshot.files | {path.relative_to(folder).as_posix(): path for path in _project_files(folder)}
     entries = [Entry(name, path.stat().st_size, _digest_of_file(path)) for name, path in files.items()]
     for name in sorted(snapshot.blobs | set(store.blobs.names())):
@@ -181,7 +182,7 @@ def _postgres_snapshot(store: Store, work: Path) -> _Snapshot:
         assert schema is not None
         driver: Any = connection.connection.driver_connection
         for table in metadata.sorted_tables:
-            tables[table.name] = tuple(column.name for column in table.columns)
+            tables[table.name] = tuple(str(column.name) for column in table.columns)  # SQLAlchemy's own kind of str
             path = files[f"tables/{table.name}"] = work / table.name
             query = f"SELECT {_names(tables[table.name])} FROM {table.name} ORDER BY seq"  # noqa: S608 our own names
             with _private(path) as file, driver.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT") as copy:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from freehold.errors import StoreBusy
+from freehold.errors import OperatorError, StoreBusy
 
 
 class KernelLock:
@@ -26,7 +26,12 @@ class KernelLock:
             os.close(descriptor)
 
     def _acquire(self, timeout_s: float) -> int:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OperatorError(
+                f"Cannot open '{self.path}', where writers queue: {error.strerror or error}. It has to be writable for this user."
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -41,7 +41,10 @@ class SqliteDatabase:
         try:
             self._make_private_files()
         except OSError as error:
-            raise self._explain_os(error) from error
+            raise OperatorError(
+                f"Cannot open the journal '{path}': {error.strerror or error} ('{error.filename or path.parent}'). "
+                "The folder has to exist and be writable for this user."
+            ) from error
         self._checkpointer = Checkpointer(path, self._lock, lambda: self._connect("writes"))
         self.reads = self._engine("reads", "BEGIN", connections=32)
         self.writes = self._engine("writes", "BEGIN IMMEDIATE", connections=4)
@@ -97,8 +100,6 @@ class SqliteDatabase:
         self.writes.dispose()
 
     def explain(self, error: Exception) -> FreeholdError | None:
-        if isinstance(error, OSError):
-            return self._explain_os(error)
         if not isinstance(error, sqlite3.Error):
             return None
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -125,12 +126,6 @@ class SqliteDatabase:
                 "Look for a quota, a file size limit or a failing disk."
             )
         return OperatorError(f"The journal {where} failed: {error}.")
-
-    def _explain_os(self, error: OSError) -> FreeholdError:
-        return OperatorError(
-            f"Cannot open the journal '{self.name}': {error.strerror or error} ('{error.filename or self._file.parent}'). "
-            "The folder has to exist and be writable for this user."
-        )
 
     def _make_private_files(self) -> None:
         """Creates database and lock for their owner only, whatever the umask; SQLite gives its log the database's mode."""

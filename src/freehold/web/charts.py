@@ -15,7 +15,7 @@ from freehold.web.treemap import squarify
 
 MOST_REGIONS = 20
 """Regions drawn and listed; the rest is one tile."""
-MOST_VARIANTS = 8
+MOST_VARIANTS = 6
 """Colours that stay apart; the variants used least share the last one."""
 _MAP_PX = 430
 _MAP_WIDE_PX, _MAP_NARROW_PX = 760, 330

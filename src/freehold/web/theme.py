@@ -1,7 +1,7 @@
 """The two looks of every chart, as Vega-Lite configurations. Charts name styles and ranges, never colours, so one specification wears both.
 
-Hues are Okabe and Ito's, shifted until each holds 3:1 against its background and all stay apart under the three common kinds of colour
-blindness (`tests/unit/web/test_charts.py` measures both). The reference is grey: it is what the coloured variants are to replace.
+Variants keep 3:1 against their background and stay apart under the three common kinds of colour blindness, in hue or in lightness
+(`tests/unit/web/test_charts.py` measures both). The reference is grey: it is what the coloured variants are to replace.
 """
 
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ LIGHT = Look(
     allowed="#e3f1ea",
     ramp=("#f3f4ef", "#7cc9a5"),
     unknown="#dfe2e0",
-    variants=("#737b83", "#0067a8", "#d98200", "#00906b", "#b5478d", "#4f9fd6", "#c04a00", "#6b5a00"),
+    variants=("#636b71", "#1f6fd0", "#b85c00", "#25a866", "#471a5c", "#d070b8"),
 )
 
 DARK = Look(
@@ -53,9 +53,9 @@ DARK = Look(
     control="#e0b04c",
     warning="#f08a4b",
     allowed="#1d322c",
-    ramp=("#273033", "#1f7a57"),
+    ramp=("#273033", "#1c7150"),
     unknown="#3a4347",
-    variants=("#8f99a1", "#3f9be0", "#f0a93a", "#2fbf92", "#dd85bb", "#9ccdf0", "#ea6a35", "#c9b45a"),
+    variants=("#9aa3a9", "#4b83f0", "#f0a02a", "#6fdc9c", "#b9578f", "#dcb8ff"),
 )
 
 

@@ -33,7 +33,7 @@ def squarify(weights: Sequence[float], width: float, height: float) -> list[Tile
         for area in areas[:row]:
             long = area / thick
             box = (x, at, x + thick, at + long) if w >= h else (at, y, at + long, y + thick)
-            tiles.append(Tile(box[0] / width, box[1] / height, box[2] / width, box[3] / height))
+            tiles.append(Tile(*(min(edge / whole, 1.0) for edge, whole in zip(box, (width, height, width, height), strict=True))))
             at += long
         if w >= h:
             x, w = x + thick, w - thick
