@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +21,12 @@ from freehold.journal.answers import items_of_subject, variants_of
 from freehold.journal.erase import erase
 from freehold.project import Project
 from freehold.promotion import records
-from freehold.promotion.certificate import Certificate, Unpaired
+from freehold.promotion.certificate import Certificate, Unpaired, identity
 from freehold.promotion.certify import Certification, Settings, certify, parts
 from freehold.promotion.draw import picture
 from freehold.promotion.verify import Verdict, Verification, read_certificate, verify
 from freehold.routing import artefact
+from freehold.routing.artefact import policy_hash
 from freehold.routing.check import Scope, check
 from freehold.routing.decide import scores_used
 from freehold.routing.embed import Embedder, HashedEmbedder
@@ -82,17 +83,19 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
         fractions=request.fractions,
         by=request.by,
         seed=request.seed,
-        attempt=_attempt(project, task.id, pairs, request.fractions, spec),
         p95_s=task.p95_s,
         head=head,
         head_cost_usd=_flat_price(project, head),
     )
     say("training on the training part, walking the calibration part")
     unpaired = _unpaired(loaded.pairs, items)
-    made = certify(pairs, items.candidates, metric, settings, unpaired, datetime.now(UTC), project.tenant, embedder)
-    left_out = {**items.dropped, **made.certificate.left_out}
-    certificate = msgspec.structs.replace(made.certificate, left_out=left_out, dataset_hash=dataset_hash)
-    certificate = _write(project, certificate, made, dataset)
+    now = datetime.now(UTC)
+    for attempt in _attempts(project, task.id, pairs, request.fractions, spec):
+        made = certify(pairs, items.candidates, metric, settings._replace(attempt=attempt.number), unpaired, now, project.tenant, embedder)
+        certificate = _named(project, made, {**items.dropped, **made.certificate.left_out}, dataset)
+        if attempt.id in (None, certificate.id):
+            break
+    _write(project, certificate)
     records.add_certificate(project.store, certificate, spec)
     records.add_policy(
         project.store,
@@ -109,8 +112,8 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
 
 
 def _task(project: Project, request: Request) -> Task:
-    """The task with what the request says instead. A task that only the journal knows will do."""
-    known = project.catalog.tasks.get(request.task, Task(id=request.task))
+    """The task with what the request says instead."""
+    known = project.task(request.task)
     asked = {"reference": request.reference, "max_loss": request.max_loss, "confidence": request.confidence}
     try:
         task = msgspec.structs.replace(known, **{key: value for key, value in asked.items() if value is not None})
@@ -175,24 +178,38 @@ def _spec_hash(task: Task, metric: Metric, request: Request, answerers: tuple[st
     return hashlib.sha256(canonical_json(msgspec.to_builtins(spec))).hexdigest()
 
 
-def _attempt(project: Project, task: str, pairs: Pairs, fractions: Fractions, spec: str) -> int:
-    """Which attempt on this data set it is: one more than those that saw any of its calibration groups; as before if asked before."""
+class _Attempt(NamedTuple):
+    """The number a certification counts under."""
+
+    number: int
+    id: str | None
+    """The certificate this number was spent on; None while it is free."""
+
+
+def _attempts(project: Project, task: str, pairs: Pairs, fractions: Fractions, spec: str) -> Iterator[_Attempt]:
+    """Which attempt on this data set it is: one more than those that saw any of its calibration groups.
+
+    Asked before, it is the attempt it was then, as long as it gives the same certificate: prices, another machine's arithmetic or a newer
+    Freehold may give another one, which is one more look at the data and counts as one.
+    """
     earlier = records.attempts(project.store, project.tenant, task)
     for attempt in earlier:
         if attempt.spec_hash == spec:
-            return attempt.number
+            yield _Attempt(attempt.number, attempt.id)
     kept, part_N, _ = parts(pairs, project.tenant, fractions)
     mine = {kept.groups[i] for i in np.flatnonzero(part_N == CALIBRATE)}
-    return 1 + sum(not mine.isdisjoint(_groups_of(project.datasets / f"{attempt.dataset_hash}.parquet", mine)) for attempt in earlier)
+    seen = sum(not mine.isdisjoint(_groups_of(project.datasets / f"{attempt.dataset_hash}.parquet", mine)) for attempt in earlier)
+    yield _Attempt(1 + seen, None)
 
 
 def _groups_of(path: Path, otherwise: set[str]) -> set[str]:
-    """The groups of a frozen file; of one that is gone, as many as would count it."""
+    """The groups of a frozen file; of one that is gone or damaged, as many as would count it."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         return set(pq.read_table(path, columns=["group"]).column("group").to_pylist())
-    except OSError:
+    except (OSError, pa.ArrowException):
         return otherwise
 
 
@@ -211,28 +228,29 @@ def _unpaired(pairs: Pairs, items: Usable) -> Unpaired:
     return Unpaired(n=int(items.left_out_N.sum()), by_reason=items.reasons, differences=differences)
 
 
-def _write(project: Project, certificate: Certificate, made: Certification, dataset: Path) -> Certificate:
-    """Writes arrays, policy text and certificate; gives the certificate with their names in it."""
-    digest = None
-    named = certificate.policy_hash
-    if made.scorer is not None:
-        digest = project.store.blobs.put(artefact.dump(made.scorer))
-        named = policy_hash(named, digest)
-    policy = project.policies / f"{_file_name(certificate.task)}-{named[:12]}.policy"
-    _write_private(policy, certificate.policy_source.encode())
+def _named(project: Project, made: Certification, left_out: dict[str, str], dataset: Path) -> Certificate:
+    """The certificate with the names of its data, arrays and files in it. Stores the arrays."""
+    digest = project.store.blobs.put(artefact.dump(made.scorer)) if made.scorer is not None else None
+    policy = policy_hash(made.certificate.policy_hash, digest) if digest else made.certificate.policy_hash
     certificate = msgspec.structs.replace(
-        certificate,
-        policy_hash=named,
+        made.certificate,
+        left_out=left_out,
+        policy_hash=policy,
         artefact=digest,
-        policy=str(policy.relative_to(project.folder)),
+        policy=str(project.policies.relative_to(project.folder) / f"{_file_name(made.certificate.task)}-{policy[:12]}.policy"),
+        dataset_hash=dataset.stem,
         dataset=str(dataset.relative_to(project.folder)),
     )
-    content = msgspec.structs.replace(certificate, id="", created_at=datetime(1970, 1, 1, tzinfo=UTC))
-    id = hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:32]
-    path = project.certificates / f"{_file_name(certificate.task)}-{id[:12]}.json"
-    certificate = msgspec.structs.replace(certificate, id=id, certificate=str(path.relative_to(project.folder)))
-    _write_private(path, msgspec.json.format(msgspec.json.encode(certificate)))
-    return certificate
+    id = identity(certificate)
+    path = project.certificates.relative_to(project.folder) / f"{_file_name(certificate.task)}-{id[:12]}.json"
+    return msgspec.structs.replace(certificate, id=id, certificate=str(path))
+
+
+def _write(project: Project, certificate: Certificate) -> None:
+    """Writes the policy's text and the certificate, where the certificate says."""
+    assert certificate.policy is not None and certificate.certificate is not None
+    _write_private(project.folder / certificate.policy, certificate.policy_source.encode())
+    _write_private(project.folder / certificate.certificate, msgspec.json.format(msgspec.json.encode(certificate)))
 
 
 def _file_name(task: str) -> str:
@@ -299,11 +317,6 @@ def _scope(project: Project, name: str) -> Scope:
     return Scope(task=name, variants=variants, reference=task.reference or variants[0], regions=regions)
 
 
-def policy_hash(program: str, arrays: str) -> str:
-    """What names a policy: its program together with the arrays its scores come from."""
-    return hashlib.sha256(f"{program}\n{arrays}".encode()).hexdigest()
-
-
 def verify_file(project: Project, path: Path) -> Verification:
     """Recomputes the certificate in a file from the data and the arrays it names."""
     try:
@@ -313,7 +326,7 @@ def verify_file(project: Project, path: Path) -> Verification:
         scorer = artefact.load(project.store.blobs.get(certificate.artefact)) if certificate.artefact else None
         parse(certificate.policy_source)
         return verify(certificate, project.folder / certificate.dataset, scorer, project.catalog.metric(certificate.metric))
-    except (DataError, CallerError) as error:
+    except (DataError, CallerError, OperatorError) as error:
         return Verification(Verdict.UNREADABLE, (str(error),), None)
 
 
@@ -325,6 +338,7 @@ def report_task(project: Project, task: str, out: Path, certificate: Path | None
     """
     from freehold.web.report import write_report
 
+    project.task(task)
     known = [c for c in records.certificates_of(project.store, project.tenant, task) if c.dataset]
     main = read_certificate(certificate) if certificate else (known[-1] if known else None)
     if main is None or main.dataset is None:

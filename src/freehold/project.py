@@ -5,10 +5,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from freehold.catalog import Catalog
+from freehold.catalog import Catalog, Task
 from freehold.config import Config, load
+from freehold.errors import CallerError, nearest
 from freehold.journal.call import Call, Feedback
 from freehold.journal.ingest import IngestOptions, Progress, ingest
+from freehold.journal.read import counts
 from freehold.journal.redact import redact
 from freehold.journal.tally import IngestReport
 from freehold.journal.write import Appended, append_many
@@ -57,6 +59,16 @@ class Project:
             return append_many(self.store, kept, feedback)
 
         return ingest(files, sink, options, self.catalog, self.prices, tell, stdin=stdin)
+
+    def task(self, name: str) -> Task:
+        """The task of that name, with the defaults where only the journal knows it. Raises CallerError."""
+        if name in self.catalog.tasks:
+            return self.catalog.tasks[name]
+        recorded = counts(self.store, self.tenant).tasks
+        if name not in recorded:
+            hint = nearest(name, {*self.catalog.tasks, *recorded})
+            raise CallerError(f"There is no task '{name}'.{hint} 'freehold import FILE --task {name}' or 'freehold calls name' makes one.")
+        return Task(id=name)
 
     @property
     def datasets(self) -> Path:

@@ -1,6 +1,7 @@
 """A real headless Chromium, driven over the DevTools protocol through a pipe: no driver, no port, no further dependency."""
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -124,20 +125,21 @@ class Page:
 @contextmanager
 def page(binary: str, deadline_s: float = 120.0) -> Iterator[Page]:
     """A fresh browser with one empty tab; gone, with its profile, at the end."""
-    theirs_in, ours_out = os.pipe()
-    ours_in, theirs_out = os.pipe()
+    from_us, ours_out = os.pipe()
+    ours_in, to_us = os.pipe()
+    # Chromium reads commands from descriptor 3 and answers on 4. bash puts ours there, from numbers that cannot be 3 or 4 themselves.
+    theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (from_us, to_us)]
+    wrapper = ("bash", "-c", f'exec "$0" "$@" 3<&{theirs[0]} 4>&{theirs[1]}')
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # Chromium reads commands from descriptor 3 and answers on 4; a shell puts them there.
-        wrapper = ("sh", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}')
         process = subprocess.Popen(
             (*wrapper, binary, *FLAGS, f"--user-data-dir={profile}"),
-            pass_fds=(theirs_in, theirs_out),
+            pass_fds=theirs,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        for end in (from_us, to_us, *theirs):
+            os.close(end)
         try:
             yield Page(ours_out, ours_in, deadline_s)
         finally:

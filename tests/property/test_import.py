@@ -26,7 +26,7 @@ from freehold.journal.shape import shape_of
 from freehold.journal.write import Appended
 from freehold.pricing import PriceBook
 
-in_a_file = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+in_a_file = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PRICES = PriceBook({}, NOW)
 
@@ -222,7 +222,7 @@ def test_a_damaged_file_is_read_around_the_damage(tmp_path: Path, rows: list[dic
     assert good >= len(rows) - 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data(), anything=bodies)
 def test_any_json_anywhere_in_an_openai_log_is_a_record_or_a_reason(data: st.DataObject, anything: Any) -> None:
     """Bodies are what servers sent, and servers send anything."""

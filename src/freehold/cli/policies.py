@@ -30,6 +30,7 @@ def list_policies(task: _TaskArgument, project: ProjectOption = None, as_json: J
     from freehold.promotion.records import policy_rows
 
     with opened(project) as home:
+        home.task(task)
         rows = policy_rows(home.store, home.tenant, task)
         active = active_hash(home.store, home.tenant, task)
     if as_json:
@@ -55,6 +56,7 @@ def show_policy(
     from freehold.promotion.records import find_policy
 
     with opened(project) as home:
+        home.task(task)
         row = find_policy(home.store, home.tenant, task, policy)
     if as_json:
         print_json(row._asdict())
@@ -117,11 +119,14 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Activate a policy. Exit 3 for one that is not certified, unless the task sets allow_uncertified."""
-    from freehold.catalog import Task
+    from msgspec.structs import replace
+
     from freehold.promotion import gate
 
     with opened(project) as home:
-        known = home.catalog.tasks.get(task, Task(id=task, max_loss=0.999))  # a task of the journal alone has no floor of its own
+        known = home.task(task)
+        if task not in home.catalog.tasks:
+            known = replace(known, max_loss=0.999)  # a task of the journal alone has no floor of its own
         row = gate.promote(home.store, home.tenant, known, policy, "cli", datetime.now(UTC))
     if as_json:
         print_json({"task": task, "active": row.hash})
@@ -134,6 +139,7 @@ def rollback(task: _TaskArgument, project: ProjectOption = None, as_json: JsonOp
     from freehold.promotion import gate
 
     with opened(project) as home:
+        home.task(task)
         hash = gate.rollback(home.store, home.tenant, task, "cli", datetime.now(UTC))
     if as_json:
         print_json({"task": task, "active": hash})

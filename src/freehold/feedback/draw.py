@@ -4,14 +4,11 @@ Pure. An item is *free* where nobody has to be asked (under a deterministic metr
 is 0 by definition), and a *question* otherwise.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from freehold.errors import CallerError
-
-Holds = Callable[[str], bool]
-"""Whether something is true of the item of that name."""
 
 
 def place(tenant: str, task: str, metric: str, item: str) -> bytes:
@@ -54,7 +51,7 @@ class Draw:
         """What a person is asked about, in order."""
         return tuple(item for item in self.order[: self.size] if item not in self.free)
 
-    def completed(self, is_answered: Holds) -> int:
+    def completed(self, answered: Collection[str]) -> int:
         """How many items are drawn by now: all before the first unanswered question, at most `size`.
 
         Every item of this prefix has its label, the free ones theirs of 0. A finished draw is a simple random sample of a size fixed
@@ -67,7 +64,7 @@ class Draw:
         run, has_answer = 0, False
         for item in self.order[: self.size]:
             if item not in self.free:
-                if not is_answered(item):
+                if item not in answered:
                     break
                 has_answer = True
             run += 1

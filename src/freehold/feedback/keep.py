@@ -9,7 +9,6 @@ the two differ, as when the task has grown and no session has run since, what `d
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -37,6 +36,11 @@ _LABELLING = 0x6C6162656C
 Clock = Callable[[], datetime]
 
 
+def utc_now() -> datetime:
+    """The clock of this machine."""
+    return datetime.now(UTC)
+
+
 class Labelled(NamedTuple):
     """What is there before a session: the items, the draw, and which of its questions have an answer."""
 
@@ -49,14 +53,16 @@ class Labelled(NamedTuple):
     drawn: dict[str, float]
     """Items drawn by earlier sessions, and the probability they were drawn with."""
 
-    def is_answered(self, item: str) -> bool:
-        """Whether a question has its answer."""
-        return is_answered(self.population.ballots, self.told | self.ours.keys(), item)
+    def answered(self) -> set[str]:
+        """The items on which every call that the paired losses need is scored."""
+        return _answered(self.population.ballots, self.told | self.ours.keys())
 
 
-def is_answered(ballots: Mapping[str, Ballot], scored: Collection[str], item: str) -> bool:
-    """Whether every call that the item's paired losses need is scored."""
-    return item in ballots and all(call in scored for call in ballots[item].needed)
+class Opened(NamedTuple):
+    """A session, and what it is about."""
+
+    session: Session
+    population: Population
 
 
 def open_session(
@@ -66,8 +72,8 @@ def open_session(
     rater: str,
     tenant: str = "default",
     content: Content = "full",
-    clock: Clock = partial(datetime.now, UTC),
-) -> Session:
+    clock: Clock = utc_now,
+) -> Opened:
     """A session that goes on where the ones before it ended. `content`: how much of what a rater types is kept.
 
     Items that came in since are in their places of the order: those within the range reached before are asked about first. Two people may
@@ -83,13 +89,13 @@ def open_session(
         rater=rater,
         draw=found.draw,
         ballots=asked.ballots,
-        answered=[item for item in found.draw.questions if found.is_answered(item)],
+        answered=found.answered(),
         keeper=keeper,
         clock=clock,
     )
     if found.drawn or not asked.ballots:  # the task may have grown since; and where all agree, nobody will ever press a key
         keeper.keep((), ())
-    return session
+    return Opened(session, asked)
 
 
 def labelled(store: Store, tenant: str, catalog: Catalog, request: LabelRequest) -> Labelled:
@@ -155,7 +161,7 @@ class StoredLabels:
         """Makes draws and the designs of labels fit the labels that are there, whoever gave them."""
         given = self._given(connection)
         scored = self._told.union(call for call, kind, _ in given.values() if kind == "label")
-        drawn = self._draw.order[: self._draw.completed(partial(is_answered, self._ballots, scored))]
+        drawn = self._draw.order[: self._draw.completed(_answered(self._ballots, scored))]
         inclusion = len(drawn) / len(self._draw.order)
         self._write_draws(connection, drawn, inclusion)
         is_drawn = set(drawn)
@@ -193,6 +199,10 @@ class StoredLabels:
         if rows:
             connection.execute(insert(draws), rows)
         connection.execute(update(draws).where(ours, d.inclusion != inclusion).values(inclusion=inclusion))
+
+
+def _answered(ballots: Mapping[str, Ballot], scored: Collection[str]) -> set[str]:
+    return {item for item, ballot in ballots.items() if all(call in scored for call in ballot.needed)}
 
 
 def _common(left: Iterable[tuple[int, str]], right: Iterable[tuple[int, str]]) -> int:

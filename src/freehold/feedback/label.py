@@ -45,6 +45,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Questions put off or left out in this session, and still open."""
     free: int
     """Items of the draw that need nobody."""
+    waiting: int
+    """Answers beyond an open question, which count when that has its answer."""
     drawn: int
     """Items that count as drawn by now: all before the first open question."""
     items: int
@@ -162,12 +164,14 @@ class Session:
         """How far it has come."""
         answered = sum(item in self._answered for item in self._questions)
         left = len(self._questions) - answered
+        drawn = self.draw.completed(self._answered)
         return Progress(
             answered=answered,
             questions=len(self._questions),
             skipped=sum(item not in self._answered for item in self._skips),
             free=self.draw.size - len(self._questions),
-            drawn=self.draw.completed(self._answered.__contains__),
+            waiting=answered - sum(item not in self.draw.free for item in self.draw.order[:drawn]),
+            drawn=drawn,
             items=len(self.draw.order),
             seconds_left=median(self._paces) * left if self._paces else None,
         )

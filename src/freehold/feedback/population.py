@@ -139,7 +139,7 @@ def _cover(store: Store, tenant: str, task: str, reference: str) -> Counter[str]
     cover: Counter[str] = Counter()
     for _, current in _by_item(store, tenant, task):
         if reference in current:
-            cover.update(current)
+            cover.update(current.keys())
     return cover
 
 
@@ -205,7 +205,7 @@ def _refuse_empty(task: str, reference: str, candidates: tuple[str, ...], left: 
     if left["not kept"]:
         raise OperatorError(
             f"Labels need content, and the journal keeps none of task '{task}' (content = \"none\"): a person cannot judge "
-            f"{left['not kept']:,} answers by their hashes. Set content = \"full\" or \"redacted\" under [journal] or [tasks.{task}], "
+            f'{left["not kept"]:,} answers by their hashes. Set content = "full" or "redacted" under [journal] or [tasks.{task}], '
             "and import again."
         )
     raise CallerError(f"Nothing to label: no item of task '{task}' was answered by '{reference}' and by all of {', '.join(candidates)}.")

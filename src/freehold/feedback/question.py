@@ -63,7 +63,7 @@ class Question(NamedTuple):
 class Judgement(NamedTuple):
     """What a person says about a question."""
 
-    scores: Mapping[str, float] = {}  # noqa: RUF012 read, never written
+    scores: Mapping[str, float] = {}
     """By letter, a score in the metric's own range. Empty where equality with the correction decides."""
     correction: JSON = None
     """The right answer, where it was given."""

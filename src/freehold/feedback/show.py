@@ -32,7 +32,7 @@ def asked_text(asked: JSON) -> str:
     The system's words are left out: they belong to the task and are the same each time.
     """
     inner = asked.get("messages") if isinstance(asked, Mapping) else asked
-    if is_messages(inner):
+    if isinstance(inner, list) and is_messages(inner):
         spoken = [message for message in inner if message["role"] not in _HIDDEN_ROLES]
         words = [text_of([message]) or answer_text(message.get("content")) for message in spoken]
         if len(spoken) == 1:

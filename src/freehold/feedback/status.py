@@ -79,8 +79,9 @@ def label_status(
     """
     found = labelled(store, tenant, catalog, request)
     asked, draw = found.population, found.draw
-    answered = [found.is_answered(item) for item in draw.questions]
-    drawn = draw.order[: draw.completed(found.is_answered)]
+    has_answer = found.answered()
+    answered = [item in has_answer for item in draw.questions]
+    drawn = draw.order[: draw.completed(has_answer)]
     drawn_free = sum(item in asked.free for item in drawn)
     last = max((n for n, is_answered in enumerate(answered) if is_answered), default=-1)
     return LabelStatus(

@@ -103,7 +103,7 @@ def _ingest_file(
             return
         build.drawn = found.drawn
         tally.note_audit(source.name, found)
-        lines = _unchanged(read(source), source, found.lines) if options.strict else read(source)
+        lines = _unchanged(read(source), source, found.last) if options.strict else read(source)
     conflicts: dict[str, tuple[int, Conflict]] = {}
     for batch in _batches(lines, build, source, tally):
         if named is not None:

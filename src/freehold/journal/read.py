@@ -157,14 +157,14 @@ def answers(store: Store, tenant: str, task: str) -> Iterator[list[Answer]]:
 
 
 def scores(store: Store, tenant: str, task: str, metric: str) -> Iterator[list[Score]]:
-    """The scores of a metric on a task's calls, in the order in which they were told, in batches."""
+    """The scores of a metric on a task's calls, ordered by item, those of one call in the order in which they were told, in batches."""
     c, f = calls_table.c, feedback_table.c
     statement = (
-        select(f.call, c.item, c.variant, f.value, f.kind, f.source, f.design, f.inclusion, f.at, f.seq)
-        .join_from(feedback_table, calls_table, c.id == f.call)
-        .where(f.tenant == tenant, f.metric == metric, f.value.isnot(None), c.tenant == tenant, c.task == task)
+        select(f.call, c.item, c.variant, f.value, f.kind, f.source, f.design, f.inclusion, f.at, c.seq, f.seq)
+        .join_from(calls_table, feedback_table, f.call == c.id)
+        .where(c.tenant == tenant, c.task == task, f.tenant == tenant, f.metric == metric, f.value.isnot(None))
     )
-    yield from _pages(store, statement, (f.seq,), _COLUMNS, _scores)
+    yield from _pages(store, statement, (c.item, c.seq, f.seq), _COLUMNS, _scores)
 
 
 def inputs(store: Store, tenant: str, digests: Sequence[bytes]) -> dict[bytes, JSON]:
@@ -224,7 +224,7 @@ def _pages(
     decode: Callable[[Connection, _Rows], list[_T]],
 ) -> Iterator[list[_T]]:
     """A statement's rows in batches, each read in a snapshot of its own, from where the last one ended."""
-    seq = order[-1]
+    seq = order[-1]  # of the rows themselves: it grows as they arrive
     with store.reading() as connection:
         newest = connection.execute(select(func.max(seq))).scalar_one() or 0
     statement = statement.where(seq <= newest).order_by(*order).limit(size)

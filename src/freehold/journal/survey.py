@@ -17,7 +17,9 @@ class Survey(NamedTuple):
     """What was found."""
 
     lines: int
-    """Lines in the file."""
+    """How many lines there are."""
+    last: int
+    """The number of the last."""
     problems: list[tuple[int, str]]
     """The first lines with what is wrong with them, in order."""
     problem_count: int
@@ -33,12 +35,12 @@ def survey(lines: Iterator[Line], build: Builder, most_problems: int) -> Survey:
     of an audit that drew n of the file's N items at random, each as likely as the other (simple random sampling without replacement).
     """
     problems: list[tuple[int, str]] = []
-    count = last = 0
+    seen = count = last = 0
     ids, contents, numbers = array("Q"), array("Q"), array("Q")
     items: dict[str | None, array[int]] = {}
     scored: dict[tuple[str | None, str], array[int]] = {}
     for number, record, problem, _ in lines:
-        last = number
+        seen, last = seen + 1, number
         if record is not None:
             try:
                 entry = build.entry(record)
@@ -64,7 +66,7 @@ def survey(lines: Iterator[Line], build: Builder, most_problems: int) -> Survey:
         problems.append((later, f"differs from line {earlier}, which has the same item and variant; expected each once"))
     problems.sort()
     drawn = {key: (_distinct(some), _distinct(items[key[0]])) for key, some in scored.items()}
-    return Survey(last, problems[:most_problems], count, drawn)
+    return Survey(seen, last, problems[:most_problems], count, drawn)
 
 
 def _contradictions(ids: "array[int]", contents: "array[int]", numbers: "array[int]") -> dict[int, int]:

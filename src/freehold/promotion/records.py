@@ -50,12 +50,15 @@ class Attempt(NamedTuple):
     number: int
     dataset_hash: str
     spec_hash: str
+    """What was asked: the same hash is the same question."""
+    id: str
+    """The certificate that was issued."""
 
 
 def attempts(store: Store, tenant: str, task: str) -> list[Attempt]:
     """Every certification of the task so far, in order."""
     wanted = (
-        select(certificates.c.attempt, certificates.c.dataset_hash, certificates.c.spec_hash)
+        select(certificates.c.attempt, certificates.c.dataset_hash, certificates.c.spec_hash, certificates.c.id)
         .where(certificates.c.tenant == tenant, certificates.c.task == task)
         .order_by(certificates.c.seq)
     )

@@ -20,7 +20,9 @@ _BULK = _MIGRATING + 1
 """Key of the one that a bulk load holds."""
 _COPY_FROM = 256
 """Rows from which COPY is faster than arrays: at 5,000 rows twice as fast, at 30 half as fast."""
-_SCRUBBED = ("calls", "contents", "attempts", "feedback", "episodes", "draws")
+_LOOK_AT_ROWS = 10_000
+"""Rows loaded in bulk before the server is made to look at them; then at every doubling."""
+_GROWING = ("calls", "contents", "attempts", "feedback", "episodes", "draws")
 _TYPES: dict[type[Any], str] = {Text: "text", BigInteger: "int8", Integer: "int4", Double: "float8", LargeBinary: "bytea"}
 
 
@@ -42,6 +44,8 @@ class PostgresDatabase:
         self.name = url.render_as_string(hide_password=True)
         self._password = url.password
         self._busy_s = busy_s
+        self._copied = 0
+        self._look_at = _LOOK_AT_ROWS
         self._url = url.set(drivername="postgresql+psycopg")
         self.reads = self._engine(["default_transaction_read_only=on", "default_transaction_isolation=repeatable\\ read"], connections=16)
         durable = ["synchronous_commit=on"] if durability == "power" else []  # else as the server is set
@@ -73,6 +77,7 @@ class PostgresDatabase:
                     source, values = f"unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]
                 else:
                     _copy(cursor, table, names, types, rows)
+                    self._copied += len(rows)
                     source, values = f"new_{table}", []
                 insert = f"INSERT INTO {table} ({names}) SELECT * FROM {source} ON CONFLICT ({key}) DO NOTHING"  # noqa: S608 our own names
                 cursor.execute(insert, values)
@@ -81,12 +86,17 @@ class PostgresDatabase:
             raise _named(error, table, columns, rows) from error
 
     def committed(self) -> None:
-        return
+        """Has the server look at tables that grew by bulk loads: until it does, which takes it minutes, it plans for empty ones."""
+        if self._copied >= self._look_at:
+            self._look_at = 2 * self._copied
+            with self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for table in _GROWING:
+                    connection.exec_driver_sql(f"ANALYZE {table}")
 
     def scrub(self) -> None:
         """Lets the server use the space again; what its own log and backups keep is its operator's to remove."""
         with self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for table in _SCRUBBED:
+            for table in _GROWING:
                 connection.exec_driver_sql(f"VACUUM {table}")
 
     def close(self) -> None:

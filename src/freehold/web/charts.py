@@ -208,7 +208,10 @@ def shown_regions(picture: Picture) -> list[Region]:
 
 def answered_by(region: Region) -> str:
     """Who answers in a region, the largest share first."""
-    return ", ".join(f"{words.name(name)} {words.percent(part)}" for name, part in by_share(region.share_by_variant) if part > 0) or words.UNKNOWN
+    return (
+        ", ".join(f"{words.name(name)} {words.percent(part)}" for name, part in by_share(region.share_by_variant) if part > 0)
+        or words.UNKNOWN
+    )
 
 
 _REGION_FIELDS = {

@@ -39,13 +39,18 @@ def write_report(picture: Picture, out: Path) -> list[Path]:
     Raises:
         OperatorError: the folder cannot be made or written to.
     """
-    picture = msgspec.convert(words.drawn(msgspec.to_builtins(picture)), Picture)
+    picture = drawable(picture)
     figures = charts.figures(picture)
-    html = render(picture, figures, page.vega())
+    html = render(picture, figures)
     return _write(out, {"report.html": html.encode()} | {f"report-{figure.name}.png": png(figure) for figure in figures})
 
 
-def render(picture: Picture, figures: list[Figure], bundle: str) -> str:
+def drawable(picture: Picture) -> Picture:
+    """The same picture with every text in it fit for a page and a chart."""
+    return msgspec.convert(words.drawable(msgspec.to_builtins(picture)), Picture)
+
+
+def render(picture: Picture, figures: list[Figure]) -> str:
     """The page's HTML."""
     c = picture.certificate
     specs = {
@@ -71,7 +76,7 @@ def render(picture: Picture, figures: list[Figure], bundle: str) -> str:
         "chart_data": page.as_json(specs),
         "licences": page.resource("licences.txt"),
     }
-    return page.render("report.html.jinja", values, styles=[page.resource("report.css")], scripts=[bundle, page.resource("report.js")])
+    return page.render("report.html.jinja", values, styles=[page.resource("report.css")], scripts=[page.vega(), page.resource("report.js")])
 
 
 def png(figure: Figure) -> bytes:

@@ -55,7 +55,7 @@ DARK = Look(
     allowed="#1d322c",
     ramp=("#273033", "#1c7150"),
     unknown="#3a4347",
-    variants=("#9aa3a9", "#4b83f0", "#f0a02a", "#6fdc9c", "#b9578f", "#dcb8ff"),
+    variants=("#9aa3a9", "#4b83f0", "#f0a02a", "#6fdc9c", "#ad4f85", "#dcb8ff"),
 )
 
 

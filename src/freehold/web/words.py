@@ -87,16 +87,16 @@ def unit(c: Certificate) -> str:
     return "labelled item" if c.n_groups == c.n_items else "labelled group"
 
 
-def drawn(value: Any) -> Any:
+def drawable(value: Any) -> Any:
     """The same value with every text in it fit to be drawn: no control characters, no broken surrogates."""
     match value:
         case str():
             whole = value.encode("utf-8", "replace").decode("utf-8")
             return "".join(char for char in whole if char in "\n\t" or unicodedata.category(char) != "Cc")
         case dict():
-            return {drawn(key): drawn(item) for key, item in value.items()}
+            return {drawable(key): drawable(item) for key, item in value.items()}
         case list() | tuple():
-            return [drawn(item) for item in value]
+            return [drawable(item) for item in value]
     return value
 
 

@@ -127,6 +127,8 @@ def test_windows_line_ends_a_byte_order_mark_and_empty_lines_at_the_end_are_fine
         (b'{"item": "1", "input": "\xff", "variant": "v"}', "byte 25 of the line (0xff) is not UTF-8"),
         (b'{"item": "1", "input": "\\ud83d", "variant": "v"}', "half of a character"),
         (b'{"item": "1", "input": "a\x00b", "variant": "v"}', "not JSON"),
+        (line(output={"a": [1]}, scores={"a\0": 1}), "a metric's name holds a NUL"),
+        (b'{"item": "1", "variant": "v", "input": "x", "output": ' + b"[" * 300 + b"]" * 300 + b"}", "nested too deeply to be kept"),
         (b'{"item": "1", "variant": "v", "input": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
     ],
 )

@@ -263,6 +263,9 @@ def test_what_was_not_billed_at_the_list_price_says_so(record_of: Log, line: byt
         (entry(response=RESPONSE | {"choices": [1]}), "other than objects"),
         (entry(response=RESPONSE | {"choices": [{}]}), "neither 'message' nor 'text'"),
         (answered({"tool_calls": [3]}), "a tool call has no 'function'"),
+        (entry(request=REQUEST | {"user": "u\0"}), "NUL character"),
+        (entry(request=REQUEST | {"user": "u" * 513}), "subject is longer than 512 characters"),
+        (answered({"tool_calls": True}), "'tool_calls' is not a list"),
         (entry(scores={"correct": "yes"}), "scores (an entry) is text; expected a number"),
     ],
 )

@@ -3,16 +3,16 @@
 import itertools
 import json
 
-import msgspec
 import numpy as np
 import pictures
 import pytest
 import vl_convert
 
 from freehold.promotion.picture import Picture, Point, Region
-from freehold.web import charts, theme, words
+from freehold.web import charts, theme
 from freehold.web.frontier import drawn_points, frame_of, frontier, undrawn
 from freehold.web.labels import Anchor, Box, place
+from freehold.web.report import drawable
 from freehold.web.treemap import squarify
 
 EVERY_KIND = ("picture", "bare", "in_calls", "sliced", "hostile", "crowded")
@@ -29,7 +29,7 @@ def values(figure: charts.Figure) -> list[dict]:
 
 def made(kind: str) -> Picture:
     """A picture by its name, its texts fit to be drawn as a report has them."""
-    return msgspec.convert(words.drawn(msgspec.to_builtins(getattr(pictures, kind)())), Picture)
+    return drawable(getattr(pictures, kind)())
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
@@ -153,14 +153,14 @@ def test_names_lie_on_no_other_name_and_stay_inside() -> None:
     """200 seeded sets of 12 points: whatever is shown has room."""
     rng = np.random.default_rng(0)
     for _ in range(200):
-        anchors = [Anchor(x, y, "n" * int(k)) for x, y, k in zip(rng.uniform(0, 600, 12), rng.uniform(0, 300, 12), rng.integers(3, 26, 12))]
+        anchors = [Anchor(rng.uniform(0, 600), rng.uniform(0, 300), "n" * int(rng.integers(3, 26))) for _ in range(12)]
         boxes = []
         for anchor, spot in zip(anchors, place(anchors, 600, 300), strict=True):
             if spot.shown:
                 wide = 6.0 * len(anchor.text)
                 left = anchor.x + spot.dx - {"left": 0, "right": wide, "center": wide / 2}[spot.align]
                 boxes.append(Box(left, anchor.y + spot.dy - 6, left + wide, anchor.y + spot.dy + 6))
-        assert all(0 <= box.x0 and box.x1 <= 600 and 0 <= box.y0 and box.y1 <= 300 for box in boxes)
+        assert all(min(box.x0, box.y0) >= 0 and box.x1 <= 600 and box.y1 <= 300 for box in boxes)
         assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 

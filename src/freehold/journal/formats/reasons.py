@@ -8,7 +8,7 @@ import msgspec
 
 from freehold.chat import Modality, Usage
 from freehold.errors import nearest
-from freehold.journal.formats.record import COLUMNS
+from freehold.journal.formats.record import COLUMNS, TOO_DEEP
 
 _TYPES = {
     "str": "text",
@@ -33,7 +33,7 @@ _USAGE_OF_OTHERS = frozenset(
 def undecodable(raw: bytes, error: Exception) -> str:
     """The reason a line of JSON could not be decoded into a record."""
     if isinstance(error, RecursionError):
-        return "the line is nested too deeply to be read; a record has at most a few hundred levels"
+        return TOO_DEEP
     if isinstance(error, msgspec.ValidationError):
         return invalid(str(error))
     return _not_utf8(raw) or _not_json(raw)
@@ -113,7 +113,7 @@ def _not_json(raw: bytes) -> str:
     except json.JSONDecodeError as error:
         return f"the line is not JSON: {error.msg} (column {error.colno}). Expected one JSON object"
     except RecursionError:
-        return "the line is nested too deeply to be read; a record has at most a few hundred levels"
+        return TOO_DEEP
     except ValueError as error:
         return f"the line is not JSON: {error}"
     if re.search(rb"\\u[dD][89a-fA-F]", raw):

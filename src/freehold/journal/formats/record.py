@@ -12,6 +12,8 @@ from freehold.journal.call import Outcome
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 """A name that is stored in an index: never empty, and short enough for any database's."""
+MAX_LEVELS = 200
+TOO_DEEP = f"the record is nested too deeply to be kept; expected at most {MAX_LEVELS} levels of objects and lists"
 Tag: TypeAlias = str | bool | int | float | None
 """A tag's value as it may come in; it is stored as text, and null is no tag."""
 
@@ -63,8 +65,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             for metric, score in self.scores.items():
                 if score is not None and not isfinite(score):
                     raise DataError(f"scores: '{metric}' is {score}; expected a finite number, or null where nobody scored it")
+                if "\0" in metric:
+                    raise DataError("scores: a metric's name holds a NUL character; expected printable text")
         if isinstance(self.input, list) and not is_messages(self.input):
             raise DataError("input is a list, but not of chat messages: each has to be an object with a text 'role'")
+        for value in (self.input, self.output, self.reference_output):
+            if isinstance(value, dict | list) and _is_deeper(value, MAX_LEVELS):
+                raise DataError(TOO_DEEP)
 
 
 class Logged(Record, frozen=True, kw_only=True, gc=False):
@@ -72,12 +79,17 @@ class Logged(Record, frozen=True, kw_only=True, gc=False):
 
     outcome: Outcome = "answered"
     """How the call ended."""
-    subject: str | None = None
+    subject: Name | None = None
     """The person it is about."""
     key: str = ""
     """What tells this call from another of the same item and variant, such as the response's id: a log repeats questions."""
     price_tier: str = ""
     """What other than the list price it was billed under, such as `batch`: its cost is unknown then. Empty for the list price."""
+
+    def __post_init__(self) -> None:
+        Record.__post_init__(self)
+        if "\0" in (self.subject or ""):
+            raise DataError("the user's name holds a NUL character; expected printable text")
 
 
 class Line(NamedTuple):
@@ -91,6 +103,19 @@ class Line(NamedTuple):
     """What is wrong, what was expected, what to do; empty when there is a record."""
     size: int = 0
     """About how many bytes the record took, so that a batch of them can be kept small."""
+
+
+def _is_deeper(value: JSON, levels: int) -> bool:
+    """Whether objects and lists are nested more than so many levels. What decodes is nested less than Python's stack is deep, but whoever
+    encodes it may stand deeper in the stack."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 COLUMNS: tuple[str, ...] = Record.__struct_fields__

@@ -1,0 +1,262 @@
+"""A labelling session with a person: one question on the screen at a time, and what is typed becomes a judgement.
+
+A terminal's keys and a pipe's lines say the same things: a key that needs no more is a line by itself.
+"""
+
+import sys
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from freehold.catalog import Metric
+from freehold.chat import JSON
+from freehold.cli.keyboard import END, ENTER, Terminal, piped_line
+from freehold.errors import CallerError
+from freehold.feedback.label import Progress, Session
+from freehold.feedback.question import Judgement, Question, right
+from freehold.feedback.show import answer_text, asked_text, excerpt, typed_correction
+
+MORE = 4
+"""How many times as much is shown after asking for more."""
+LEAST_WIDTH = 36
+"""Columns an answer needs to stand beside others."""
+_NONE, _ALL = ("0", "none"), ("*", "all")
+
+
+def converse(session: Session, console: Console) -> bool:
+    """Asks until there is no question left or the rater stops. Whether it was stopped by Ctrl-C, after which all that was said stands.
+
+    Raises CallerError where there is nobody to ask, and for a piped line that says nothing about its question.
+    """
+    if session.next() is None:
+        return False
+    desk = _Desk(session)
+    try:
+        if sys.stdin is not None and sys.stdin.isatty():
+            with Terminal(_write) as keys:
+                _ask_by_keys(desk, keys, console)
+        else:
+            _ask_by_lines(desk, console)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+class _Desk:
+    """The question in hand, and what of it is not yet said."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.metric = session.metric
+        self.message = ""
+        self.times = 1
+        self._item = ""
+        self._correction: JSON = None
+
+    def question(self) -> Question | None:
+        """The question to show."""
+        question = self.session.next()
+        if question is not None and question.item != self._item:
+            self._item, self._correction, self.times = question.item, None, 1
+        return question
+
+    def heed(self, question: Question, line: str) -> bool:
+        """Does what a line says; false when it says to stop. Raises CallerError for one that says nothing we know."""
+        line = line.strip()
+        self.message = ""
+        if line == "q":
+            return False
+        if line == "m":
+            self.times *= MORE
+        elif line == "s":
+            self.session.skip(question)
+        elif line == "u":
+            self.message = "Taken back." if self.session.undo() else "There is nothing to take back."
+        elif line == "c" or line.startswith("c "):
+            self._correct(question, line[1:].strip())
+        else:
+            self.session.answer(question, judgement_of(line, question, self.metric)._replace(correction=self._correction))
+        return True
+
+    def _correct(self, question: Question, text: str) -> None:
+        """The right answer decides alone where equal answers are equally right; else it is kept until the answers are judged."""
+        if not text:
+            raise CallerError("'c' takes the right answer after it, as in 'c transfer'. For the answer of that letter write 'C'.")
+        correction = typed_correction(text, tuple(answer.output for answer in question.answers))
+        if self.metric.kind == "binary" and self.metric.deterministic:
+            self.session.answer(question, Judgement(correction=correction))
+        else:
+            self._correction = correction
+            self.message = "The right answer is noted. Now judge the answers shown."
+
+
+def judgement_of(line: str, question: Question, metric: Metric) -> Judgement:
+    """What a line says about the answers: under a binary metric which are right, else a score for each. Raises CallerError."""
+    words = line.replace(",", " ").split()
+    letters = [answer.letter for answer in question.answers]
+    if metric.kind == "binary":
+        if line in _ALL:
+            return right(question, frozenset(letters), metric)
+        named = frozenset() if line in _NONE else frozenset(name for word in words for name in _letters(word, letters))
+        if not named and line not in _NONE:
+            raise CallerError(f"'{line}' says nothing: name the right answers ({', '.join(letters)}), 0 for none of them, * for all.")
+        return right(question, named, metric)
+    low, high = metric.range
+    try:
+        scores = [float(word) for word in words]
+    except ValueError:
+        scores = []
+    if len(scores) != len(letters):
+        raise CallerError(
+            f"'{line}' is no score for each answer: it takes {len(letters)} numbers from {low:g} to {high:g}, for {' '.join(letters)}."
+        )
+    return Judgement(dict(zip(letters, scores, strict=True)))
+
+
+def _letters(word: str, letters: list[str]) -> list[str]:
+    """The answers a word names: by its letters, or by their numbers from 1."""
+    name = word.upper()
+    if name in letters:
+        return [name]
+    by_number = {str(n): name for n, name in enumerate(letters[:9], start=1)}
+    named = [by_number.get(character, character) for character in name]
+    unknown = [character for character in named if character not in letters]
+    if unknown:
+        raise CallerError(
+            f"'{word}' names no answer. There are {', '.join(letters)}; 0 is none of them, * all; s skips, u undoes, q quits."
+        )
+    return named
+
+
+def _ask_by_lines(desk: _Desk, console: Console) -> None:
+    """Piped input: each line is about the question shown last. A wrong one ends it, for the lines after it would meet other questions."""
+    number = 0
+    while (question := desk.question()) is not None:
+        console.print(_screen(question, desk, frozenset(), console.width))
+        line = piped_line()
+        if line is None:
+            if number == 0:
+                raise CallerError(
+                    "Labelling takes somebody who answers, and standard input is empty. Run it in a terminal, or pipe one line for each question."
+                )
+            return
+        number += 1
+        try:
+            if not desk.heed(question, line):
+                return
+        except CallerError as error:
+            raise CallerError(f"line {number}: {error} What the lines before it said is kept.") from None
+
+
+def _ask_by_keys(desk: _Desk, keys: Terminal, console: Console) -> None:
+    while True:
+        question = desk.question()
+        if question is None:
+            console.print("That was the last question. u takes it back, any other key ends.")
+            if keys.key() != "u" or desk.session.undo() is None:
+                return
+            continue
+        line = _typed(question, desk, keys, console)
+        try:
+            if not desk.heed(question, line):
+                return
+        except CallerError as error:
+            desk.message = str(error)
+
+
+def _typed(question: Question, desk: _Desk, keys: Terminal, console: Console) -> str:
+    """What the rater types about a question, as a line."""
+    letters = [answer.letter for answer in question.answers]
+    has_marks = desk.metric.kind == "binary" and len(letters) <= 26
+    marked: frozenset[str] = frozenset()
+    while True:
+        console.clear()
+        console.print(_screen(question, desk, marked, console.width))
+        key = keys.key()
+        if key in ("u", "s", "m", "q"):
+            return key
+        if key == END:
+            return "q"
+        if key == "c":
+            if text := keys.line("The right answer: "):
+                return f"c {text}"
+        elif not has_marks:
+            if key == ENTER or key in "0123456789.+-*" or key.isupper():
+                prompt = f"Scores for {' '.join(letters)}: " if desk.metric.kind == "bounded" else "Right ones, by letter: "
+                if text := keys.line(prompt, "" if key == ENTER else key):
+                    return text
+        elif key in (*_NONE, *_ALL):
+            return key
+        elif key == ENTER and marked:
+            return " ".join(sorted(marked))
+        elif key == ENTER:
+            desk.message = "Mark the right answers first, or press 0 for none of them."
+        elif key.isupper() or key.isdigit():
+            marked ^= frozenset(_named(key, letters))
+
+
+def _named(key: str, letters: list[str]) -> list[str]:
+    """The answer a key marks; none for a key of no answer, which may be a slip."""
+    try:
+        return _letters(key, letters)
+    except CallerError:
+        return []
+
+
+def _screen(question: Question, desk: _Desk, marked: frozenset[str], width: int) -> RenderableType:
+    """The question, its answers side by side where there is room, and the keys."""
+    answers = [_panel(_title(n, a.letter, a.letter in marked), answer_text(a.output), desk.times, a.letter in marked)
+               for n, a in enumerate(question.answers, start=1)]  # fmt: skip
+    shown: RenderableType = Group(*answers)
+    if len(answers) * LEAST_WIDTH <= width:
+        grid = Table.grid(expand=True)
+        for _ in answers:
+            grid.add_column(ratio=1)
+        grid.add_row(*answers)
+        shown = grid
+    lines = [
+        Text(progress_line(desk.session.progress()), style="bold"),
+        _panel("asked", asked_text(question.asked), desk.times, False),
+        shown,
+        Text(_keys_line(question, desk.metric), style="dim"),
+    ]
+    return Group(*lines, Text(desk.message, style="bold red")) if desk.message else Group(*lines)
+
+
+def _title(number: int, letter: str, is_marked: bool) -> str:
+    return f"{letter}{f' [{number}]' if number <= 9 else ''}{' ✓ right' if is_marked else ''}"
+
+
+def _panel(title: str, text: str, times: int, is_marked: bool) -> Panel:
+    beginning = excerpt(text, times)
+    shown = Text(beginning.text)
+    if beginning.hidden:
+        shown.append(f"\n… {beginning.hidden:,} more characters: m", style="italic")
+    return Panel(shown, title=Text(title), title_align="left", border_style="green" if is_marked else "dim")
+
+
+def progress_line(progress: Progress) -> str:
+    """How far it is, for people: `12 of 58 · about 9 min left`."""
+    parts = [f"{progress.answered + 1:,} of {progress.questions:,}"]
+    if progress.skipped:
+        parts.append(f"{progress.skipped:,} skipped")
+    if progress.seconds_left is not None:
+        minutes = progress.seconds_left / 60
+        parts.append(f"about {minutes:.0f} min left" if minutes >= 1 else "less than a minute left")
+    return " · ".join(parts)
+
+
+def _keys_line(question: Question, metric: Metric) -> str:
+    last = question.answers[-1].letter
+    if metric.kind == "binary":
+        first = f"A-{last} or 1-{min(9, len(question.answers))} right · enter done · 0 none · * all"
+    else:
+        first = f"enter a score from {metric.range[0]:g} to {metric.range[1]:g} for each of A-{last}"
+    return f"{first} · c the right answer · s skip · u undo · m more · q quit"
