@@ -59,7 +59,7 @@ def test_charts_are_drawn_and_nothing_is_fetched_or_violated(tab: chromium.Page,
     assert figures >= 1
     assert tab.eval(DRAWN) == str(figures)
     assert tab.eval("[...document.querySelectorAll('figure')].every(f => f.querySelector('.live svg path, .live svg text'))")
-    assert tab.eval("[...document.querySelectorAll('.live svg')].every(s => s.getBoundingClientRect().height > 50)")
+    assert tab.eval("[...document.querySelectorAll('.live svg')].every(s => s.getBoundingClientRect().height > 40)")
     assert tab.complaints() == []
     assert [url for url in tab.requests() if not url.startswith("data:")] == [report(kind).as_uri()]
     assert not [event for event in tab.events if event.get("method") == "Page.javascriptDialogOpening"]
@@ -82,14 +82,14 @@ def test_the_policy_is_in_force(tab: chromium.Page, report: Callable[[str], Path
 
 
 @pytest.mark.parametrize("kind", ["picture", "hostile", "crowded"])
-@pytest.mark.parametrize("width", [340, 390, 820, 1280])
-def test_the_page_fits_its_window(tab: chromium.Page, report: Callable[[str], Path], kind: str, width: int) -> None:
+def test_the_page_fits_its_window(tab: chromium.Page, report: Callable[[str], Path], kind: str) -> None:
     """From phone to desktop, whatever the words, nothing but tables and programs scrolls sideways."""
-    tab.look_like(width, 800)
-    tab.open(report(kind))
-    tab.wait_for(DRAWN)
-    assert tab.eval("document.documentElement.scrollWidth") <= width
-    assert tab.eval("Math.max(...[...document.querySelectorAll('.live svg')].map(s => s.getBoundingClientRect().right))") <= width
+    for width in (340, 390, 820, 1280):
+        tab.look_like(width, 800)
+        tab.open(report(kind))
+        tab.wait_for(DRAWN)
+        assert tab.eval("document.documentElement.scrollWidth") <= width
+        assert tab.eval("Math.max(...[...document.querySelectorAll('.live svg')].map(s => s.getBoundingClientRect().right))") <= width
 
 
 def test_in_the_dark_page_and_charts_are_dark_and_they_follow_a_change(tab: chromium.Page, report: Callable[[str], Path]) -> None:
@@ -136,22 +136,21 @@ def test_on_paper_the_stills_stand_in_for_the_charts(tab: chromium.Page, report:
 def test_without_scripts_the_stills_are_shown(tab: chromium.Page, report: Callable[[str], Path]) -> None:
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     tab.call("Page.navigate", url=report("picture").as_uri())
-    tab.call("Emulation.setScriptExecutionDisabled", value=False)
-    tab.wait_for("document.readyState === 'complete' && document.querySelector('.still')")
+    seen = "document.readyState === 'complete' && [...document.querySelectorAll('.still')].map(i => i.naturalWidth > 300 && i.checkVisibility())"
+    while not (shown := tab.eval(seen)):  # the page cannot tell us when it is ready
+        pass
+    assert shown == [True] * 6
     assert tab.eval(DRAWN) is None
-    assert tab.eval("[...document.querySelectorAll('.still')].every(i => i.naturalWidth > 300)")
 
 
 def test_everything_that_opens_or_scrolls_is_reached_with_tab(tab: chromium.Page, report: Callable[[str], Path]) -> None:
     tab.open(report("picture"))
     tab.wait_for(DRAWN)
-    wanted = tab.eval("document.querySelectorAll('a, summary, pre:not(details pre), .scroll:not(details:not([open]) .scroll)').length")
-    reached = set()
-    for _ in range(wanted + 3):
+    stops = "[...document.querySelectorAll('a, summary, pre, .scroll')].filter(e => e.checkVisibility())"
+    wanted, reached = tab.eval(f"{stops}.length"), set()
+    for _ in range(wanted):
         for kind in ("keyDown", "keyUp"):
             tab.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
-        reached.add(tab.eval("document.activeElement.outerHTML.slice(0, 300)"))
-    assert len([element for element in reached if not element.startswith("<body")]) >= wanted - 3  # equal summaries count once
-    assert any(element.startswith("<summary") for element in reached)
-    assert any(element.startswith("<pre") for element in reached)
-    assert any('class="scroll"' in element for element in reached)
+        reached.add(tab.eval(f"{stops}.indexOf(document.activeElement)"))
+    assert reached == set(range(wanted))
+    assert wanted > 10

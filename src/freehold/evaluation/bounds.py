@@ -161,12 +161,16 @@ def spend(delta: float, attempt: int) -> float:
 def least_units(epsilon: float, delta: float, exact: bool) -> int:
     """The fewest independent units with which anything can be certified, reached when not one harm is seen.
 
-    `exact`: the binomial bound, n = ln(.9δ)/ln(1 - ε). Otherwise betting with all capital but the grid's rest on the greatest λ.
+    `exact`: the binomial bound, n = ln(.9δ)/ln(1 - ε). Otherwise betting, the pilot on the greatest λ: the least n with
+    Σ_k w_k (1 + λ_k ε)^n >= 1/δ.
     """
     if exact:
         return math.ceil(math.log(HARM_SHARE * delta) / math.log1p(-epsilon))
-    boldest = PILOT_WEIGHT + (1.0 - PILOT_WEIGHT) / len(GRID)
-    return math.ceil(-math.log(boldest * delta) / math.log1p(GRID[0] * epsilon))
+    bets = bets_of(GRID[0])
+    count = math.ceil(-math.log(PILOT_WEIGHT * delta) / math.log1p(GRID[0] * epsilon))  # enough by the pilot alone
+    while (bets.weight_K * (1.0 + epsilon * bets.bet_K) ** (count - 1)).sum() >= 1.0 / delta:
+        count -= 1
+    return count
 
 
 def units_needed(expected_bound: Callable[[int], float], epsilon: float, least: int, most: int = 10_000_000) -> int | None:

@@ -18,6 +18,9 @@ from freehold.pricing import PriceBook
 RECORDED = "recorded"
 """The `price_id` of a cost that came with the record."""
 SOURCE = "import"
+"""Who said an imported score."""
+_MOST_NAMES = 10_000
+"""Names remembered: a log that makes up one for every line shall not grow us."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -105,7 +108,7 @@ class Builder:
             call,
             self._feedback(record, call, task, at) if record.scores else [],
             unpriced,
-            call_id(self._tenant, None, record.item, record.variant, key) if task is not record.task and record.task is None else None,
+            call_id(self._tenant, None, record.item, record.variant, key) if record.task is None and task is not None else None,
         )
 
     def _cost(self, record: Record, at: datetime | None) -> tuple[float | None, str | None, str | None]:
@@ -125,8 +128,8 @@ class Builder:
     def _priced_name(self, variant: str) -> str | None:
         """The exact name of the model behind a variant; None for a variant that is no model's."""
         if variant not in self._priced_names:
-            if len(self._priced_names) > 10_000:
-                self._priced_names.clear()  # a log that makes up a variant for every line shall not grow us
+            if len(self._priced_names) > _MOST_NAMES:
+                self._priced_names.clear()
             known = self._catalog.variants.get(variant)
             if known is None:
                 self._priced_names[variant] = variant
@@ -162,6 +165,8 @@ class Builder:
     def _refuse_out_of_range(self, metric: str, score: float) -> None:
         known = self._metrics.get(metric)
         if known is None:
+            if len(self._metrics) > _MOST_NAMES:
+                self._metrics.clear()
             known = self._metrics[metric] = self._catalog.metric(metric)
         try:
             known.unit(score)

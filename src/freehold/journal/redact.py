@@ -59,8 +59,8 @@ def redact_text(text: str) -> str:
     for kind in _KINDS:
         if any(hint in text for hint in kind.hints):
             text = kind.replaced(text)
-    if _NUMBERS.search(text):
-        for kind in _NUMERIC:
+    if _DIGIT.search(text):
+        for kind in _NUMBERS:
             text = kind.replaced(text)
     return text
 
@@ -100,12 +100,19 @@ class _Kind(NamedTuple):
     """One kind of thing that is taken out."""
 
     placeholder: str
+    """What stands there instead."""
     hints: tuple[str, ...]
-    """One of these is in every text that has one: looked for first, because that is fast."""
+    """One of these is in every text that has one."""
+    trigger: re.Pattern[str] | None
+    """Found in every text that has one, and found fast, because it begins with a character that is rare."""
     pattern: re.Pattern[str]
+    """The thing itself."""
     check: Check | None = None
+    """What a pattern cannot tell."""
 
     def replaced(self, text: str) -> str:
+        if self.trigger is not None and not self.trigger.search(text):
+            return text
         return self.pattern.sub(self._replacement, text)
 
     def _replacement(self, match: re.Match[str]) -> str:
@@ -196,40 +203,72 @@ _KINDS = (
     _Kind(
         _SECRET,
         ("PRIVATE KEY-----",),
+        None,
         re.compile(r"-----BEGIN[A-Z ]{0,40}PRIVATE KEY-----(?:[^-]|-(?!----END))*+(?:-----END[A-Z ]{0,40}-----)?"),
     ),
-    _Kind(_SECRET, ("://",), re.compile(r"(?<=://)[^\s/:@\[\]]{0,64}+:[^\s/@]{1,128}+@(?=\S)"), lambda found: len(found) - 1),
-    _Kind(_SECRET, ("earer", "EARER"), re.compile(r"(?<!\w)(?i:bearer)\s{1,4}[\w.~+/=-]{16,}+")),
-    _Kind(_SECRET, ("eyJ",), re.compile(r"(?<![\w.-])eyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]++")),
-    _Kind(_SECRET, ("sk-",), re.compile(r"(?<![\w-])sk-[\w-]{16,}+")),
-    _Kind(_SECRET, ("k_live_", "k_test_"), re.compile(r"(?<!\w)[srp]k_(?:live|test)_\w{10,}+")),
-    _Kind(_SECRET, ("AKIA", "ASIA"), re.compile(r"(?<!\w)A[KS]IA[0-9A-Z]{16}(?!\w)")),
-    _Kind(_SECRET, ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), re.compile(r"(?<!\w)(?:gh[pousr]|github_pat)_\w{20,}+")),
-    _Kind(_SECRET, ("xox",), re.compile(r"(?<!\w)xox[abeprs]-[\w-]{10,}+")),
-    _Kind(_SECRET, ("AIza",), re.compile(r"(?<![\w-])AIza[\w-]{35}(?![\w-])")),
-    _Kind(_SECRET, ("hf_",), re.compile(r"(?<!\w)hf_[A-Za-z0-9]{30,}+")),
+    _Kind("://" + _SECRET, ("://",), None, re.compile(r"://[^\s/:@\[\]]{0,64}+:[^\s/@]{1,128}+@(?=\S)"), lambda found: len(found) - 1),
+    _Kind(_SECRET, ("earer", "EARER"), None, re.compile(r"(?<!\w)(?i:bearer)\s{1,4}[\w.~+/=-]{16,}+")),
+    _Kind(_SECRET, ("eyJ",), None, re.compile(r"eyJ(?<![\w.-]eyJ)[\w-]{8,}+\.[\w-]{8,}+\.[\w-]++")),
+    _Kind(_SECRET, ("sk-",), None, re.compile(r"sk-(?<![\w-]sk-)[\w-]{16,}+")),
+    _Kind(_SECRET, ("k_live_", "k_test_"), None, re.compile(r"(?<!\w)[srp]k_(?:live|test)_\w{10,}+")),
+    _Kind(_SECRET, ("AKIA", "ASIA"), None, re.compile(r"A(?<!\wA)[KS]IA[0-9A-Z]{16}(?!\w)")),
+    _Kind(_SECRET, ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), None, re.compile(r"(?<!\w)(?:gh[pousr]|github_pat)_\w{20,}+")),
+    _Kind(_SECRET, ("xox",), None, re.compile(r"xox(?<!\wxox)[abeprs]-[\w-]{10,}+")),
+    _Kind(_SECRET, ("AIza",), None, re.compile(r"AIza(?<![\w-]AIza)[\w-]{35}(?![\w-])")),
+    _Kind(_SECRET, ("hf_",), None, re.compile(r"hf_(?<!\whf_)[A-Za-z0-9]{30,}+")),
     _Kind(
         _SECRET,
-        ("=", ":"),
+        ("ecret", "ECRET", "assw", "ASSW", "key", "Key", "KEY", "oken", "OKEN"),
+        re.compile(r"[=:]\s{0,4}[\"']?[^\s\"',;\[\]{}<>]{8}"),
         re.compile(
             r"(?<![A-Za-z])(?i:api[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?|access[_-]?token|auth[_-]?token|passw(?:or)?d)"
             r"[\"']?\s{0,4}[=:]\s{0,4}[\"']?(?!\[)[^\s\"',;\[\]{}<>]{8,200}+"
         ),
     ),
-    _Kind("[EMAIL]", ("@",), re.compile(r"(?<![\w.%+-])[\w.%+-]++@[\w-]++(?:\.[\w-]++)*?\.[^\W\d_]{2,24}(?![\w-]|\.\w)")),
-    _Kind("[IP]", (":",), re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}+(?:\.\d{1,3}){0,3}+(?![\w:])"), _is_ip),
+    _Kind("[EMAIL]", ("@",), None, re.compile(r"(?<![\w.%+-])[\w.%+-]++@[\w-]++(?:\.[\w-]++)*?\.[^\W\d_]{2,24}(?![\w-]|\.\w)")),
+    _Kind(
+        "[IP]",
+        (":",),
+        re.compile(r":[0-9A-Fa-f]{0,4}:"),
+        re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,39}+(?:\.\d{1,3}){0,3}+(?![\w:])"),
+        _is_ip,
+    ),
 )
 """Most telling first: what an earlier one replaced, a later one does not see."""
 
-_NUMBERS = re.compile(r"\d(?:[ .()/-]{0,2}\d){6}|[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11}|\d\.\d{1,3}\.\d{1,3}\.\d")
-"""Seven digits close together, the start of an IBAN, or an address: without these nothing below is found."""
-_NUMERIC = (
-    _Kind("[IBAN]", (), re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,40}+"), _is_iban),
-    _Kind("[CARD]", (), re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){11,17}+\d?+(?![\w-]|[.,]\d)"), _is_card),
-    _Kind("[IP]", (), re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)"), _is_ip),
-    _Kind("[PHONE]", (), re.compile(r"(?<![\w+])\+[1-9](?:[ ().-]{0,2}\d){7,14}(?!\d)")),
-    _Kind("[PHONE]", (), re.compile(r"(?<![\w.,:/+-])(?:\+?1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}(?![\w-]|[.,]\d)")),
-    _Kind("[PHONE]", (), re.compile(r"(?<![\w.,:/+-])(?:1 )?[2-9]\d\d [2-9]\d\d[ -]\d{4}(?![\w-]|[.,]\d| \d)")),
-    _Kind("[PHONE]", (), re.compile(r"(?<![\w.,:/+-])(?<!\d )\(?0\d{1,5}\)?(?:[ /.-]{1,2}\d{2,8}){0,6}(?![\w-]|[.,:]\d)"), _is_phone),
-    _Kind("[PHONE]", (), re.compile(r"(?<![\w.,:/+-])0(?:0[1-9]|[1-9])\d{8,14}(?![\w-]|[.,:]\d)"), _is_phone),
+_DIGIT = re.compile(r"\d")
+_SEVEN_DIGITS = re.compile(r"\d(?:[ .()/-]{0,2}\d){6}")
+_NUMBERS = (
+    _Kind(
+        "[IBAN]",
+        (),
+        re.compile(r"\d(?<=[A-Za-z]{2}\d)\d(?:[ -]?[A-Za-z0-9]){11}"),
+        re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,40}+"),
+        _is_iban,
+    ),
+    _Kind("[CARD]", (), None, re.compile(r"\d(?<![\w.,+-]\d)(?:[ -]?\d){11,17}+\d?+(?![\w-]|[.,]\d)"), _is_card),
+    _Kind("[IP]", (), None, re.compile(r"\d(?<![\w.]\d)\d{0,2}(?:\.\d{1,3}){3}(?!\w|\.\d)"), _is_ip),
+    _Kind("[PHONE]", (), None, re.compile(r"\+(?<![\w+]\+)[1-9](?:[ ().-]{0,2}\d){7,14}(?!\d)")),
+    _Kind(
+        "[PHONE]",
+        (),
+        _SEVEN_DIGITS,
+        re.compile(
+            r"[(\d](?<![\w.,:/+-].)(?:(?<=1)[ .-](?:\(\d{3}\) ?|\d{3}[.-])|(?<=\()\d{3}\) ?|(?<=\d)\d\d[.-])\d{3}[ .-]\d{4}(?![\w-]|[.,]\d)"
+        ),
+    ),
+    _Kind(
+        "[PHONE]",
+        (),
+        _SEVEN_DIGITS,
+        re.compile(r"[1-9](?<![\w.,:/+-].)(?:(?<=1) [2-9]\d\d|(?<=[2-9])\d\d) [2-9]\d\d[ -]\d{4}(?![\w-]|[.,]\d| \d)"),
+    ),
+    _Kind(
+        "[PHONE]",
+        (),
+        _SEVEN_DIGITS,
+        re.compile(r"[(0](?<![\w.,:/+-].)(?<!\d .)(?:(?<=\()0|(?<=0))\d{1,5}\)?(?:[ /.-]{1,2}\d{2,8}){0,6}(?![\w-]|[.,:]\d)"),
+        _is_phone,
+    ),
+    _Kind("[PHONE]", (), _SEVEN_DIGITS, re.compile(r"0(?<![\w.,:/+-]0)(?:0[1-9]|[1-9])\d{8,14}(?![\w-]|[.,:]\d)"), _is_phone),
 )

@@ -508,8 +508,5 @@ def _labels_needed(made: Developed, goal: Goal, settings: Settings) -> int | Non
     else:
         return None
     choice_TN = choices(made.fitted[family.predictor].oof_NV, made.rehearsal.predicted_cost_NV, family, made.rehearsal.loss_NV.shape[1])
-    low, high = goal.units, units
-    while high - low > max(1, high // 50):
-        middle = (low + high) // 2
-        low, high = (low, middle) if expected_bounds(made.rehearsal, choice_TN, middle)[0] <= goal.epsilon else (middle, high)
-    return max(1, int(np.ceil((high - goal.units) / settings.fractions.calibrate)))
+    needed = bounds.units_needed(lambda count: float(expected_bounds(made.rehearsal, choice_TN, count)[0]), goal.epsilon, goal.units)
+    return None if needed is None else max(1, int(np.ceil((needed - goal.units) / settings.fractions.calibrate)))

@@ -135,16 +135,11 @@ def _regions(sample: Sample, seed: int) -> Fitted:
 
 
 def centroids(embedding_ND: Floats, count: int, seed: int) -> NDArray[np.float32]:
-    """Centres of `count` regions by k-means (scikit-learn), or as many as there are distinct inputs.
-
-    On one thread: from three on, threads add up in the order in which they end, and the same data would give another certificate.
-    """
+    """Centres of `count` regions by k-means (scikit-learn), or as many as there are distinct inputs."""
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
 
     count = min(count, len(np.unique(embedding_ND.round(6), axis=0)))
-    with threadpool_limits(1, "openmp"):
-        return np.asarray(KMeans(n_clusters=count, n_init=3, random_state=seed).fit(embedding_ND).cluster_centers_, dtype=np.float32)
+    return np.asarray(KMeans(n_clusters=count, n_init=3, random_state=seed).fit(embedding_ND).cluster_centers_, dtype=np.float32)
 
 
 def _shrunken_means(region_N: NDArray[np.int64], loss_NV: Floats, count: int) -> Floats:

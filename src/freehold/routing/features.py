@@ -3,7 +3,7 @@
 One function, the same in training and in serving. Numpy alone, and few calls of it: on a short text the calls are all the cost.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,43 +41,17 @@ SURFACE_DOC: dict[str, str] = {
 SURFACE: tuple[str, ...] = tuple(SURFACE_DOC)
 """Names of the surface features, in the order of `Features.surface`."""
 
-_KINDS = {
-    "digits": b"0123456789",
-    "letters": b"abcdefghijklmnopqrstuvwxyz",
-    "leads": bytes(range(0xC0, 0x100)),
-    "trails": bytes(range(0x80, 0xC0)),
-    "spaces": bytes(range(0x21)) + b"\x7f",
-    "newlines": b"\n",
-    "questions": b"?",
-    "exclamations": b"!",
-    "quotes": b'"',
-    "relations": b"=<>",
-    "operators": b"+*^%",
-    "symbols": b"{}[];\\_`|",
-    "others": b".,:()-/'$@#&~",
-}
-"""What a byte of a text in lower case can be; `leads` and `trails` begin and go on with a UTF-8 character beyond ASCII.
-
-Counted by table and `bincount`: nothing branches on the text, which on varied texts is twice as fast as `bytes.count` and the like.
-"""
-_WORD_KINDS = 4  # the first four make words; the digit is 0, so that what is no digit is what is not zero
+_LETTERS, _DIGITS, _HIGH = b"abcdefghijklmnopqrstuvwxyz", b"0123456789", bytes(range(0x80, 0x100))
+_SYMBOLS, _RELATIONS, _MATH = b"{}[];\\_`|", b"=<>", b"=<>+*^%"
+_PUNCTUATION = bytes(byte for byte in range(0x21, 0x7F) if not chr(byte).isalnum())
+_UPPERCASE, _PLAIN = _LETTERS.upper(), _LETTERS + b" "
+_IN_WORD = bytes(byte in _LETTERS + _DIGITS + _HIGH for byte in range(256))
+_ONLY_DIGITS = bytes(byte if byte in _DIGITS else 0x20 for byte in range(256))
 _QUESTION_WORDS = frozenset((b"what", b"when", b"where", b"which", b"who", b"whom", b"whose", b"why", b"how"))
 
-
-def _table(kinds: Iterable[bytes]) -> bytes:
-    """What `bytes.translate` needs to give each byte the number of its kind."""
-    number = {byte: kind for kind, members in enumerate(kinds) for byte in members}
-    return bytes(number.get(byte, 0) for byte in range(256))
-
-
-_KIND_OF_BYTE = _table(_KINDS.values())
-_IS_UPPERCASE = _table((b"", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-
-# A 3-gram is its three bytes as one number, times an odd one. A word is its first and its last 3-gram, the first times an odd number and
-# the sum times another: as accurate as the whole word on four data sets, and cheaper. The highest bits of 32 name the bucket
-# (multiply-shift: Dietzfelbinger et al., 1997).
-_GRAM = np.uint32(0xC2B2AE35 << 8 & 0xFFFFFFFF)  # the 8 bits shift the fourth byte out
-_FIRST, _WORD = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B)
+# From every byte on, four bytes as one number: a 3-gram is such a number with its fourth byte shifted out, a word's beginning is the one
+# where it starts. Times an odd number each, the highest bits of 32 name the bucket (multiply-shift: Dietzfelbinger et al., 1997).
+_GRAM, _WORD = np.uint32(0xC2B2AE35 << 8 & 0xFFFFFFFF), np.uint32(0x85EBCA6B)
 _SHIFT = {2**bits: np.uint32(32 - bits) for bits in range(1, 25)}
 _ROOT = np.sqrt(np.arange(2 * (HEAD_BYTES + TAIL_BYTES), dtype=np.float32))
 
@@ -114,11 +88,11 @@ def features(text: str, dims: int = DIMS) -> Features:
     if shift is None:
         raise CallerError(f"features cannot be hashed into {dims} buckets; expected a power of two up to {max(_SHIFT)}, such as {DIMS}")
     lowered = text.lower().encode("utf-8", "surrogatepass")
-    padded, kinds, edges = _words(lowered)
-    surface = _surface(text, lowered, kinds, edges)
+    padded, inside, starts = _words(lowered)
+    surface = _surface(text, lowered, inside, len(starts))
     if len(lowered) > HEAD_BYTES + TAIL_BYTES:
-        padded, _, edges = _words(lowered[:HEAD_BYTES] + b" " + lowered[-TAIL_BYTES:])
-    index, weight = _shares(_buckets(padded, edges, shift))
+        padded, _, starts = _words(lowered[:HEAD_BYTES] + b" " + lowered[-TAIL_BYTES:])
+    index, weight = _shares(_buckets(padded, starts, shift))
     return Features(surface, index, weight)
 
 
@@ -139,41 +113,44 @@ def surface_scaled(surface_NS: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log1p(surface_NS)
 
 
-def _words(lowered: bytes) -> tuple[bytes, NDArray[np.uint8], NDArray[np.int64]]:
-    """The text with three spaces on either side; the kind of each byte from the third on; and by turns the place among those before a
-    word and the word's last place."""
-    padded = b"   " + lowered + b"   "
-    kinds = np.frombuffer(padded.translate(_KIND_OF_BYTE), np.uint8, -1, 2)
-    inside = kinds < _WORD_KINDS
-    return padded, kinds, (inside[1:] != inside[:-1]).nonzero()[0]
+def _words(lowered: bytes) -> tuple[bytes, NDArray[np.bool_], NDArray[np.int64]]:
+    """The text with spaces around it, which of its bytes belong to a word, and the places just before words."""
+    padded = b"  " + lowered + b"   "
+    inside = np.frombuffer(padded.translate(_IN_WORD), np.bool_)
+    return padded, inside, (inside[1:] > inside[:-1]).nonzero()[0]
 
 
-def _surface(text: str, lowered: bytes, kinds: NDArray[np.uint8], edges: NDArray[np.int64]) -> NDArray[np.float32]:
-    counts = np.bincount(kinds, minlength=len(_KINDS)).tolist()
-    digits, letters, leads, _, _, newlines, questions, exclamations, quotes, relations, operators, symbols, others = counts
+def _surface(text: str, lowered: bytes, inside: NDArray[np.bool_], words: int) -> NDArray[np.float32]:
     encoded = text.encode("utf-8", "surrogatepass")
-    uppercase = np.count_nonzero(np.frombuffer(encoded.translate(_IS_UPPERCASE), np.bool_))
-    chars, words = len(text), len(edges) // 2
+    rest = encoded.translate(None, _PLAIN)  # what is left is short, so counting in it is cheap
+    chars, size = len(text), len(rest)
     share = 1.0 / max(chars, 1)
+    questions = rest.count(b"?")
+    symbols = size - len(rest.translate(None, _SYMBOLS))
+    relations = size - len(rest.translate(None, _RELATIONS))
+    beyond_ascii, word_chars = 0, np.count_nonzero(inside)
+    if chars < len(encoded):
+        beyond_ascii = chars - len(text.encode("ascii", "ignore"))
+        word_chars -= size - len(rest.translate(None, _HIGH)) - beyond_ascii
     return np.array(
         (
             chars,
             words,
-            newlines + 1 if chars else 0,
-            words - np.count_nonzero(kinds[1:][edges[::2]]),
+            rest.count(b"\n") + 1 if chars else 0,
+            len(lowered.translate(_ONLY_DIGITS).split()),
             questions,
-            exclamations,
-            quotes,
-            lowered.count(b"://"),
+            rest.count(b"!"),
+            rest.count(b'"'),
+            rest.count(b"://"),
             1.0 if questions or "？" in text or "؟" in text or _begins_as_question(lowered) else 0.0,
-            1.0 if (symbols + relations) * share >= 0.03 or (symbols and b"```" in lowered) else 0.0,
-            (digits + letters + leads) / max(words, 1),
-            digits * share,
-            uppercase * share,
-            (questions + exclamations + quotes + relations + operators + symbols + others) * share,
+            1.0 if (symbols + relations) * share >= 0.03 or (symbols and b"```" in rest) else 0.0,
+            word_chars / max(words, 1),
+            (size - len(rest.translate(None, _DIGITS))) * share,
+            (size - len(rest.translate(None, _UPPERCASE))) * share,
+            (size - len(rest.translate(None, _PUNCTUATION))) * share,
             symbols * share,
-            (relations + operators) * share,
-            leads * share,
+            (size - len(rest.translate(None, _MATH))) * share,
+            beyond_ascii * share,
         ),
         np.float32,
     )
@@ -184,16 +161,13 @@ def _begins_as_question(lowered: bytes) -> bool:
     return bool(first) and first[0].partition(b"'")[0] in _QUESTION_WORDS
 
 
-def _buckets(padded: bytes, edges: NDArray[np.int64], shift: np.uint32) -> NDArray[np.int32]:
+def _buckets(padded: bytes, starts: NDArray[np.int64], shift: np.uint32) -> NDArray[np.int32]:
     """The buckets of all 3-grams and words, sorted, between a number below all buckets and one above."""
-    count, words = len(padded) - 3, len(edges) // 2
-    buckets = np.empty(count + words + 2, np.uint32)
-    four_bytes = np.ndarray((count,), "<u4", padded, 0, (1,))  # from every byte on, as one number
-    grams = np.multiply(four_bytes, _GRAM, buckets[1 : count + 1])
-    word = grams[3:][edges[::2]]
-    word *= _FIRST
-    word += grams[edges[1::2]]
-    np.multiply(word, _WORD, buckets[count + 1 : -1])
+    count = len(padded) - 4
+    buckets = np.empty(count + len(starts) + 2, np.uint32)
+    four_bytes = np.ndarray((count,), "<u4", padded, 1, (1,))
+    np.multiply(four_bytes, _GRAM, buckets[1 : count + 1])
+    np.multiply(four_bytes[starts], _WORD, buckets[count + 1 : -1])
     signed = np.right_shift(buckets, shift, buckets).view(np.int32)
     signed[0], signed[-1] = -1, 2**31 - 1
     signed.sort()

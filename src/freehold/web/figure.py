@@ -71,7 +71,7 @@ def bars(rows: Sequence[Row], top: float, domain: Sequence[str] = (), mark: floa
         layers.append(alt.Chart(data(styled)).mark_bar(style=style, **shape).encode(x=x, y=y))
     if mark is not None:
         layers.append(
-            alt.Chart(data([row | {"mark": mark} for row in rows])).mark_tick(style="mark", size=23, yOffset=10).encode(x="mark:Q", y=y)
+            alt.Chart(data([row | {"mark": mark} for row in rows])).mark_tick(style="mark", size=19, yOffset=10).encode(x="mark:Q", y=y)
         )
     return spec(alt.layer(*layers), ROW_PX * len(rows))
 

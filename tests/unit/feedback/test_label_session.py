@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
@@ -44,8 +45,17 @@ CATALOG = Catalog(
 )
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty store, made once: migrating takes longer than most tests here."""
+    folder = tmp_path_factory.mktemp("migrated")
+    open_store("sqlite:///freehold.db", folder).close()
+    return folder / "freehold.db"
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, migrated: Path) -> Iterator[Store]:
+    copyfile(migrated, tmp_path / "freehold.db")
     with open_store("sqlite:///freehold.db", tmp_path) as opened:
         yield opened
 
@@ -222,7 +232,11 @@ def test_a_score_lies_in_the_metrics_range_and_every_answer_has_one(store: Store
     put(store, {"one": ("Dear Sir", "Hi")}, task="letters")
     session = begin(store, task="letters")
     question = asked(session)
-    for scores, said in (({"A": 3.0}, "Answer B .* has no score"), ({"A": 3.0, "B": 11.0}, "outside"), ({"A": 1, "B": 2, "C": 3}, "answer C")):
+    for scores, said in (
+        ({"A": 3.0}, "Answer B .* has no score"),
+        ({"A": 3.0, "B": 11.0}, "outside"),
+        ({"A": 1, "B": 2, "C": 3}, "answer C"),
+    ):
         with pytest.raises(CallerError, match=said):
             session.answer(question, Judgement(scores))
     assert rows_of(store) == []
@@ -516,13 +530,12 @@ def test_where_all_answers_agree_everything_is_drawn_and_nobody_asked(store: Sto
     session = begin(store)
     assert session.next() is None
     assert drawn(store) == [(item, 1.0) for item in session.draw.order]
-    assert load_pairs.__name__  # the loader then has no label to read and says so, until some item disagrees
 
 
 def test_items_that_a_candidate_did_not_answer_are_not_drawn(store: Store) -> None:
     put(store, {"one": ("transfer", "loan"), "two": ("transfer", None), "three": (None, "loan")} | {f"s{n}": ("a", "a") for n in range(20)})
     session = begin(store)
-    assert session.draw.order[:1] + session.draw.order[1:] == in_order("default", "triage", "correct", ["one", *(f"s{n}" for n in range(20))])
+    assert session.draw.order == in_order("default", "triage", "correct", ["one", *(f"s{n}" for n in range(20))])
     assert status(store).incomplete == 1
 
 
@@ -571,7 +584,11 @@ def test_labels_need_content(store: Store) -> None:
 
 
 def test_items_without_content_are_not_drawn_whether_their_answers_agree_or_not(store: Store) -> None:
-    bare = [redact(call(item, v, o), "none") for item, o in (("x", "loan"), ("y", "transfer")) for v, o in (("frontier", "transfer"), ("cheap", o))]
+    bare = [
+        redact(call(item, v, o), "none")
+        for item, o in (("x", "loan"), ("y", "transfer"))
+        for v, o in (("frontier", "transfer"), ("cheap", o))
+    ]
     append_many(store, bare)
     fill(store, 1, 1)
     assert (status(store).items, status(store).not_kept) == (2, 2)
@@ -589,7 +606,9 @@ def test_status_counts_and_tells_what_floors_take(store: Store) -> None:
     fill(store)
     session = begin(store, budget=10)
     answer(session, 4)
-    found = label_status(store, CATALOG, LabelRequest("triage", budget=10), (0.01, 0.05), lambda floor, exact: round((1 if exact else 2) / floor))
+    found = label_status(
+        store, CATALOG, LabelRequest("triage", budget=10), (0.01, 0.05), lambda floor, exact: round((1 if exact else 2) / floor)
+    )
     assert (found.items, found.free, found.planned, found.answered) == (100, 80, 50, 4)
     assert found.questions == session.progress().questions
     assert found.drawn == len(drawn(store)) == found.drawn_free + 4
@@ -611,7 +630,15 @@ def test_the_order_depends_on_tenant_task_metric_and_item_only() -> None:
     order = in_order("t", "triage", "correct", items)
     assert in_order("t", "triage", "correct", reversed(items)) == order
     assert [item for item in in_order("t", "triage", "correct", [*items, "new"]) if item != "new"] == list(order)
-    assert len({in_order(*names, items) for names in (("t", "triage", "correct"), ("u", "triage", "correct"), ("t", "x", "correct"), ("t", "triage", "y"))}) == 4
+    assert (
+        len(
+            {
+                in_order(*names, items)
+                for names in (("t", "triage", "correct"), ("u", "triage", "correct"), ("t", "x", "correct"), ("t", "triage", "y"))
+            }
+        )
+        == 4
+    )
 
 
 def test_nothing_is_drawn_before_the_first_answer_unless_nothing_is_asked() -> None:

@@ -187,6 +187,15 @@ def test_a_gzip_that_breaks_off_gives_the_lines_before(lines_of: Lines) -> None:
     assert found[-1].problem.startswith(f"the gzip stream breaks off in the middle after {len(found) - 1} whole lines")
 
 
+def test_a_gzip_that_breaks_off_in_a_line_too_long_says_both(lines_of: Lines) -> None:
+    """The line's size as far as it was seen, and the break."""
+    packed = gzip.compress(line() + b"\n" + b"x" * (MAX_LINE_BYTES + 2_000_000), 1)
+    found = lines_of(packed[:-1_000], "cut.jsonl.gz")
+    assert [(x.number, x.record is not None) for x in found] == [(1, True), (2, False), (3, False)]
+    assert "was passed over" in found[1].problem
+    assert "breaks off in the middle after 2 whole lines" in found[2].problem
+
+
 def test_a_gzip_that_is_damaged_says_so(lines_of: Lines) -> None:
     """A flipped byte is caught by the format's own checks."""
     packed = bytearray(gzip.compress(b"\n".join(line(item=str(i)) for i in range(2_000))))

@@ -4,7 +4,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from freehold.journal.call import Call
 from freehold.journal.ingest import IngestOptions, IngestReport, Progress, ingest
 from freehold.journal.rows import digest_of
 from freehold.pricing import PriceBook
-from freehold.store.open import Store, open_store
+from freehold.store.open import Store
 
 Import = Callable[..., IngestReport]
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -372,12 +372,6 @@ def test_a_log_that_makes_up_names_does_not_grow_the_report(bring_in: Import) ->
     assert len(report.unpriced) == 1_001
     assert sum(sum(variants.values()) for variants in report.counts.values()) == 1_500
     assert report.counts["…"] == {"…": 500}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store("sqlite:///freehold.db", tmp_path) as opened:
-        yield opened
 
 
 def test_the_real_journal_takes_it_once(store: Store, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from freehold.journal.redact import redact
 from freehold.journal.shape import shape_of
 from freehold.journal.write import append_many
 from freehold.pricing import PriceBook
-from freehold.store.open import Store, open_store
+from freehold.store.open import Store
 
 Import = Callable[..., IngestReport]
 SYSTEM = "You sort support messages. Today is 3 May 2026."
@@ -26,12 +26,6 @@ SYSTEM = "You sort support messages. Today is 3 May 2026."
 
 def chat(text: str, system: str = SYSTEM) -> list[dict[str, str]]:
     return [{"role": "system", "content": system}, {"role": "user", "content": text}]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store("sqlite:///freehold.db", tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -66,7 +66,8 @@ def _blank_problem(first: int, last: int) -> str:
 
 
 def split_lines(stream: Stream) -> Iterator[RawLine]:
-    number, carry, ahead = 0, b"", b""
+    """Every line with its number, empty ones too. What is held is one chunk and the beginning of one line."""
+    number, held, size, ahead = 0, [b""], 0, b""
     while True:
         try:
             chunk = ahead or stream.read(_CHUNK_BYTES)
@@ -78,21 +79,25 @@ def split_lines(stream: Stream) -> Iterator[RawLine]:
             return
         if not chunk:
             break
-        if not number and not carry:
+        if not number and not size:
             chunk = chunk.removeprefix(_BOM)
-        pieces = chunk.split(b"\n")
-        pieces[0] = carry + pieces[0]
-        carry, ahead = pieces.pop(), b""
-        for raw in pieces:
+        pieces, ahead = chunk.split(b"\n"), b""
+        if len(pieces) > 1:
+            pieces[0] = b"".join((*held, pieces[0]))
+            held, size = [], 0
+        for raw in pieces[:-1]:
             number += 1
             yield (number, raw, "") if len(raw) <= MAX_LINE_BYTES else (number, b"", _too_long(len(raw)))
-        if len(carry) > MAX_LINE_BYTES:
-            size, carry = len(carry), b""
+        held.append(pieces[-1])
+        size += len(pieces[-1])
+        if size > MAX_LINE_BYTES:
+            held = []
             skipped, ahead = _skip(stream)
             number += 1
             yield number, b"", _too_long(size + skipped)
-    if carry:
-        yield number + 1, carry, ""
+            size = 0
+    if size:
+        yield number + 1, b"".join(held), ""
 
 
 def _skip(stream: Stream) -> tuple[int, bytes]:
