@@ -74,7 +74,7 @@ def a_task(n: int = 1200, models: tuple[Model, ...] = (FRONTIER, CHEAP), seed: i
         "items": tuple(f"i{i:06}" for i in range(n)),
         "groups": tuple(f"g{g:06}" for g in group_N) if group_size > 1 else tuple(f"item:i{i:06}" for i in range(n)),
         "texts": texts,
-        "tags": tuple({"tier": tier} for tier in rng.choice(["gold", "plain"], n, p=[0.3, 0.7])),
+        "tags": tuple({"tier": str(tier)} for tier in rng.choice(["gold", "plain"], n, p=[0.3, 0.7])),
         "at_N": np.full(n, -1),
         "score_NV": score_NV,
         "loss_NV": score_NV[:, :1] - score_NV,

@@ -66,16 +66,16 @@ def test_betting_holds_for_any_bounded_loss_800_trials() -> None:
     rng = np.random.default_rng(2)
     count = 0
     for _ in range(800):
-        loss_N = np.clip(rng.normal(0, 0.3, 250), -1, 1) * (rng.random(250) < 0.3) + EDGE
+        loss_N = np.where(rng.random(250) < 0.3, rng.uniform(-0.9, 0.9, 250), 0.0) + EDGE
         count += walk(Losses(loss_N[None], singles(250), None), exam(False), DELTA).passed
     assert is_within(count, 800)
 
 
-def test_betting_holds_for_rare_great_losses_800_trials() -> None:
+def test_betting_holds_for_rare_great_losses_500_trials() -> None:
     rng = np.random.default_rng(3)
-    count = sum(walk(Losses(binary(rng, [EDGE], 0.0, 200), singles(200), None), exam(False, bet=0.99), DELTA).passed for _ in range(800))
-    assert 0.01 < count / 800
-    assert is_within(count, 800)
+    count = sum(walk(Losses(binary(rng, [EDGE], 0.0, 200), singles(200), None), exam(False, bet=0.99), DELTA).passed for _ in range(500))
+    assert 0.01 < count / 500
+    assert is_within(count, 500)
 
 
 def test_a_policy_well_within_the_floor_is_certified_most_of_the_time_300_trials() -> None:
@@ -90,16 +90,16 @@ def test_a_policy_well_within_the_floor_is_certified_most_of_the_time_300_trials
 # Families
 
 
-@pytest.mark.parametrize("is_exact", [True, False])
-def test_a_family_with_losses_that_rise_and_fall_is_certified_wrongly_at_most_delta_600_trials(is_exact: bool) -> None:
+@pytest.mark.parametrize(("is_exact", "trials"), [(True, 1000), (False, 250)])
+def test_a_family_with_losses_that_rise_and_fall_is_certified_wrongly_at_most_delta(is_exact: bool, trials: int) -> None:
     """Policies beyond the first one above the floor are reached only through it, whether or not they are within."""
     rng = np.random.default_rng(5)
     harm_T = [0.005, 0.01, EDGE, 0.03, 0.12, EDGE]
     count = 0
-    for _ in range(600):
+    for _ in range(trials):
         result = walk(Losses(binary(rng, harm_T, 0.0, 300), singles(300), None), exam(is_exact, policies=6), DELTA)
         count += any(harm_T[t] > EPSILON for t in range(result.passed))
-    assert is_within(count, 600)
+    assert is_within(count, trials)
 
 
 def test_every_policy_of_a_real_family_is_above_the_floor_and_the_judge_says_so_600_trials() -> None:
@@ -222,23 +222,29 @@ def drawn(rng: np.random.Generator, n: int) -> tuple[NDArray[np.float64], NDArra
     return loss_N, np.where(is_rare_N, CHANCE, 1.0)
 
 
-def test_labels_drawn_with_unequal_chances_hold_when_weighed_300_trials() -> None:
+def test_labels_drawn_with_unequal_chances_hold_when_weighed_200_trials() -> None:
     rng = np.random.default_rng(14)
     pairs = a_task(2000)
     everyone = np.ones(2000, dtype=bool)
     count = 0
-    for _ in range(300):
+    for _ in range(200):
         loss_N, pairs.inclusion_N[:] = drawn(rng, 2000)
         weight_N = weights(pairs, everyone, "audit")
         assert weight_N is not None
         count += walk(Losses(loss_N[None], singles(2000), weight_N), exam(False, bet=0.99), DELTA).passed
-    assert is_within(count, 300)
+    assert is_within(count, 200)
 
 
-def test_warning_such_labels_taken_as_they_are_certify_what_is_not_so_300_trials() -> None:
+def test_weighed_labels_still_certify_where_little_is_lost() -> None:
+    loss_N, inclusion_N = drawn(np.random.default_rng(16), 2000)
+    weight_N = inclusion_N.min() / inclusion_N
+    assert walk(Losses(np.minimum(loss_N, 0)[None], singles(2000), weight_N), exam(False, bet=0.99), DELTA).passed == 1
+
+
+def test_warning_such_labels_taken_as_they_are_certify_what_is_not_so_100_trials() -> None:
     rng = np.random.default_rng(15)
-    count = sum(walk(Losses(drawn(rng, 2000)[0][None], singles(2000), None), exam(False), DELTA).passed for _ in range(300))
-    assert count > 250
+    count = sum(walk(Losses(drawn(rng, 2000)[0][None], singles(2000), None), exam(False), DELTA).passed for _ in range(100))
+    assert count > 80
 
 
 def test_slices_of_a_judge_share_delta() -> None:

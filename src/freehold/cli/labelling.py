@@ -254,9 +254,10 @@ def progress_line(progress: Progress) -> str:
 
 
 def _keys_line(question: Question, metric: Metric) -> str:
+    """What can be pressed, in fewer columns than the narrowest terminals have."""
     last = question.answers[-1].letter
     if metric.kind == "binary":
-        first = f"A-{last} or 1-{min(9, len(question.answers))} right · enter done · 0 none · * all"
+        choose = f"{f'1-{len(question.answers)}' if len(question.answers) <= 9 else f'A-{last}'} right  enter done  0 none  * all"
     else:
-        first = f"enter a score from {metric.range[0]:g} to {metric.range[1]:g} for each of A-{last}"
-    return f"{first} · c the right answer · s skip · u undo · m more · q quit"
+        choose = f"enter scores A-{last}, {metric.range[0]:g} to {metric.range[1]:g}"
+    return f"{choose}  c correct  s skip  u undo  m more  q quit"

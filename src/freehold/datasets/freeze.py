@@ -139,7 +139,7 @@ def thaw(path: Path) -> Pairs:
         )
     except FileNotFoundError:
         raise DataError(f"The frozen data {path} is missing. Restore it from a backup, or certify again.") from None
-    except (OSError, pa.ArrowException, KeyError, TypeError, msgspec.DecodeError) as error:
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
         raise DataError(f"The frozen data {path} cannot be read: {error}. Restore it from a backup, or certify again.") from None
     if dataset_hash(pairs) != path.stem:
         raise FrozenDataChanged(f"The frozen data {path} was changed since: its hash is not its name. Restore it from a backup.")

@@ -27,7 +27,7 @@ class Fractions(NamedTuple):
 
 def checked(fractions: Fractions) -> Fractions:
     """The same fractions. Raises CallerError where they leave no training or calibration part, or are more than everything."""
-    if fractions.train <= 0 or fractions.calibrate <= 0 or fractions.train + fractions.calibrate > 1:
+    if not (fractions.train > 0 and fractions.calibrate > 0 and fractions.train + fractions.calibrate <= 1):  # NaN fails too
         raise CallerError(
             f"--train {fractions.train:g} and --calibrate {fractions.calibrate:g} have to be above 0 and sum to at most 1; "
             "what is left over is the test part."

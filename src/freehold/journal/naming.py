@@ -69,7 +69,7 @@ def already_named(store: Store, tenant: str, task: str) -> Named | None:
             found: set[str] = set()
             for some in slices(ids):
                 mine = calls.c.id.in_(some), calls.c.tenant == tenant, calls.c.task == task
-                found.update(connection.execute(select(calls.c.id).where(*mine)).scalars())
+                found.update(connection.execute(select(calls.c.id).where(*mine)).scalars().all())
             return found
 
     with store.reading() as connection:

@@ -41,12 +41,27 @@ SURFACE_DOC: dict[str, str] = {
 SURFACE: tuple[str, ...] = tuple(SURFACE_DOC)
 """Names of the surface features, in the order of `Features.surface`."""
 
-_LETTERS, _DIGITS, _HIGH = b"abcdefghijklmnopqrstuvwxyz", b"0123456789", bytes(range(0x80, 0x100))
-_SYMBOLS, _RELATIONS, _MATH = b"{}[];\\_`|", b"=<>", b"=<>+*^%"
-_PUNCTUATION = bytes(byte for byte in range(0x21, 0x7F) if not chr(byte).isalnum())
-_UPPERCASE, _PLAIN = _LETTERS.upper(), _LETTERS + b" "
-_IN_WORD = bytes(byte in _LETTERS + _DIGITS + _HIGH for byte in range(256))
-_ONLY_DIGITS = bytes(byte if byte in _DIGITS else 0x20 for byte in range(256))
+_KINDS = {
+    "digits": b"0123456789",
+    "capitals": b"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "smalls": b"abcdefghijklmnopqrstuvwxyz",
+    "leads": bytes(range(0xC0, 0x100)),
+    "trails": bytes(range(0x80, 0xC0)),
+    "spaces": bytes(range(0x21)).replace(b"\n", b"") + b"\x7f",
+    "newlines": b"\n",
+    "questions": b"?",
+    "exclamations": b"!",
+    "quotes": b'"',
+    "slashes": b"/",
+    "relations": b"=<>",
+    "operators": b"+*^%",
+    "symbols": b"{}[];\\_`|",
+    "others": b".,:()-'$@#&~",
+}
+"""What a byte can be; `leads` and `trails` begin and go on with a UTF-8 character beyond ASCII. Every byte is of one kind."""
+_NUMBER_OF_KIND = {byte: number for number, members in enumerate(_KINDS.values()) for byte in members}
+_KIND_OF_BYTE = bytes(_NUMBER_OF_KIND[byte] for byte in range(256))
+_IN_WORDS = 5  # the first five make words; the digit is 0, so that what is no digit is what is not zero
 _QUESTION_WORDS = frozenset((b"what", b"when", b"where", b"which", b"who", b"whom", b"whose", b"why", b"how"))
 
 # From every byte on, four bytes as one number: a 3-gram is such a number with its fourth byte shifted out, a word's beginning is the one
@@ -87,12 +102,15 @@ def features(text: str, dims: int = DIMS) -> Features:
     shift = _SHIFT.get(dims)
     if shift is None:
         raise CallerError(f"features cannot be hashed into {dims} buckets; expected a power of two up to {max(_SHIFT)}, such as {DIMS}")
-    lowered = text.lower().encode("utf-8", "surrogatepass")
-    padded, inside, starts = _words(lowered)
-    surface = _surface(text, lowered, inside, len(starts))
+    encoded, lowered = text.encode("utf-8", "surrogatepass"), text.lower().encode("utf-8", "surrogatepass")
+    if len(lowered) != len(encoded):  # a few letters, such as İ, change their length: then only A to Z are lowered
+        lowered = encoded.lower()
+    kinds, starts = _words(encoded)
+    surface = _surface(text, lowered, kinds, starts)
     if len(lowered) > HEAD_BYTES + TAIL_BYTES:
-        padded, _, starts = _words(lowered[:HEAD_BYTES] + b" " + lowered[-TAIL_BYTES:])
-    index, weight = _shares(_buckets(padded, starts, shift))
+        lowered = lowered[:HEAD_BYTES] + b" " + lowered[-TAIL_BYTES:]
+        _, starts = _words(lowered)
+    index, weight = _shares(_buckets(lowered, starts, shift))
     return Features(surface, index, weight)
 
 
@@ -113,44 +131,38 @@ def surface_scaled(surface_NS: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log1p(surface_NS)
 
 
-def _words(lowered: bytes) -> tuple[bytes, NDArray[np.bool_], NDArray[np.int64]]:
-    """The text with spaces around it, which of its bytes belong to a word, and the places just before words."""
-    padded = b"  " + lowered + b"   "
-    inside = np.frombuffer(padded.translate(_IN_WORD), np.bool_)
-    return padded, inside, (inside[1:] > inside[:-1]).nonzero()[0]
+def _words(encoded: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The kind of each byte, a space put before and after, and the places just before words."""
+    kinds = np.frombuffer((b" " + encoded + b" ").translate(_KIND_OF_BYTE), np.uint8)
+    inside = kinds < _IN_WORDS
+    return kinds, (inside[1:] > inside[:-1]).nonzero()[0]
 
 
-def _surface(text: str, lowered: bytes, inside: NDArray[np.bool_], words: int) -> NDArray[np.float32]:
-    encoded = text.encode("utf-8", "surrogatepass")
-    rest = encoded.translate(None, _PLAIN)  # what is left is short, so counting in it is cheap
-    chars, size = len(text), len(rest)
+def _surface(text: str, lowered: bytes, kinds: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """By a table and `bincount`, which do not branch on the text: on varied texts twice as fast as `bytes.count` and the like."""
+    counts = np.bincount(kinds, minlength=len(_KINDS)).tolist()
+    digits, capitals, smalls, leads, _, _, newlines, questions, exclamations, quotes, slashes, relations, operators, symbols, others = counts
+    chars, words = len(text), len(starts)
     share = 1.0 / max(chars, 1)
-    questions = rest.count(b"?")
-    symbols = size - len(rest.translate(None, _SYMBOLS))
-    relations = size - len(rest.translate(None, _RELATIONS))
-    beyond_ascii, word_chars = 0, np.count_nonzero(inside)
-    if chars < len(encoded):
-        beyond_ascii = chars - len(text.encode("ascii", "ignore"))
-        word_chars -= size - len(rest.translate(None, _HIGH)) - beyond_ascii
     return np.array(
         (
             chars,
             words,
-            rest.count(b"\n") + 1 if chars else 0,
-            len(lowered.translate(_ONLY_DIGITS).split()),
+            newlines + 1 if chars else 0,
+            words - np.count_nonzero(kinds[1:][starts]),
             questions,
-            rest.count(b"!"),
-            rest.count(b'"'),
-            rest.count(b"://"),
+            exclamations,
+            quotes,
+            lowered.count(b"://") if slashes > 1 else 0,
             1.0 if questions or "？" in text or "؟" in text or _begins_as_question(lowered) else 0.0,
-            1.0 if (symbols + relations) * share >= 0.03 or (symbols and b"```" in rest) else 0.0,
-            word_chars / max(words, 1),
-            (size - len(rest.translate(None, _DIGITS))) * share,
-            (size - len(rest.translate(None, _UPPERCASE))) * share,
-            (size - len(rest.translate(None, _PUNCTUATION))) * share,
+            1.0 if (symbols + relations) * share >= 0.03 or (symbols > 2 and b"```" in lowered) else 0.0,
+            (digits + capitals + smalls + leads) / max(words, 1),
+            digits * share,
+            capitals * share,
+            (questions + exclamations + quotes + slashes + relations + operators + symbols + others) * share,
             symbols * share,
-            (size - len(rest.translate(None, _MATH))) * share,
-            beyond_ascii * share,
+            (relations + operators) * share,
+            leads * share,
         ),
         np.float32,
     )
@@ -161,13 +173,13 @@ def _begins_as_question(lowered: bytes) -> bool:
     return bool(first) and first[0].partition(b"'")[0] in _QUESTION_WORDS
 
 
-def _buckets(padded: bytes, starts: NDArray[np.int64], shift: np.uint32) -> NDArray[np.int32]:
+def _buckets(lowered: bytes, starts: NDArray[np.int64], shift: np.uint32) -> NDArray[np.int32]:
     """The buckets of all 3-grams and words, sorted, between a number below all buckets and one above."""
-    count = len(padded) - 4
+    count = len(lowered) + 1
+    four_bytes = np.ndarray((count,), "<u4", b" " + lowered + b"   ", 0, (1,))
     buckets = np.empty(count + len(starts) + 2, np.uint32)
-    four_bytes = np.ndarray((count,), "<u4", padded, 1, (1,))
     np.multiply(four_bytes, _GRAM, buckets[1 : count + 1])
-    np.multiply(four_bytes[starts], _WORD, buckets[count + 1 : -1])
+    np.multiply(four_bytes[1:][starts], _WORD, buckets[count + 1 : -1])
     signed = np.right_shift(buckets, shift, buckets).view(np.int32)
     signed[0], signed[-1] = -1, 2**31 - 1
     signed.sort()

@@ -104,13 +104,13 @@ def test_no_text_takes_more_than_time_in_proportion(piece: str) -> None:
         text = (piece * (size // len(piece) + 1))[:size] + " end@ 1234567 :// = earer eyJ sk-"
         times = []
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             redact_text(text)
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
         return min(times)
 
     small, large = seconds(25_000), seconds(100_000)
-    assert large < max(8 * small, 0.05), f"{small:.4f} s for 25 KB, {large:.4f} s for 100 KB"
+    assert large < max(8 * small, 0.1), f"{small:.4f} s for 25 KB, {large:.4f} s for 100 KB"
 
 
 def test_every_string_of_a_json_value_is_looked_at() -> None:
