@@ -14,7 +14,7 @@ from freehold.chat import JSON, text_of
 from freehold.datasets.pairs import Pairs
 from freehold.errors import CallerError, DataError, nearest
 from freehold.journal.answers import drawn_items, metrics_of, variants_of
-from freehold.journal.call import LabelDesign
+from freehold.journal.call import TRUTH, LabelDesign
 from freehold.journal.read import Answer, Score, answers, calls_by_id, inputs, scores, slices
 from freehold.store.open import Store
 
@@ -62,7 +62,8 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
             f"'freehold label {task}', import scores, or certify agreement with the reference by --metric {AGREEMENT}."
         )
     pairs = _pairs(store, tenant, task, metric, variants, items, table, [first[n] for n in range(len(items))])
-    return _scored(pairs, metric, table, labels, drawn_items(store, tenant, task, metric.id))
+    truths = [label for batch in scores(store, tenant, task, TRUTH) for label in batch]
+    return _scored(pairs, metric, table, labels, truths, drawn_items(store, tenant, task, metric.id))
 
 
 class _Table:
@@ -153,7 +154,9 @@ def _answers(store: Store, table: _Table) -> tuple[JSON, ...]:
     return tuple(kept)
 
 
-def _scored(pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Score], drawn: dict[str, float]) -> Loaded:
+def _scored(
+    pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Score], truths: Iterable[Score], drawn: dict[str, float]
+) -> Loaded:
     """Scores, losses and designs filled in."""
     score_NV = np.full_like(pairs.score_NV, np.nan)
     designs: list[LabelDesign] = ["found"] * len(pairs)
@@ -168,6 +171,10 @@ def _scored(pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Score]
         known = (pairs.truth_N[:, None] >= 0) & (pairs.answer_NV >= 0)
         score_NV[known] = (pairs.answer_NV == pairs.truth_N[:, None])[known]
         is_labelled_N |= pairs.truth_N >= 0
+        for truth in truths:
+            if truth.call in table.call:
+                n = table.call[truth.call][0]
+                designs[n], inclusion_N[n] = truth.design, np.nan if truth.inclusion is None else truth.inclusion
     weakest: dict[int, int] = {}
     for (n, v), label in _strongest(labels, table).items():
         score_NV[n, v] = metric.unit(label.value)

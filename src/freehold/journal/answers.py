@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 
+from freehold.journal.call import TRUTH
 from freehold.store.open import Store
 from freehold.store.schema import calls, draws, feedback
 
@@ -18,7 +19,7 @@ def metrics_of(store: Store, tenant: str, task: str) -> list[str]:
     wanted = (
         select(feedback.c.metric)
         .join(calls, calls.c.id == feedback.c.call)
-        .where(calls.c.tenant == tenant, calls.c.task == task, feedback.c.value.is_not(None))
+        .where(calls.c.tenant == tenant, calls.c.task == task, feedback.c.value.is_not(None), feedback.c.metric != TRUTH)
         .distinct()
         .order_by(feedback.c.metric)
     )

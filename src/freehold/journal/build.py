@@ -9,7 +9,7 @@ import msgspec
 
 from freehold.catalog import Catalog, Metric
 from freehold.errors import CallerError, DataError
-from freehold.journal.call import Call, Feedback, LabelDesign
+from freehold.journal.call import TRUTH, Call, Feedback, LabelDesign
 from freehold.journal.formats.record import Logged, Record, Tag
 from freehold.journal.rows import digest_of
 from freehold.journal.shape import shape_of
@@ -79,6 +79,7 @@ class Builder:
         logged = record if isinstance(record, Logged) else None
         key = logged.key if logged else ""
         task = self._task if self._task is not None else record.task
+        tags = _texts(record.tags) if record.tags else {}
         call = Call(
             id=call_id(self._tenant, task, record.item, record.variant, key),
             tenant=self._tenant,
@@ -95,8 +96,9 @@ class Builder:
             latency_s=None if record.latency_ms is None else record.latency_ms / 1e3,
             at=at,
             group=record.group,
-            subject=logged.subject if logged else None,
-            tags=_texts(record.tags) if record.tags else {},
+            subject=logged.subject if logged else tags.pop("subject", None),
+            customer=tags.get("customer"),
+            tags=tags,
             policy=record.policy,
             propensity=record.propensity,
             reference_output=record.reference_output,
@@ -106,7 +108,7 @@ class Builder:
         )
         return Entry(
             call,
-            self._feedback(record, call, task, at) if record.scores else [],
+            self._feedback(record, call, task, at) if record.scores or record.reference_output is not None else [],
             unpriced,
             call_id(self._tenant, None, record.item, record.variant, key) if record.task is None and task is not None else None,
         )
@@ -157,6 +159,21 @@ class Builder:
                     source=SOURCE,
                     design=self._design,
                     inclusion=self._inclusion_of(record, task, metric),
+                    at=at or self._now,
+                )
+            )
+        if record.reference_output is not None and self._design != "found":
+            found.append(
+                Feedback(
+                    id=feedback_id(call.id, TRUTH, SOURCE),
+                    tenant=self._tenant,
+                    call=call.id,
+                    metric=TRUTH,
+                    kind="label",
+                    value=1.0,
+                    source=SOURCE,
+                    design=self._design,
+                    inclusion=self._inclusion_of(record, task, TRUTH),
                     at=at or self._now,
                 )
             )

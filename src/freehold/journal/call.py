@@ -11,6 +11,9 @@ Outcome: TypeAlias = Literal["answered", "refused", "malformed", "failed", "time
 LabelDesign: TypeAlias = Literal["audit", "census", "found"]
 FeedbackKind: TypeAlias = Literal["score", "label", "correction", "preference", "comment", "verifier"]
 
+TRUTH = "reference_output"
+"""The metric under which it is noted how a recorded right answer was come by: its value is 1, its design what counts."""
+
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One request to one provider. Nothing paid is hidden: every retry and fallback is one of these."""

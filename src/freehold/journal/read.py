@@ -120,7 +120,7 @@ def calls(
     c = calls_table.c
     order: tuple[Column[Any], ...] = (c.seq,)
     wanted: list[ColumnElement[bool]] = [c.tenant == tenant]
-    if shape is not None:
+    if unnamed and shape is not None:
         wanted.append(c.shape == shape)
     elif since is not None or until is not None:
         order = (c.at, c.seq)
@@ -130,6 +130,8 @@ def calls(
         wanted = [c.tenant + "" == tenant]  # no index on the tenant alone: SQLite would take one and sort everything for each page
     if task is not None:
         wanted.append(c.task == task)
+    if shape is not None and not unnamed:
+        wanted.append(c.shape == shape)
     if unnamed:
         wanted.append(c.task.is_(None))
     if since is not None:

@@ -151,12 +151,20 @@ def _committed(store: Store, batch: _Prepared) -> Appended:
 
 
 def _insert_contents(store: Store, connection: Connection, rows: Iterable[CallRow]) -> None:
-    contents = {(digest, row.tenant): data for row in rows for digest, data in row.contents}
-    large = [data for data in contents.values() if len(data) > INLINE_BYTES]
-    values: list[Values] = [
-        (bytearray(digest), tenant, len(data), None if len(data) > INLINE_BYTES else bytearray(data))
-        for (digest, tenant), data in sorted(contents.items())  # in one order, so that two batches never wait for each other
-    ]
+    by_tenant: dict[str, dict[bytes, bytes]] = {}
+    for row in rows:
+        if row.contents:
+            by_tenant.setdefault(row.tenant, {}).update(row.contents)
+    values: list[Values] = []
+    large: list[bytes] = []
+    for tenant, contents in by_tenant.items():
+        for digest in sorted(contents):  # in one order, so that two batches never wait for each other
+            data = contents[digest]
+            if len(data) <= INLINE_BYTES:
+                values.append((bytearray(digest), tenant, len(data), bytearray(data)))
+            else:
+                values.append((bytearray(digest), tenant, len(data), None))
+                large.append(data)
     store.insert_new(connection, "contents", CONTENT_COLUMNS, "digest, tenant", values)
     for data in large:  # after their rows: from there on an erasure waits for us, and cannot remove the file we rely on
         store.blobs.put(data)

@@ -49,9 +49,15 @@ calls = Table(
 )
 """One row for each call. Known columns, then one body."""
 Index("calls_by_item", calls.c.tenant, calls.c.task, calls.c.item, calls.c.seq)
-Index("calls_by_shape", calls.c.tenant, calls.c.shape, calls.c.seq)
+Index(
+    "calls_by_shape",
+    calls.c.tenant,
+    calls.c.shape,
+    calls.c.seq,
+    sqlite_where=calls.c.task.is_(None),
+    postgresql_where=calls.c.task.is_(None),
+)
 Index("calls_by_time", calls.c.tenant, calls.c.at, calls.c.seq)
-Index("calls_by_input", calls.c.input)
 _index_where_known("calls_by_body", calls.c.body_digest)
 _index_where_known("calls_by_subject", calls.c.tenant, calls.c.subject)
 _index_where_known("calls_by_episode", calls.c.episode)

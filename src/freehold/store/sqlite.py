@@ -18,7 +18,7 @@ from freehold.store.database import Kind
 from freehold.store.lock import KernelLock
 from freehold.store.version import VERSION_TABLE
 
-_PARAMETERS = 960
+_PARAMETERS = 12000
 """Values bound in one statement: many rows at once cost a third of what they cost one by one."""
 _NULL = float("nan")
 """SQLite stores NaN as NULL. Bound as None it would cost a microsecond, which Python's module spends on looking for an adapter (CPython

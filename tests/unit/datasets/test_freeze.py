@@ -62,7 +62,10 @@ def test_the_order_of_items_makes_no_other_data_set() -> None:
 def test_the_numbers_of_answers_make_no_other_data_set() -> None:
     """An answer is known by what it says, not by its place in the list."""
     turned = replace(
-        PAIRS, answers=PAIRS.answers[::-1], answer_NV=len(PAIRS.answers) - 1 - PAIRS.answer_NV, truth_N=len(PAIRS.answers) - 1 - PAIRS.truth_N
+        PAIRS,
+        answers=PAIRS.answers[::-1],
+        answer_NV=len(PAIRS.answers) - 1 - PAIRS.answer_NV,
+        truth_N=len(PAIRS.answers) - 1 - PAIRS.truth_N,
     )
     assert dataset_hash(turned) == dataset_hash(PAIRS)
 

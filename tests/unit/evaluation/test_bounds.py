@@ -199,7 +199,9 @@ def test_what_all_attempts_spend_sums_to_delta() -> None:
 @pytest.mark.parametrize("epsilon", [0.005, 0.01, 0.02, 0.05, 0.1])
 @pytest.mark.parametrize("delta", [0.05, spend(0.05, 1), spend(0.05, 7), 0.3])
 @pytest.mark.parametrize("is_exact", [True, False])
-def test_the_least_number_of_units_just_passes_without_a_harm_and_one_fewer_never_does(epsilon: float, delta: float, is_exact: bool) -> None:
+def test_the_least_number_of_units_just_passes_without_a_harm_and_one_fewer_never_does(
+    epsilon: float, delta: float, is_exact: bool
+) -> None:
     def passes(count: int) -> bool:
         losses = Losses(np.zeros((1, count)), np.arange(count), None)
         return walk(losses, Exam(epsilon, is_exact, 1, (bets_of(GRID[0]),), 0), delta).passed == 1

@@ -39,7 +39,8 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary),
     )
     op.create_index("calls_by_item", "calls", ["tenant", "task", "item", "seq"])
-    op.create_index("calls_by_shape", "calls", ["tenant", "shape", "seq"])
+    unnamed = sa.text("task IS NULL")
+    op.create_index("calls_by_shape", "calls", ["tenant", "shape", "seq"], sqlite_where=unnamed, postgresql_where=unnamed)
     op.create_index("calls_by_time", "calls", ["tenant", "at", "seq"])
     _index_where_known("calls_by_subject", "calls", ["tenant", "subject"], "subject")
     _index_where_known("calls_by_episode", "calls", ["episode"], "episode")

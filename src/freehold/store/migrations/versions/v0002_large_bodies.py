@@ -1,4 +1,4 @@
-"""Large answers move out of the row; what labelling drew and whom erasing removed is kept; inputs are found by digest."""
+"""Large answers move out of the row; what labelling drew and whom erasing removed is kept."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,6 @@ def upgrade() -> None:
     op.add_column("calls", sa.Column("body_digest", sa.LargeBinary))
     known = sa.text("body_digest IS NOT NULL")
     op.create_index("calls_by_body", "calls", ["body_digest"], sqlite_where=known, postgresql_where=known)
-    op.create_index("calls_by_input", "calls", ["input"])
     op.create_table(
         "draws",
         _seq(),
