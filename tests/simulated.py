@@ -1,7 +1,8 @@
 """Simulated tasks for tests: paired items whose difficulty shows in their words, answered by models of known error rates.
 
-Messages are about one of six topics; the last two are hard. A model's answer is right or wrong at its topic's rate, independently given
-the topic, so that a predictor can learn where it errs and a test knows what it should have learnt.
+Messages are about one of six topics; the last two are hard, and one message in eight speaks of a second one too. A model's answer is right or
+wrong at its topic's rate, independently given the topic, so that a predictor can learn where it errs and a test knows what it should
+have learnt.
 """
 
 from datetime import UTC, datetime
@@ -90,7 +91,8 @@ def a_task(n: int = 1200, models: tuple[Model, ...] = (FRONTIER, CHEAP), seed: i
 
 
 def _text(rng: np.random.Generator, topic: int) -> str:
-    telling = rng.choice(_TOPICS[topic].split(), 4)
+    other = topic if rng.random() < 0.85 else int(rng.integers(0, len(_TOPICS)))
+    telling = np.concatenate([rng.choice(_TOPICS[about].split(), 2) for about in (topic, other)])
     words = rng.permutation(np.concatenate([telling, rng.choice(_COMMON, int(rng.integers(3, 12)))]))
     return " ".join(words).capitalize() + str(rng.choice([".", "?", "!"]))
 

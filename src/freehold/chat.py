@@ -16,7 +16,7 @@ Modality: TypeAlias = Literal["text", "image", "audio", "video", "file"]
 _ROLES_OF_THE_TASK = frozenset({"system", "developer"})
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, forbid_unknown_fields=True):
     """What one answer used, in tokens. The parts always sum: `input_tokens` = fresh + cached_read + cached_write."""
 
     input_tokens: int = 0

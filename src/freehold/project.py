@@ -10,6 +10,7 @@ from freehold.config import Config, load
 from freehold.errors import CallerError, nearest
 from freehold.journal.call import Call, Feedback
 from freehold.journal.ingest import IngestOptions, Progress, ingest
+from freehold.journal.naming import already_named
 from freehold.journal.read import counts
 from freehold.journal.redact import redact
 from freehold.journal.tally import IngestReport
@@ -58,7 +59,8 @@ class Project:
             kept = [redact(call, rules.get(call.task or "", self.config.journal.content)) for call in calls]
             return append_many(self.store, kept, feedback)
 
-        return ingest(files, sink, options, self.catalog, self.prices, tell, stdin=stdin)
+        named = already_named(self.store, options.tenant, options.task) if options.task is not None else None
+        return ingest(files, sink, options, self.catalog, self.prices, tell, named=named, stdin=stdin)
 
     def task(self, name: str) -> Task:
         """The task of that name, with the defaults where only the journal knows it. Raises CallerError."""

@@ -278,7 +278,7 @@ def test_piped_lines_label_and_a_second_pipe_goes_on(project: Path) -> None:
     done = run(project, "A\nb\n0\nu\n12\ns\nc card\nq\n")
     assert done.returncode == 0, done.stderr
     assert "4 of 8 questions have an answer." in done.stdout
-    assert "1 answers wait" in done.stdout
+    assert "which certify when it has one: 1." in done.stdout
     assert len(labels(project)) == 8
     done = run(project, "all\n" * 8)
     assert "20 of 20 items are drawn" in done.stdout

@@ -111,6 +111,7 @@ def test_pointing_at_a_mark_shows_its_numbers(tab: chromium.Page, report: Callab
     tab.open(report("picture"))
     tab.wait_for(DRAWN)
     tab.eval("document.querySelector('#chart-frontier').scrollIntoView({block: 'center', behavior: 'instant'})")
+    tab.eval("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # scrolling hides what was shown before
     where = "[...document.querySelectorAll('#chart-frontier svg [aria-roledescription=point]')].at(-1).getBoundingClientRect()"
     x, y = tab.eval(f"(box => [box.x + box.width / 2, box.y + box.height / 2])({where})")
     tab.hover(x, y)

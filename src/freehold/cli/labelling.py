@@ -57,6 +57,7 @@ class _Desk:
         self.metric = session.metric
         self.message = ""
         self.times = 1
+        self.marked: frozenset[str] = frozenset()
         self._item = ""
         self._correction: JSON = None
 
@@ -64,7 +65,7 @@ class _Desk:
         """The question to show."""
         question = self.session.next()
         if question is not None and question.item != self._item:
-            self._item, self._correction, self.times = question.item, None, 1
+            self._item, self._correction, self.times, self.marked = question.item, None, 1, frozenset()
         return question
 
     def heed(self, question: Question, line: str) -> bool:
@@ -139,7 +140,7 @@ def _ask_by_lines(desk: _Desk, console: Console) -> None:
     """Piped input: each line is about the question shown last. A wrong one ends it, for the lines after it would meet other questions."""
     number = 0
     while (question := desk.question()) is not None:
-        console.print(_screen(question, desk, frozenset(), console.width))
+        console.print(_screen(question, desk, console.width))
         line = piped_line()
         if line is None:
             if number == 0:
@@ -175,10 +176,9 @@ def _typed(question: Question, desk: _Desk, keys: Terminal, console: Console) ->
     """What the rater types about a question, as a line."""
     letters = [answer.letter for answer in question.answers]
     has_marks = desk.metric.kind == "binary" and len(letters) <= 26
-    marked: frozenset[str] = frozenset()
     while True:
         console.clear()
-        console.print(_screen(question, desk, marked, console.width))
+        console.print(_screen(question, desk, console.width))
         key = keys.key()
         if key in ("u", "s", "m", "q"):
             return key
@@ -194,12 +194,12 @@ def _typed(question: Question, desk: _Desk, keys: Terminal, console: Console) ->
                     return text
         elif key in (*_NONE, *_ALL):
             return key
-        elif key == ENTER and marked:
-            return " ".join(sorted(marked))
+        elif key == ENTER and desk.marked:
+            return " ".join(sorted(desk.marked))
         elif key == ENTER:
             desk.message = "Mark the right answers first, or press 0 for none of them."
         elif key.isupper() or key.isdigit():
-            marked ^= frozenset(_named(key, letters))
+            desk.marked ^= frozenset(_named(key, letters))
 
 
 def _named(key: str, letters: list[str]) -> list[str]:
@@ -210,9 +210,9 @@ def _named(key: str, letters: list[str]) -> list[str]:
         return []
 
 
-def _screen(question: Question, desk: _Desk, marked: frozenset[str], width: int) -> RenderableType:
+def _screen(question: Question, desk: _Desk, width: int) -> RenderableType:
     """The question, its answers side by side where there is room, and the keys."""
-    answers = [_panel(_title(n, a.letter, a.letter in marked), answer_text(a.output), desk.times, a.letter in marked)
+    answers = [_panel(_title(n, a.letter, a.letter in desk.marked), answer_text(a.output), desk.times, a.letter in desk.marked)
                for n, a in enumerate(question.answers, start=1)]  # fmt: skip
     shown: RenderableType = Group(*answers)
     if len(answers) * LEAST_WIDTH <= width:

@@ -103,6 +103,7 @@ def print_beginning(progress: "Progress", asked: "Population") -> None:
         f"{progress.questions:,} questions; {progress.free:,} items agree and need nobody.{before}\n"
         f"Judged by {asked.metric.id}: {asked.reference} and {', '.join(asked.variants)}, blind and in random order.",
         markup=False,
+        soft_wrap=True,
     )
 
 
@@ -115,14 +116,14 @@ def print_end(progress: "Progress", task: str) -> None:
             "others are no part of a proof."
         )
     if progress.waiting:
-        lines.append(f"{progress.waiting:,} answers wait for a question before them that has none: until then they do not certify.")
+        lines.append(f"Answers given beyond an open question, which certify when it has one: {progress.waiting:,}.")
     if progress.answered < progress.questions:
         lines.append(f"Go on with 'freehold label {task}'.")
     else:
         lines.append(
             f"Next: freehold certify {task}. For more labels, say a larger --budget; freehold label {task} --status tells how many."
         )
-    out().print("\n".join(lines), markup=False)
+    out().print("\n".join(lines), markup=False, soft_wrap=True)
 
 
 def print_status(status: "LabelStatus") -> None:
@@ -154,4 +155,4 @@ def print_status(status: "LabelStatus") -> None:
     lines += [f"{s.incomplete:,} items cannot be drawn: a candidate gave no answer."] if s.incomplete else []
     lines += [f"{s.not_kept:,} items cannot be drawn: their content is not kept."] if s.not_kept else []
     lines += [f"Not a candidate: {name}, because {why}." for name, why in s.dropped.items()]
-    out().print("\n".join(lines), markup=False)
+    out().print("\n".join(lines), markup=False, soft_wrap=True)

@@ -138,6 +138,7 @@ def remarks(c: "Certificate") -> list[str]:
         )
         reasons = ", ".join(f"{reason}: {n:,}" for reason, n in c.unpaired.by_reason.items())
         lines.append(f"{c.unpaired.n:,} items could not be used ({reasons}){told}.")
+    lines += [f"{n:,} answers of '{variant}' have no label and were counted as wrong." for variant, n in c.charged.items()]
     lines += [f"Not a candidate: {variant}, because {why}." for variant, why in c.left_out.items()]
     lines += [f"Condition: {condition}" for condition in c.conditions] if c.certified else []
     lines.append(f"Certificate: {c.certificate}. Policy: {c.policy} (inactive; 'freehold promote {c.task}' activates it).")

@@ -31,6 +31,8 @@ class Loaded(NamedTuple):
     """Every item anybody answered; NaN where a score or an answer is missing, the reference's among them."""
     is_labelled_N: NDArray[np.bool_]
     """Whether an item has a label, or was drawn and needed none."""
+    charged: dict[str, int]
+    """Answers that differ from the reference's on labelled items and have no label themselves, by variant: counted as wrong."""
 
 
 def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Metric) -> Loaded:
@@ -56,14 +58,15 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
         if n not in first or row.variant == reference:
             first[n] = row
     labels = [label for batch in scores(store, tenant, task, metric.id) for label in batch]
-    if metric.id != AGREEMENT and not labels and not (metric.deterministic and table.has_truth()):
+    drawn = drawn_items(store, tenant, task, metric.id)
+    if metric.id != AGREEMENT and not labels and not drawn and not (metric.deterministic and table.has_truth()):
         raise CallerError(
             f"Task '{task}' has no label of metric '{metric.id}'.{nearest(metric.id, metrics_of(store, tenant, task))} Label some with "
             f"'freehold label {task}', import scores, or certify agreement with the reference by --metric {AGREEMENT}."
         )
     pairs = _pairs(store, tenant, task, metric, variants, items, table, [first[n] for n in range(len(items))])
     truths = [label for batch in scores(store, tenant, task, TRUTH) for label in batch]
-    return _scored(pairs, metric, table, labels, truths, drawn_items(store, tenant, task, metric.id))
+    return _scored(pairs, metric, table, labels, truths, drawn)
 
 
 class _Table:
@@ -80,6 +83,9 @@ class _Table:
         self.truth_N = np.full(items, -1, dtype=np.int64)
 
     def put(self, n: int, v: int, row: Answer) -> None:
+        """Takes a variant's first answer to an item; a log may have asked the same again."""
+        if self.answer_NV[n, v] >= 0:
+            return
         self.call[row.call] = (n, v)
         if row.output_digest is not None and row.outcome == "answered":
             code = self.digest.setdefault(row.output_digest, len(self.digest))
@@ -200,12 +206,20 @@ def _strongest(labels: Iterable[Score], table: _Table) -> dict[tuple[int, int], 
 
 
 def _with_losses(pairs: Pairs, is_labelled_N: NDArray[np.bool_]) -> Loaded:
-    """Paired losses: the difference of scores, and 0 for equal answers under a deterministic metric."""
+    """Paired losses: the difference of scores, and 0 for equal answers under a deterministic metric.
+
+    Under such a metric a labelled item on which some answer has no label is one on which that answer differs from the labelled ones.
+    Leaving it out would keep just the items where all agree, so the answer is counted as wrong instead: nothing is credited unseen.
+    """
     loss_NV = pairs.score_NV[:, :1] - pairs.score_NV
+    charged: dict[str, int] = {}
     if pairs.is_deterministic:
         loss_NV = np.where((pairs.answer_NV == pairs.answer_NV[:, :1]) & (pairs.answer_NV >= 0), 0.0, loss_NV)
+        unseen_NV = is_labelled_N[:, None] & (pairs.answer_NV >= 0) & np.isnan(loss_NV)
+        loss_NV = np.where(unseen_NV, np.nan_to_num(pairs.score_NV[:, :1], nan=1.0), loss_NV)
+        charged = {name: int(n) for name, n in zip(pairs.variants, unseen_NV.sum(axis=0), strict=True) if n}
     loss_NV[:, 0] = np.where(pairs.answer_NV[:, 0] >= 0, 0.0, loss_NV[:, 0])
-    return Loaded(replace(pairs, loss_NV=loss_NV), is_labelled_N)
+    return Loaded(replace(pairs, loss_NV=loss_NV), is_labelled_N, charged)
 
 
 class Usable(NamedTuple):

@@ -15,7 +15,7 @@ TRUTH = "reference_output"
 """The metric under which it is noted how a recorded right answer was come by: its value is 1, its design what counts."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One request to one provider. Nothing paid is hidden: every retry and fallback is one of these."""
 
     n: int
@@ -38,7 +38,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What went wrong, without prompts or credentials."""
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One request and its answer, as it happened."""
 
     id: str
@@ -97,7 +97,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Hash of system prompt, tools and form of the input: calls without a task are grouped by it."""
 
 
-class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Calls of one run, in the order they were made."""
 
     id: str
@@ -114,7 +114,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The person it is about, for erasure."""
 
 
-class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Anything said later about a call or an episode, with its source."""
 
     id: str

@@ -120,6 +120,8 @@ def _prepared(calls: Sequence[Call], feedback: Sequence[Feedback]) -> _Prepared:
 
 def _committed(store: Store, batch: _Prepared) -> Appended:
     calls, rows, feedback, said = batch
+    if not rows and not said:
+        return Appended()
     with store.writing() as connection:
         added = store.insert_new(connection, "calls", CALL_COLUMNS, "id", [row.values for row in rows])
         refused: dict[int, Conflict] = {}

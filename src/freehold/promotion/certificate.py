@@ -198,6 +198,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """Variants whose cost is unknown, which were not candidates where others are priced."""
     left_out: dict[str, str] = {}
     """Variants that were not candidates, and why."""
+    charged: dict[str, int] = {}
+    """Answers without a label on labelled items, by variant: they were counted as wrong."""
     unpaired: Unpaired
     """What could not be used."""
     p95_s: float | None = None

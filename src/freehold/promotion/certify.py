@@ -16,6 +16,7 @@ from freehold.journal.call import LabelDesign
 from freehold.promotion.certificate import Certificate, Control, Controls, PerSide, Slice, TestResult, Unpaired, identity
 from freehold.promotion.develop import Developed, Goal, add_head, develop
 from freehold.promotion.family import Family, choices, choose_family, expected_bounds
+from freehold.promotion.fit import FOLDS
 from freehold.promotion.slices import Cut, cut
 from freehold.promotion.walk import Exam, Losses, Walk, walk, walk_slices
 from freehold.routing.embed import Embedder
@@ -87,11 +88,12 @@ def certify(
     """
     recorded, part_N, design = parts(recorded, tenant, settings.fractions)
     train_N, calibrate_N = part_N == TRAIN, part_N == CALIBRATE
-    if train_N.sum() < LEAST_TRAINING_ITEMS or not calibrate_N.any():
+    train_groups = len(np.unique(recorded.group_codes[train_N]))
+    if train_N.sum() < LEAST_TRAINING_ITEMS or train_groups < FOLDS or not calibrate_N.any():
         raise CallerError(
-            f"Task '{recorded.task}' has {len(recorded)} usable paired items, {int(train_N.sum())} for training and "
-            f"{int(calibrate_N.sum())} for calibration; at least {LEAST_TRAINING_ITEMS} and 1 are needed. Import or label more, or "
-            "change --train and --calibrate."
+            f"Task '{recorded.task}' has {len(recorded)} usable paired items, {int(train_N.sum())} in {train_groups} groups for training "
+            f"and {int(calibrate_N.sum())} for calibration; at least {LEAST_TRAINING_ITEMS} in {FOLDS} and 1 are needed. Import or label "
+            "more, or change --train and --calibrate."
         )
     weight_N = weights(recorded, calibrate_N, design)
     is_exact = metric.kind == "binary" and weight_N is None and _all_single(recorded, calibrate_N)

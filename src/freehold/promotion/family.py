@@ -1,6 +1,7 @@
 """Chooses, on training items alone, the ordered family of policies that calibration will test: predictor, candidates, thresholds."""
 
 from collections.abc import Iterator, Mapping
+from decimal import ROUND_CEILING, Context
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -91,10 +92,14 @@ def _subsets(rehearsal: Rehearsal, candidates: tuple[int, ...], kind: str, oof_N
 
 
 def thresholds(oof_NV: Floats, columns: tuple[int, ...]) -> Floats:
-    """Where the share of items that leave the reference grows by one step, from predictions alone. Rising, distinct, six digits."""
+    """Where the share of items that leave the reference grows by one step, from predictions alone. Rising, distinct, six digits.
+
+    Rounded up, because many items may stand at one prediction: all of a region, or all that a head is sure of.
+    """
     least_N = oof_NV[:, columns].min(axis=1)
     cuts = np.quantile(least_N, np.linspace(1.0 / STEPS, 1.0, STEPS))
-    return np.unique([float(f"{cut:.6g}") for cut in cuts])
+    six_digits = Context(prec=6, rounding=ROUND_CEILING)
+    return np.unique([float(six_digits.create_decimal_from_float(float(cut))) for cut in cuts])
 
 
 def choices(loss_NV: Floats, cost_NV: Floats, family: Family, variants: int) -> NDArray[np.int64]:

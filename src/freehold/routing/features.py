@@ -61,13 +61,14 @@ _KINDS = {
 """What a byte can be; `leads` and `trails` begin and go on with a UTF-8 character beyond ASCII. Every byte is of one kind."""
 _NUMBER_OF_KIND = {byte: number for number, members in enumerate(_KINDS.values()) for byte in members}
 _KIND_OF_BYTE = bytes(_NUMBER_OF_KIND[byte] for byte in range(256))
-_IN_WORDS = 5  # the first five make words; the digit is 0, so that what is no digit is what is not zero
+_IN_WORDS = np.array(5, np.uint8)  # the first five make words; the digit is 0, which `numbers` relies on
 _QUESTION_WORDS = frozenset((b"what", b"when", b"where", b"which", b"who", b"whom", b"whose", b"why", b"how"))
 
 # From every byte on, four bytes as one number: a 3-gram is such a number with its fourth byte shifted out, a word's beginning is the one
 # where it starts. Times an odd number each, the highest bits of 32 name the bucket (multiply-shift: Dietzfelbinger et al., 1997).
-_GRAM, _WORD = np.uint32(0xC2B2AE35 << 8 & 0xFFFFFFFF), np.uint32(0x85EBCA6B)
-_SHIFT = {2**bits: np.uint32(32 - bits) for bits in range(1, 25)}
+# Arrays without axes, because numpy takes them 0.2 µs faster than scalars.
+_GRAM, _WORD = np.array(0xC2B2AE35 << 8 & 0xFFFFFFFF, np.uint32), np.array(0x85EBCA6B, np.uint32)
+_SHIFT = {2**bits: np.array(32 - bits, np.uint32) for bits in range(1, 25)}
 _ROOT = np.sqrt(np.arange(2 * (HEAD_BYTES + TAIL_BYTES), dtype=np.float32))
 
 
@@ -149,7 +150,7 @@ def _surface(text: str, lowered: bytes, kinds: NDArray[np.uint8], starts: NDArra
             chars,
             words,
             newlines + 1 if chars else 0,
-            words - np.count_nonzero(kinds[1:][starts]),
+            kinds[1:][starts].tobytes().count(0),
             questions,
             exclamations,
             quotes,
@@ -173,7 +174,7 @@ def _begins_as_question(lowered: bytes) -> bool:
     return bool(first) and first[0].partition(b"'")[0] in _QUESTION_WORDS
 
 
-def _buckets(lowered: bytes, starts: NDArray[np.int64], shift: np.uint32) -> NDArray[np.int32]:
+def _buckets(lowered: bytes, starts: NDArray[np.int64], shift: NDArray[np.uint32]) -> NDArray[np.int32]:
     """The buckets of all 3-grams and words, sorted, between a number below all buckets and one above."""
     count = len(lowered) + 1
     four_bytes = np.ndarray((count,), "<u4", b" " + lowered + b"   ", 0, (1,))
@@ -191,5 +192,5 @@ def _shares(buckets: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.f
     turns = (buckets[1:] != buckets[:-1]).nonzero()[0]
     first = turns[:-1]
     weight = _ROOT[turns[1:] - first]
-    weight /= _ROOT[len(buckets) - 2]
+    weight /= _ROOT[len(buckets) - 2, ...]
     return buckets[1:][first], weight

@@ -6,6 +6,7 @@ Made while the project is in use: no writer waits for it. Restored only into a p
 import io
 import os
 import re
+import shutil
 import sqlite3
 import tarfile
 import tempfile
@@ -125,14 +126,15 @@ class _Snapshot(NamedTuple):
 
 def _written(store: Store, folder: Path, out: Path, work: Path, now: datetime) -> Manifest:
     with explained(store.database):
-        snapshot = _postgres_snapshot(store, work) if store.kind == "postgresql" else _sqlite_snapshot(Path(store.database.name), work)
+        path = store.database.path
+        snapshot = _postgres_snapshot(store, work) if path is None else _sqlite_snapshot(path, work)
     files = snapshot.files | {path.relative_to(folder).as_posix(): path for path in _project_files(folder)}
     entries = [Entry(name, path.stat().st_size, _digest_of_file(path)) for name, path in files.items()]
     for name in sorted(snapshot.blobs | set(store.blobs.names())):
         path = store.blobs.path(name)
         if path.is_file():
             files[f"blobs/{name[:2]}/{name[2:]}"] = path
-            entries.append(Entry(f"blobs/{name[:2]}/{name[2:]}", path.stat().st_size, name))
+            entries.append(Entry(f"blobs/{name[:2]}/{name[2:]}", len(store.blobs.get(name)), name))
         elif name in snapshot.blobs:
             raise OperatorError(f"The blob '{path}' is missing. If a person was just erased, make the backup again; else the file is lost.")
     manifest = Manifest(kind=store.kind, schema=snapshot.schema, made_at=now, tables=snapshot.tables, files=tuple(entries))
@@ -210,7 +212,8 @@ def _restored(archive: Path, into: Path, url: str | None, work: Path) -> Restore
         if target.exists():
             raise OperatorError(f"'{target}' exists: there is a journal already, and a restore replaces none. Name an empty folder.")
         _place_files(files, into)
-        files[_JOURNAL].rename(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(files[_JOURNAL], target)  # an absolute path may lead to another disk
         open_store(url, into).close()
     else:
         database = database_at(parsed, into, "power", _BUSY_S)

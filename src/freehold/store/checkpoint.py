@@ -2,17 +2,20 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from freehold.errors import StoreBusy
+from freehold.errors import OperatorError
 from freehold.store.lock import KernelLock
 
 SOFT_BYTES = 16 << 20
 """From this size on the log is written back in the background."""
 HARD_BYTES = 40 << 20
 """From this size on the writer waits for one round of that, so that the log stays under 64 MB with one batch more."""
+_AGAIN_S = 1.0
+"""After a round that could not cut the log, commits are left alone for so long."""
 _READERS_MS = 50
 _TURN_S = 2.0
 _ROUND_S = 30.0
@@ -21,7 +24,7 @@ _ROUND_S = 30.0
 class Checkpointer:
     """Writes the log back into the database file: most of it beside the writer, the rest, and the cut to zero, in a turn of its own.
 
-    A reader in the middle of a snapshot keeps the log from being cut; nobody is made to wait for it, and the next commit tries again.
+    A reader in the middle of a snapshot keeps the log from being cut; nobody is made to wait for it, and a commit a second later tries again.
     """
 
     def __init__(self, path: Path, lock: KernelLock, connect: Callable[[], sqlite3.Connection]) -> None:
@@ -31,13 +34,14 @@ class Checkpointer:
         self._state = threading.Condition()
         self._wanted = False
         self._rounds = 0
+        self._again_at = 0.0
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def committed(self) -> None:
         """Looks at the log after a commit."""
         size = self._size()
-        if size < SOFT_BYTES:
+        if size < SOFT_BYTES or time.monotonic() < self._again_at:
             return
         with self._state:
             if self._closed:
@@ -62,28 +66,32 @@ class Checkpointer:
     def _size(self) -> int:
         try:
             return self._wal.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     def _run(self) -> None:
+        while True:
+            with self._state:
+                self._state.wait_for(lambda: self._wanted or self._closed)
+                if self._closed:
+                    return
+                self._wanted = False
+            try:
+                is_held = self._is_held_after_a_round()
+            except (sqlite3.Error, OperatorError, OSError):
+                is_held = False  # a full disk or a busy writer: the writer will say so, and a later commit tries again
+            with self._state:
+                self._again_at = time.monotonic() + _AGAIN_S if is_held else 0.0
+                self._rounds += 1
+                self._state.notify_all()
+
+    def _is_held_after_a_round(self) -> bool:
+        """Whether a reader kept the log from being cut."""
         with closing(self._connect()) as connection:
             connection.execute(f"PRAGMA busy_timeout = {_READERS_MS}")
-            while True:
-                with self._state:
-                    self._state.wait_for(lambda: self._wanted or self._closed)
-                    if self._closed:
-                        return
-                    self._wanted = False
-                self._round(connection)
-                with self._state:
-                    self._rounds += 1
-                    self._state.notify_all()
-
-    def _round(self, connection: sqlite3.Connection) -> None:
-        try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            if self._size() >= SOFT_BYTES:  # another process may have cut it meanwhile
-                with self._lock.held(_TURN_S):
-                    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        except (sqlite3.Error, StoreBusy, OSError):
-            return  # a full disk or a busy writer: the writer will say so, and the next commit tries again
+            if self._size() < SOFT_BYTES:  # another process has cut it meanwhile
+                return False
+            with self._lock.held(_TURN_S):
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return bool(busy)

@@ -23,6 +23,7 @@ class KernelLock:
         try:
             yield
         finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # not by closing alone: a child forked meanwhile may have the file open, too
             os.close(descriptor)
 
     def _acquire(self, timeout_s: float) -> int:

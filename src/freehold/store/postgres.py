@@ -1,11 +1,12 @@
 """PostgreSQL as the journal's database: any number of writers at once; the server's log is what makes a commit durable."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, BigInteger, Connection, Double, Engine, Integer, LargeBinary, Text, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from freehold.catalog import Durability
 from freehold.errors import DataError, FreeholdError, OperatorError, StoreBusy
@@ -89,7 +90,7 @@ class PostgresDatabase:
         """Has the server look at tables that grew by bulk loads: until it does, which takes it minutes, it plans for empty ones."""
         if self._copied >= self._look_at:
             self._look_at = 2 * self._copied
-            with self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with suppress(DBAPIError), self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 for table in _GROWING:
                     connection.exec_driver_sql(f"ANALYZE {table}")
 

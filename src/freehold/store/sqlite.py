@@ -18,8 +18,9 @@ from freehold.store.database import Kind
 from freehold.store.lock import KernelLock
 from freehold.store.version import VERSION_TABLE
 
-_PARAMETERS = 12000
-"""Values bound in one statement: many rows at once cost a third of what they cost one by one."""
+_PARAMETERS = 12_000
+"""Values bound in one statement. Many rows at once cost a third of what they cost one by one, and leave Python's lock to other threads
+while SQLite works."""
 _NULL = float("nan")
 """SQLite stores NaN as NULL. Bound as None it would cost a microsecond, which Python's module spends on looking for an adapter (CPython
 3.11); the same goes for bytes, which rows therefore hold as bytearrays."""
@@ -75,7 +76,8 @@ class SqliteDatabase:
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         added = 0
-        for start, count in _runs(len(rows), _PARAMETERS // len(columns)):
+        most = min(_PARAMETERS, driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)) // len(columns)
+        for start, count in _runs(len(rows), most):
             values = [_NULL if v is None else v for row in rows[start : start + count] for v in row]
             added += driver.execute(_insert(table, tuple(columns), key, count), values).rowcount
         return added
@@ -173,7 +175,7 @@ class SqliteDatabase:
 def _runs(rows: int, most: int) -> Iterator[tuple[int, int]]:
     """Slices of `rows` rows in a few fixed sizes, so that SQLite's prepared statements are used again."""
     start = 0
-    for size in (most, 8, 1):
+    for size in (most, min(most, 64), 8, 1):
         while rows - start >= size:
             yield start, size
             start += size

@@ -120,7 +120,7 @@ def _tokenizer(folder: Path, bert: Bert) -> bytes:
     content = _read(folder / TOKENIZER)
     try:
         size = Tokenizer.from_str(content.decode()).get_vocab_size()
-    except Exception as error:  # noqa: BLE001  # the package raises bare Exception
+    except Exception as error:  # the package raises bare Exception
         raise DataError(f"{folder / TOKENIZER} is not a tokenizer of the 'tokenizers' package: {error}.") from error
     if size > bert.vocab_size:
         raise DataError(f"{folder / TOKENIZER} knows {size} tokens, the weights {bert.vocab_size}: they do not belong together.")

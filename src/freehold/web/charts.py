@@ -217,6 +217,7 @@ def answered_by(region: Region) -> str:
 _REGION_FIELDS = {
     "name": "Region",
     "share_text": "Share of calls",
+    "items_text": "Items",
     "saving_text": "Saving",
     "loss_text": "Quality lost",
     "quality_text": "Quality of the reference",
@@ -244,6 +245,7 @@ def _region_row(region: Region, c: Certificate) -> Row:
         "saved": "saving unknown" if region.saving is None else f"saves {words.percent(region.saving)}",
         "lost": f"loses {words.points(region.loss)}" if is_over else "",
         "share_text": words.percent(region.share),
+        "items_text": f"{region.n:,}",
         "saving_text": words.percent(region.saving),
         "loss_text": words.points(region.loss),
         "quality_text": words.quality(region.quality_reference),

@@ -52,18 +52,16 @@ def frontier(picture: Picture) -> Figure | None:
     x = alt.X("x:Q", title=x_title, axis=alt.Axis(format=".0%", tickCount=6), scale=alt.Scale(domain=list(frame.x), nice=False))
     y_scale = alt.Scale(domain=[100 * edge for edge in frame.y], reverse=True, nice=False)
     y = alt.Y("y:Q", title="Points of quality lost (up is better)", axis=alt.Axis(format="~f", tickCount=6), scale=y_scale)
-    floor = [{"y": 100 * frame.y[0], "y2": 100 * c.max_loss, "x": frame.x[1], "text": _floor_text(c.max_loss)}]
+    floor = [{"y": 100 * frame.y[0], "y2": 100 * c.max_loss, "x": frame.x[0], "text": _floor_text(c.max_loss)}]
     layers = [
         alt.Chart(data(floor)).mark_rect(style="allowed").encode(y=y, y2="y2:Q"),
         alt.Chart(data(floor)).mark_rule(style="floor").encode(y="y2:Q"),
-        alt.Chart(data(floor))
-        .mark_text(style="floor-name", align="right", baseline="top", dx=-4, dy=5)
-        .encode(x=x, y="y2:Q", text="text:N"),
+        alt.Chart(data(floor)).mark_text(style="floor-name", align="left", baseline="top", dx=5, dy=5).encode(x=x, y="y2:Q", text="text:N"),
     ]
-    curve = [row for row in rows if row["kind"] in ("family", "policy") and row["style"] != "edge"]
+    curve = [row for row in rows if row["kind"] in ("family", "policy")]
     if len(curve) > 1:
         line = alt.Chart(data(curve)).mark_line(style="family-line", clip=True)
-        layers.append(line.encode(x=x, y=y, order=alt.Order("x:Q")))
+        layers.append(line.encode(x=x, y="loss:Q", order=alt.Order("x:Q")))
     intervals = [row for row in rows if row["lo"] is not None and row["kind"] != "family"]
     if intervals:
         layers.append(alt.Chart(data(intervals)).mark_rule(style="interval", clip=True).encode(x=x, y="lo:Q", y2="hi:Q"))
@@ -136,12 +134,14 @@ def _row(point: Point, frame: Frame, reference: str) -> Row:
     edge = frame.edge(point)
     saving = point.saving or 0.0
     label = point.label.replace("_", " ") if point.kind == "control" else point.label
-    if point.kind == "control" and point.label == "all_reference":
+    if point.kind == "control" and label == "all reference":
         label = f"all {words.shorten(reference, 18)}"
     text = words.shorten("this policy" if point.kind == "policy" else label, _LONGEST_NAME)
     if edge:
         text += f": {words.points(point.loss)} lost" if "left" not in edge else f": {words.percent(saving)}"
-    style = "edge" if edge else "family-certified" if point.kind == "family" and point.is_certified else point.kind
+    style = "edge" if edge else point.kind
+    if point.kind == "family":  # beyond the edge, the line alone goes on
+        style = "" if edge else "family-certified" if point.is_certified else "family"
     interval = "–".join(words.points(end).split(words.NBSP)[0] for end in point.loss_ci) + " points" if point.loss_ci else "none"
     return {
         "kind": point.kind,
@@ -150,6 +150,7 @@ def _row(point: Point, frame: Frame, reference: str) -> Row:
         "shape": edge or _SYMBOLS[point.kind],
         "x": min(max(saving, frame.x[0]), frame.x[1]),
         "y": 100 * min(max(point.loss, frame.y[0]), frame.y[1]),
+        "loss": 100 * point.loss,
         "lo": 100 * point.loss_ci[0] if point.loss_ci else None,
         "hi": 100 * point.loss_ci[1] if point.loss_ci else None,
         "text": text,
@@ -173,8 +174,8 @@ def _place_names(rows: list[Row], frame: Frame, max_loss: float) -> None:
             return width * (row["x"] - frame.x[0]) / (frame.x[1] - frame.x[0]), _PLOT_PX * down
 
         line = _PLOT_PX * (max_loss - frame.y[0]) / (frame.y[1] - frame.y[0])
-        floor = Box(width - 7 * len(_floor_text(max_loss)), line + 2, width, line + 20)
-        symbols = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in (pixel(row) for row in rows if not row["name_style"])]
+        floor = Box(0, line + 2, 7 * len(_floor_text(max_loss)), line + 20)
+        symbols = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in (pixel(row) for row in rows if row["style"].startswith("family"))]
         spots: list[Spot] = place([Anchor(*pixel(row), row["text"]) for row in named], width, _PLOT_PX, (floor, *symbols))
         for row, spot in zip(named, spots, strict=True):
             row |= {f"{layout}_{key}": value for key, value in spot._asdict().items()}

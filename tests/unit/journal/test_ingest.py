@@ -410,6 +410,7 @@ print(json.dumps({"rows": report.added, "early_kb": peaks[9], "late_kb": peaks[-
 """
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_300_000_rows(tmp_path: Path) -> None:
     """The process is no larger at the end than after the first tenth, and has not loaded pyarrow to read text."""
     path = tmp_path / "many.jsonl"

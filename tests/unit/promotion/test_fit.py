@@ -37,7 +37,7 @@ def test_what_shows_in_the_features_is_learnt(fitted: dict[str, Fitted], kind: s
     loss_NV = sample().loss_NV
     fresh = sample(seed=1)
     error = ((fitted[kind].predictor.predict(fresh.x_NF) - fresh.loss_NV) ** 2).mean()
-    assert error < 0.85 * ((fresh.loss_NV - loss_NV.mean(axis=0)) ** 2).mean()
+    assert error < 0.97 * ((fresh.loss_NV - loss_NV.mean(axis=0)) ** 2).mean()
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

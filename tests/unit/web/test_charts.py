@@ -56,7 +56,7 @@ def test_a_chart_without_data_is_not_made() -> None:
 def test_unknown_numbers_are_called_unknown_in_the_tables() -> None:
     """Costs nobody knows and labels nobody gave are not zero."""
     rows = {row[0]: row for row in by_name(pictures.picture())["regions"].rows}
-    assert rows["close account"][2:6] == ("unknown", "unknown", "unknown", "unknown")
+    assert rows["close account"][3:7] == ("unknown", "unknown", "unknown", "unknown")
     assert {row[-1] for row in by_name(pictures.in_calls())["frontier"].rows} == {"unknown"}
 
 
@@ -88,6 +88,12 @@ def test_a_terrible_control_does_not_squeeze_the_decision_out_of_sight() -> None
     assert frame_of(drawn_points(picture), 0.05).y[1] < 0.25
     row = next(row for row in values(frontier(picture)) if row.get("label") == "all cheapest")
     assert (row["shape"], row["text"]) == ("triangle-down", "all cheapest: 80\u00a0points lost")
+
+
+def test_of_the_family_beyond_the_edge_only_the_line_goes_on() -> None:
+    far = Point(label="threshold 9", kind="family", saving=0.99, loss=0.8, quality=None, cost_usd_per_1k=None)
+    rows = [row for row in values(frontier(pictures.picture(points=(*pictures.points(), far)))) if row.get("label") == "threshold 9"]
+    assert [(row["style"], row["loss"]) for row in rows] == [("", 80.0)]
 
 
 def test_costs_unknown_the_axis_speaks_of_calls() -> None:
