@@ -1,7 +1,6 @@
 """The lower line of the loop: journal to paired items, to a certified policy, to the gate that lets traffic onto it."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from freehold.catalog import AGREEMENT, Metric, Task
 from freehold.chat import canonical_json
 from freehold.datasets.freeze import erase_frozen, freeze, thaw
-from freehold.datasets.load import Usable, load_pairs, usable
+from freehold.datasets.load import Loaded, Usable, load_pairs, usable
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE, Fractions, checked
 from freehold.errors import CallerError, DataError, OperatorError, nearest
@@ -33,6 +32,7 @@ from freehold.routing.embed import Embedder, HashedEmbedder
 from freehold.routing.features import SURFACE, features
 from freehold.routing.program import Program, parse, show
 from freehold.routing.program import digest as program_digest
+from freehold.store.files import private_file
 
 Report = Callable[[str], None]
 """Told what is being done, for people who wait."""
@@ -92,7 +92,10 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
     now = datetime.now(UTC)
     for attempt in _attempts(project, task.id, pairs, request.fractions, spec):
         made = certify(pairs, items.candidates, metric, settings._replace(attempt=attempt.number), unpaired, now, project.tenant, embedder)
-        certificate = _named(project, made, {**items.dropped, **made.certificate.left_out}, dataset)
+        certificate = msgspec.structs.replace(
+            made.certificate, left_out={**items.dropped, **made.certificate.left_out}, charged=_charged(loaded, items)
+        )
+        certificate = _named(project, certificate, made, dataset)
         if attempt.id in (None, certificate.id):
             break
     _write(project, certificate)
@@ -228,16 +231,20 @@ def _unpaired(pairs: Pairs, items: Usable) -> Unpaired:
     return Unpaired(n=int(items.left_out_N.sum()), by_reason=items.reasons, differences=differences)
 
 
-def _named(project: Project, made: Certification, left_out: dict[str, str], dataset: Path) -> Certificate:
+def _charged(loaded: Loaded, items: Usable) -> dict[str, int]:
+    """Answers of candidates that have no label where others have one: they were counted as wrong."""
+    return {name: n for name, n in loaded.charged.items() if name in items.candidates}
+
+
+def _named(project: Project, issued: Certificate, made: Certification, dataset: Path) -> Certificate:
     """The certificate with the names of its data, arrays and files in it. Stores the arrays."""
     digest = project.store.blobs.put(artefact.dump(made.scorer)) if made.scorer is not None else None
-    policy = policy_hash(made.certificate.policy_hash, digest) if digest else made.certificate.policy_hash
+    policy = policy_hash(issued.policy_hash, digest) if digest else issued.policy_hash
     certificate = msgspec.structs.replace(
-        made.certificate,
-        left_out=left_out,
+        issued,
         policy_hash=policy,
         artefact=digest,
-        policy=str(project.policies.relative_to(project.folder) / f"{_file_name(made.certificate.task)}-{policy[:12]}.policy"),
+        policy=str(project.policies.relative_to(project.folder) / f"{_file_name(issued.task)}-{policy[:12]}.policy"),
         dataset_hash=dataset.stem,
         dataset=str(dataset.relative_to(project.folder)),
     )
@@ -249,22 +256,14 @@ def _named(project: Project, made: Certification, left_out: dict[str, str], data
 def _write(project: Project, certificate: Certificate) -> None:
     """Writes the policy's text and the certificate, where the certificate says."""
     assert certificate.policy is not None and certificate.certificate is not None
-    _write_private(project.folder / certificate.policy, certificate.policy_source.encode())
-    _write_private(project.folder / certificate.certificate, msgspec.json.format(msgspec.json.encode(certificate)))
+    with private_file(project.folder / certificate.policy) as file:
+        file.write(certificate.policy_source.encode())
+    with private_file(project.folder / certificate.certificate) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(certificate)))
 
 
 def _file_name(task: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in task)[:80]
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def read_program(project: Project, file: Path) -> Program:

@@ -1,7 +1,6 @@
 """Freezes paired items: one Parquet file that never changes, named by the hash of what it holds."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from freehold.chat import canonical_json
 from freehold.datasets.pairs import Pairs
 from freehold.errors import DataError
+from freehold.store.files import private_file
 
 
 class FrozenDataChanged(DataError):
@@ -65,13 +65,8 @@ def freeze(pairs: Pairs, folder: Path) -> tuple[str, Path]:
         "answers": list(pairs.answers),
     }
     table = pa.table(columns).replace_schema_metadata({"freehold": msgspec.json.encode(about)})
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = folder / f".{name}.{os.getpid()}"
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with private_file(path) as file:
         pq.write_table(table, file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
     return name, path
 
 

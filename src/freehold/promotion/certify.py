@@ -69,6 +69,8 @@ class Certification(NamedTuple):
     choice_N: NDArray[np.int64]
     """The column the policy picks for each item."""
     developed: Developed
+    passed: int
+    """How many policies of the family passed, the first so many; 0 where slices were walked one by one."""
 
 
 def certify(
@@ -134,7 +136,8 @@ def certify(
         unpriced_of(recorded),
     )
     scorer = made.scorer if any(v.chosen >= 0 for v in verdicts) else None
-    return Certification(certificate, program, scorer, pairs, scored, part_N, choice_N, made)
+    passed = 0 if cuts else verdicts[0].walk.passed
+    return Certification(certificate, program, scorer, pairs, scored, part_N, choice_N, made, passed)
 
 
 class Verdict(NamedTuple):

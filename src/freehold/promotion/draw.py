@@ -70,7 +70,10 @@ def _points(made: Certification, certificate: Certificate) -> list[Point]:
     family = made.developed.family
     if family is not None:
         choice_TN = choices(made.scored.loss_NV, made.scored.cost_NV, family, len(pairs.variants))
-        points += [point(f"loss ≤ {t:.3g}", "family", c) for t, c in zip(family.threshold_T, choice_TN, strict=True)]
+        points += [
+            point(f"loss ≤ {t:.3g}", "family", choice_TN[n], n < made.passed and not certificate.estimate)
+            for n, t in enumerate(family.threshold_T)
+        ]
     points += [point(v, "variant", np.full(len(pairs), column)) for column, v in enumerate(pairs.variants)]
     controls = certificate.controls
     for label, control in (

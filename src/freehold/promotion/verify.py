@@ -70,9 +70,11 @@ def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: 
     if data.stem != certificate.dataset_hash:
         wrong.append(f"its data is {data.stem}, the certificate says {certificate.dataset_hash}")
     try:
-        wrong += _compare(certificate, thaw(data), scorer, metric)
+        pairs = thaw(data)
     except FrozenDataChanged as error:
-        wrong.append(str(error))
+        return Verification(Verdict.INVALID, (*wrong, str(error)), certificate)
+    try:
+        wrong += _compare(certificate, pairs, scorer, metric)
     except (ValueError, IndexError) as error:  # a name, a column or a length that is not in what it says it was made from
         wrong.append(f"it does not fit its data and arrays: {error}")
     if not certificate.certified:
@@ -129,7 +131,7 @@ def _compare(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, m
     if exam.is_exact and (metric.kind != "binary" or weight_N is not None or calibrate_N.sum() != n_groups):
         wrong.append("the binomial bound was used where groups, weights or the metric do not allow it")
     if exam.cap < 1 or not all(0.0 <= bet < 1.0 for bet in certificate.pilot_bets):
-        wrong.append("its bets or the size of its groups are outside what the betting bound allows")
+        return [*wrong, "its bets or the size of its groups are outside what the betting bound allows"]
     cuts = cut(certificate.by, pairs, scored, scorer, train_N) if certificate.by else []
     verdicts = judge(pairs, family, exam, scored, calibrate_N, cuts, certificate.delta, weight_N, certificate.saving_unit)
     choice_N = picked(family, scored, verdicts)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.routing.features import features
+from freehold.routing.features import Features, features
 
 
 class Embedder(Protocol):
@@ -35,6 +35,7 @@ class HashedEmbedder:
     projection_BD: NDArray[np.float32]
     """Where each bucket points."""
     name: str = "hashed"
+    """`hashed-D@` and a hash of the arrays, when fitted."""
 
     @property
     def dims(self) -> int:
@@ -43,14 +44,16 @@ class HashedEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `Embedder.embed`."""
-        out = np.zeros((len(texts), self.dims), dtype=np.float32)
-        for n, text in enumerate(texts):
-            hashed = features(text, len(self.idf_B))
-            vector = (hashed.weight * self.idf_B[hashed.index]) @ self.projection_BD[hashed.index]
-            norm = float(np.sqrt(vector @ vector))
-            if norm > 0:
-                out[n] = vector / norm
-        return out
+        vectors_ND = np.zeros((len(texts), self.dims), dtype=np.float32)
+        for row, text in enumerate(texts):
+            vectors_ND[row] = self.project(features(text, len(self.idf_B)))
+        return vectors_ND
+
+    def project(self, hashed: Features) -> NDArray[np.float32]:
+        """The vector, length D, of a text whose features are known already."""
+        vector_D = (hashed.weight * self.idf_B[hashed.index]) @ self.projection_BD[hashed.index]
+        norm = np.float32(np.sqrt(vector_D @ vector_D))
+        return vector_D / norm if norm > 0 else vector_D
 
 
 def load_embedder(folder: Path | str) -> Embedder:

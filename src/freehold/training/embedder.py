@@ -45,7 +45,9 @@ class Bert(msgspec.Struct, frozen=True, kw_only=True):
             if getattr(self, field) != expected:
                 raise DataError(f"config.json has {field} '{getattr(self, field)}'; only BERT with {field} '{expected}' can be built.")
         if self.num_attention_heads < 1 or self.hidden_size % self.num_attention_heads:
-            raise DataError(f"config.json has hidden_size {self.hidden_size}, not a multiple of its {self.num_attention_heads} attention heads.")
+            raise DataError(
+                f"config.json has hidden_size {self.hidden_size}, not a multiple of its {self.num_attention_heads} attention heads."
+            )
 
 
 def build_embedder(weights_folder: Path, out: Path, fp32: bool = False) -> Path:
@@ -143,7 +145,9 @@ def _weights(folder: Path, bert: Bert) -> Weights:
                     raise DataError(f"{path} has no tensor '{name}', which every BERT has. It has: {', '.join(sorted(names)[:8])}, ….")
                 tensor = file.get_slice(names[name])
                 if tensor.get_dtype() not in ("F32", "F16"):
-                    raise DataError(f"{path}: tensor '{name}' is {tensor.get_dtype()}; expected F32 or F16. Save the weights as one of them.")
+                    raise DataError(
+                        f"{path}: tensor '{name}' is {tensor.get_dtype()}; expected F32 or F16. Save the weights as one of them."
+                    )
                 if tuple(tensor.get_shape()) != shape:
                     raise DataError(f"{path}: tensor '{name}' has shape {tuple(tensor.get_shape())}; config.json makes it {shape}.")
                 weights[name] = file.get_tensor(names[name]).astype(np.float32)

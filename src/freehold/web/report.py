@@ -9,6 +9,7 @@ import msgspec
 from freehold.errors import OperatorError
 from freehold.promotion.certificate import Certificate, Control
 from freehold.promotion.picture import Picture
+from freehold.store.files import private_file
 from freehold.web import charts, page, theme, words
 from freehold.web.figure import Figure
 from freehold.web.frontier import undrawn
@@ -174,7 +175,8 @@ def _write(out: Path, made: dict[str, bytes]) -> list[Path]:
             if f"report-{name}.png" not in made:
                 (out / f"report-{name}.png").unlink(missing_ok=True)
         for file, content in made.items():
-            (out / file).write_bytes(content)
+            with private_file(out / file) as page:  # it shows what customers wrote
+                page.write(content)
     except OSError as error:
         raise OperatorError(
             f"Cannot write the report into '{out}': {error.strerror or error}. Choose another folder with --out."
