@@ -43,9 +43,11 @@ class Model(NamedTuple):
     hard: float
     """P(wrong) on hard topics."""
     usd: float
-    """Cost of an answer to a message of no length; one of 100 characters costs half as much again. NaN is unknown."""
+    """Cost of an answer to a message of no length. NaN is unknown."""
     seconds: float = 1.0
     """Median latency; NaN is unknown."""
+    per_char: float = 0.005
+    """By how much of that each character makes it dearer."""
 
 
 FRONTIER = Model("frontier", 0.02, 0.04, 1e-3, 1.0)
@@ -79,7 +81,7 @@ def a_task(n: int = 1200, models: tuple[Model, ...] = (FRONTIER, CHEAP), seed: i
         "at_N": np.full(n, -1),
         "score_NV": score_NV,
         "loss_NV": score_NV[:, :1] - score_NV,
-        "cost_NV": np.array([m.usd for m in models]) * (1 + chars_N[:, None] / 200),
+        "cost_NV": np.array([m.usd for m in models]) * (1 + chars_N[:, None] * np.array([m.per_char for m in models])),
         "latency_NV": np.array([m.seconds for m in models]) * np.exp(rng.normal(0, 0.2, (n, len(models)))),
         "answer_NV": answer_NV,
         "answers": answers,

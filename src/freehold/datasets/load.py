@@ -83,9 +83,7 @@ class _Table:
         self.truth_N = np.full(items, -1, dtype=np.int64)
 
     def put(self, n: int, v: int, row: Answer) -> None:
-        """Takes a variant's first answer to an item; a log may have asked the same again."""
-        if self.answer_NV[n, v] >= 0:
-            return
+        """Takes a variant's answer to an item; the last, where a log has asked the same again."""
         self.call[row.call] = (n, v)
         if row.output_digest is not None and row.outcome == "answered":
             code = self.digest.setdefault(row.output_digest, len(self.digest))

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from freehold.catalog import Task
 from freehold.errors import CallerError
-from freehold.promotion.records import PolicyRow, add_event, events, find_certificate, find_policy
+from freehold.promotion.records import PolicyRow, add_event, events, find_certificate, find_policy, policy_rows
 from freehold.store.open import Store
 
 
@@ -15,14 +15,15 @@ class GateClosed(CallerError):
 def promote(store: Store, tenant: str, task: Task, hash: str | None, who: str, now: datetime) -> PolicyRow:
     """Activates a policy: the newest, or the one whose hash begins with `hash`.
 
-    Raises GateClosed when it has no certificate that certifies and the task does not set `allow_uncertified`. A certificate speaks for the
+    Raises GateClosed when none of its certificates certifies it and the task does not set `allow_uncertified`. A certificate speaks for the
     reference, metric and floor it was issued for: it does not open the gate of a task that now asks for another.
     """
     row = find_policy(store, tenant, task.id, hash)
-    why = None if task.allow_uncertified else _why_not(store, tenant, task, row)
-    if why is not None:
+    same = [each for each in policy_rows(store, tenant, task.id) if each.hash == row.hash]
+    against = [_why_not(store, tenant, task, each) for each in reversed(same)]
+    if None not in against and not task.allow_uncertified:
         raise GateClosed(
-            f"Policy {row.hash[:12]} of task '{task.id}' stays inactive: {why}. Certify one with 'freehold certify {task.id} …', "
+            f"Policy {row.hash[:12]} of task '{task.id}' stays inactive: {against[0]}. Certify one with 'freehold certify {task.id} …', "
             f"or set allow_uncertified = true under [tasks.{task.id}]."
         )
     if active_hash(store, tenant, task.id) != row.hash:

@@ -51,9 +51,9 @@ class HashedEmbedder:
 
     def project(self, hashed: Features) -> NDArray[np.float32]:
         """The vector, length D, of a text whose features are known already."""
-        vector_D = (hashed.weight * self.idf_B[hashed.index]) @ self.projection_BD[hashed.index]
-        norm = np.float32(np.sqrt(vector_D @ vector_D))
-        return vector_D / norm if norm > 0 else vector_D
+        vector_D: NDArray[np.float32] = np.dot(hashed.weight * self.idf_B[hashed.index], self.projection_BD.take(hashed.index, axis=0))
+        norm = np.sqrt(vector_D @ vector_D)
+        return np.divide(vector_D, norm, dtype=np.float32) if norm > 0 else vector_D
 
 
 def load_embedder(folder: Path | str) -> Embedder:

@@ -102,7 +102,8 @@ def test_equal_answers_lose_nothing_by_a_deterministic_metric_and_need_no_label(
              [("same", "frontier", {"q": 1}), ("same", "cheap", {"q": 1}), ("not", "frontier", "x"), ("not", "cheap", "y")]]  # fmt: skip
     found = loaded(calls, [said(calls[2], 1)], MATCH)
     assert found.pairs.items == ("not", "same")
-    assert np.isnan(found.pairs.loss_NV[0, 1])
+    assert found.pairs.loss_NV[0, 1] == 1.0, "an answer that differs from the labelled one and has no label counts as wrong"
+    assert found.charged == {"cheap": 1}
     assert found.pairs.loss_NV[1, 1] == 0
     assert np.isnan(found.pairs.score_NV[1]).all()
 
