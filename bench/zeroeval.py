@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 from shutil import copytree
-from subprocess import PIPE, run as start
+from subprocess import PIPE
+from subprocess import run as start
 from typing import Any
 
 import numpy as np

@@ -14,7 +14,8 @@ from freehold.catalog import Metric
 from freehold.datasets.pairs import Pairs
 from freehold.journal.call import LabelDesign
 from freehold.promotion.certificate import Unpaired
-from freehold.promotion.certify import Certification, Settings, certify
+from freehold.promotion.certify import Certification, certify
+from freehold.promotion.settings import Settings
 
 CORRECT = Metric(id="correct", kind="binary", deterministic=True)
 GRADE = Metric(id="grade")
@@ -29,7 +30,7 @@ _TOPICS = (
     "mortgage remortgage fixed valuation solicitor deposit lender overpay",
     "dispute refund merchant chargeback receipt faulty complaint ombudsman",
 )
-_COMMON = "the my a to i please help with and is it on was for can you".split()
+_COMMON = ["the", "my", "a", "to", "i", "please", "help", "with", "and", "is", "it", "on", "was", "for", "can", "you"]
 HARD_FROM = 4
 """The first of the hard topics."""
 
@@ -103,3 +104,30 @@ def certified(pairs: Pairs, metric: Metric = CORRECT, candidates: tuple[str, ...
     """A certification of all its variants at a floor of .05, unless told otherwise."""
     chosen = pairs.variants[1:] if candidates is None else candidates
     return certify(pairs, chosen, metric, Settings(**{"max_loss": 0.05} | settings), ALL_PAIRED, NOW)
+
+
+def records(pairs: Pairs, **everyone: Any) -> Iterator[dict[str, Any]]:
+    """The pairs as native records, one for each item and variant that answered; `everyone` stands in all of them."""
+    for i, item in enumerate(pairs.items):
+        for v, variant in enumerate(pairs.variants):
+            if pairs.answer_NV[i, v] < 0:
+                continue
+            record = {
+                "task": pairs.task,
+                "item": item,
+                "input": pairs.texts[i],
+                "variant": variant,
+                "output": pairs.answers[pairs.answer_NV[i, v]],
+                "cost_usd": known(pairs.cost_NV[i, v]),
+                "latency_ms": None if np.isnan(pairs.latency_NV[i, v]) else 1000 * pairs.latency_NV[i, v],
+                "scores": {pairs.metric: known(pairs.score_NV[i, v])},
+                "group": None if pairs.groups[i].startswith("item:") else pairs.groups[i],
+                "tags": pairs.tags[i],
+            }
+            yield record | everyone
+
+
+def write_log(path: Path, *logs: Iterable[dict[str, Any]]) -> Path:
+    """A file of native records."""
+    path.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for log in logs for record in log))
+    return path

@@ -21,8 +21,9 @@ from freehold.journal.erase import erase
 from freehold.project import Project
 from freehold.promotion import records
 from freehold.promotion.certificate import Certificate, Unpaired, identity
-from freehold.promotion.certify import Certification, Settings, certify, parts
+from freehold.promotion.certify import Certification, certify, parts
 from freehold.promotion.draw import picture
+from freehold.promotion.settings import Settings
 from freehold.promotion.verify import Verdict, Verification, read_certificate, verify
 from freehold.routing import artefact
 from freehold.routing.artefact import policy_hash

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated import CHEAP, FRONTIER, GRADE, Model, a_task, certified
 
 from freehold.promotion.certify import Certification
 from freehold.routing.artefact import dump, load
 from freehold.routing.decide import compile_program
 from freehold.routing.program import parse
+from simulated import CHEAP, FRONTIER, GRADE, Model, a_task, certified
 
 NAN = float("nan")
 SPECIALISTS = (Model("one", 0.02, 0.5, 2e-4, 0.5), Model("two", 0.05, 0.1, 5e-4, 0.7), Model("three", 0.5, 0.02, 1e-4, 0.3))

@@ -11,8 +11,9 @@ from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE, TEST
 from freehold.evaluation import bounds
 from freehold.promotion.certificate import Certificate
-from freehold.promotion.certify import Certification, cost_per_1k, mean_quality, saving_of
+from freehold.promotion.certify import Certification
 from freehold.promotion.family import choices
+from freehold.promotion.measure import cost_per_1k, mean_quality, saving_of
 from freehold.promotion.picture import LabelCost, Picture, Point, Region, StillNeeded
 
 FLOORS = (0.1, 0.05, 0.02, 0.01, 0.005)

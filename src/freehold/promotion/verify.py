@@ -14,9 +14,11 @@ from freehold.datasets.split import CALIBRATE, TEST, TRAIN, Fractions
 from freehold.errors import DataError, FreeholdError
 from freehold.evaluation import bounds
 from freehold.promotion.certificate import Certificate, identity
-from freehold.promotion.certify import judge, mean_quality, parts, picked, policy_program, saving_of, share_of, weights
+from freehold.promotion.certify import parts
 from freehold.promotion.develop import head_column
 from freehold.promotion.family import Family
+from freehold.promotion.judge import judge, picked, policy_program, weights
+from freehold.promotion.measure import mean_quality, saving_of, share_of
 from freehold.promotion.slices import cut
 from freehold.promotion.walk import Exam
 from freehold.routing.artefact import policy_hash

@@ -60,6 +60,7 @@ def build_embedder(weights_folder: Path, out: Path, fp32: bool = False) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OperatorError(f"{out} already exists and is not an empty folder. Name another, or remove it first.")
     bert = _config(weights_folder)
+    _check_pooling(weights_folder)
     weights = _weights(weights_folder, bert)
     max_tokens = min(_max_tokens(weights_folder), bert.max_position_embeddings)
     tokenizer = _tokenizer(weights_folder, bert)
@@ -109,9 +110,28 @@ def _hash(path: Path) -> str:
 
 def _max_tokens(folder: Path) -> int:
     """What the sentence-transformers settings beside the weights say, at most MAX_TOKENS."""
-    path = folder / "sentence_bert_config.json"
-    said = msgspec.json.decode(path.read_bytes()).get("max_seq_length") if path.exists() else None
+    said = _settings(folder / "sentence_bert_config.json").get("max_seq_length")
     return min(MAX_TOKENS, said) if isinstance(said, int) and said > 2 else MAX_TOKENS
+
+
+def _check_pooling(folder: Path) -> None:
+    """Whether the sentence is the mean of its tokens; where no settings say, it is taken to be."""
+    settings = _settings(folder / "1_Pooling" / "config.json")
+    modes = [mode for mode, is_on in settings.items() if mode.startswith("pooling_mode_") and is_on]
+    if modes not in ([], ["pooling_mode_mean_tokens"]):
+        raise DataError(f"{folder / '1_Pooling' / 'config.json'} asks for {', '.join(modes)}; only pooling_mode_mean_tokens can be built.")
+    if any(folder.glob("*_Dense")):
+        raise DataError(f"{folder} has a layer after pooling ({next(folder.glob('*_Dense')).name}), which cannot be built.")
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """A file of settings that need not be there."""
+    if not path.exists():
+        return {}
+    try:
+        return msgspec.json.decode(_read(path), type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise DataError(f"{path} is not a file of settings: {error}.") from error
 
 
 def _tokenizer(folder: Path, bert: Bert) -> bytes:

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from simulated import a_task
 
 from freehold.datasets.freeze import FrozenDataChanged, dataset_hash, erase_frozen, erased_items, freeze, thaw
 from freehold.datasets.pairs import Pairs
 from freehold.errors import DataError
+from simulated import a_task
 
 PAIRS = a_task(40)
 

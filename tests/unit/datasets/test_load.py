@@ -220,13 +220,13 @@ def test_another_tenants_answers_are_not_seen(loaded: Tell) -> None:
 
 
 def test_a_task_without_calls_says_how_to_get_some(journal: Store) -> None:
-    with pytest.raises(DataError, match="no calls.*freehold import"):
+    with pytest.raises(DataError, match=r"no calls.*freehold import"):
         load_pairs(journal, "default", "triage", "frontier", CORRECT)
 
 
 def test_an_unknown_reference_names_the_nearest(loaded: Tell) -> None:
     dear = answered("a", "frontier")
-    with pytest.raises(CallerError, match="'fronteir'.*Did you mean 'frontier'"):
+    with pytest.raises(CallerError, match=r"'fronteir'.*Did you mean 'frontier'"):
         loaded([dear], [said(dear, 1)], reference="fronteir")
 
 
@@ -286,7 +286,7 @@ def test_a_variant_without_a_price_is_left_out_and_named_where_the_reference_has
 
 
 def test_an_unknown_variant_names_the_nearest(loaded: Tell) -> None:
-    with pytest.raises(CallerError, match="'cheep'.*Did you mean 'cheap'"):
+    with pytest.raises(CallerError, match=r"'cheep'.*Did you mean 'cheap'"):
         usable(loaded(*many(5)), ("cheep",))
 
 

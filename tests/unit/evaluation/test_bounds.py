@@ -147,7 +147,7 @@ def test_without_units_nothing_is_won_and_the_bound_is_one() -> None:
 @few
 def test_wealth_grows_with_the_mean_that_is_bet_against(losses: list[float], bet: float) -> None:
     wealth = [betting_wealth(singles(losses), e, bets_of(bet)) for e in (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)]
-    assert all(low <= high * (1 + 1e-12) for low, high in zip(wealth, wealth[1:], strict=False))
+    assert all(low <= high * (1 + 1e-12) for low, high in pairwise(wealth))
 
 
 @given(st.lists(st.sampled_from([-0.5, 0.0, 0.0, 0.0, 0.1, 1.0]), min_size=30, max_size=200), st.sampled_from([0.05, 0.01]))

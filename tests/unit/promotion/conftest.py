@@ -1,9 +1,9 @@
 """Certifications that several tests look at, made once."""
 
 import pytest
-from simulated import CHEAP, FRONTIER, Model, a_task, certified
 
 from freehold.promotion.certify import Certification
+from simulated import CHEAP, FRONTIER, Model, a_task, certified
 
 TINY = Model("tiny", 0.1, 0.6, 2e-5, 0.1)
 

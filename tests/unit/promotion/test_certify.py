@@ -6,7 +6,6 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from simulated import ALL_PAIRED, CHEAP, CORRECT, FRONTIER, GRADE, NOW, Model, a_task, certified
 
 from freehold.catalog import AGREEMENT, Metric
 from freehold.datasets.pairs import Pairs
@@ -14,8 +13,11 @@ from freehold.datasets.split import CALIBRATE, TEST, TRAIN, Fractions
 from freehold.errors import CallerError, TrainingError
 from freehold.evaluation import bounds
 from freehold.promotion.certificate import identity
-from freehold.promotion.certify import Certification, Settings, certify, parts, weights
+from freehold.promotion.certify import Certification, certify, parts
 from freehold.promotion.develop import add_head
+from freehold.promotion.judge import weights
+from freehold.promotion.settings import Settings
+from simulated import ALL_PAIRED, CHEAP, CORRECT, FRONTIER, GRADE, NOW, Model, a_task, certified
 
 AGREES = Metric(id=AGREEMENT, kind="binary", deterministic=True)
 

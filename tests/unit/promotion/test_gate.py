@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from simulated import NOW
 
 from freehold.catalog import Task
 from freehold.errors import CallerError
@@ -14,6 +13,7 @@ from freehold.promotion.certify import Certification
 from freehold.promotion.gate import GateClosed, active_hash, promote, rollback, served_stack
 from freehold.promotion.records import add_certificate, add_event, add_policy, events
 from freehold.store.open import Store, open_store
+from simulated import NOW
 
 TASK = Task(id="triage", reference="frontier", metric="correct", max_loss=0.05)
 Write = Callable[..., str]

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from simulated import NOW
 
 from freehold.errors import CallerError, FreeholdError
 from freehold.promotion.certify import Certification
@@ -23,6 +22,7 @@ from freehold.promotion.records import (
     policy_rows,
 )
 from freehold.store.open import Store, open_store
+from simulated import NOW
 
 REFERENCE_ONLY = "task triage\notherwise use frontier\n"
 
@@ -97,12 +97,12 @@ def test_a_policy_is_found_by_the_beginning_of_its_hash_and_without_one_it_is_th
 def test_a_beginning_that_several_hashes_have_is_not_enough(journal: Store) -> None:
     for hash in ("abcd1", "abce2"):
         add(journal, hash)
-    with pytest.raises(CallerError, match="2 policies.*Say more of it"):
+    with pytest.raises(CallerError, match=r"2 policies.*Say more of it"):
         find_policy(journal, "default", "triage", "abc")
 
 
 def test_an_unknown_policy_names_the_nearest(journal: Store) -> None:
-    with pytest.raises(CallerError, match="no policy. Write one"):
+    with pytest.raises(CallerError, match=r"no policy\. Write one"):
         find_policy(journal, "default", "triage", None)
     add(journal, "abcdef012345")
     with pytest.raises(CallerError, match="Did you mean 'abcdef012345'"):

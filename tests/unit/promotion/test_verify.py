@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from simulated import CHEAP, CORRECT, FRONTIER, GRADE, Model, a_task, certified
 
 from freehold.catalog import Metric
 from freehold.datasets.freeze import erase_frozen, freeze
@@ -24,6 +23,7 @@ from freehold.promotion.verify import Verdict, Verification, read_certificate, v
 from freehold.routing.artefact import dump, load, policy_hash
 from freehold.routing.program import digest, parse
 from freehold.routing.scorer import Scorer
+from simulated import CHEAP, CORRECT, FRONTIER, GRADE, Model, a_task, certified
 
 ARRAYS = "ab" * 20
 

@@ -24,7 +24,7 @@ def likeness(one: str, other: str) -> float:
 
 
 def test_every_surface_feature_has_a_meaning() -> None:
-    assert SURFACE == tuple(SURFACE_DOC)
+    assert tuple(SURFACE_DOC) == SURFACE
     assert all(len(meaning) > 3 for meaning in SURFACE_DOC.values())
     assert all(name.isidentifier() for name in SURFACE), "the policy language names them"
 
@@ -110,15 +110,6 @@ def test_a_word_counts_wherever_it_stands() -> None:
     shared = [set(features(text).index.tolist()) for text in ("transfer", "a transfer,", "the transformer: 9")]
     words_and_grams_of_tran = shared[0] & shared[1] & shared[2]
     assert len(words_and_grams_of_tran) >= 4  # " tr", "tra", "ran" and the word
-
-
-def test_words_and_grams_fill_the_buckets_evenly() -> None:
-    """20,000 distinct words in 256 buckets: no bucket holds more than twice its share."""
-    rng = np.random.default_rng(0)
-    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
-    texts = [" ".join("".join(rng.choice(letters, 6)) for _ in range(200)) for _ in range(100)]
-    held = np.bincount(np.concatenate([features(text, 2**15).index % 256 for text in texts]), minlength=256)
-    assert held.max() < 2 * held.mean()
 
 
 def test_of_a_long_text_the_beginning_and_the_end_are_read() -> None:

@@ -1,0 +1,220 @@
+"""Says what a certification found, as a certificate: numbers, controls, slices, conditions, and how many labels are missing."""
+
+from datetime import datetime
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.catalog import AGREEMENT, Metric
+from freehold.datasets.pairs import Pairs
+from freehold.datasets.split import CALIBRATE, TEST, TRAIN
+from freehold.evaluation import bounds
+from freehold.journal.call import LabelDesign
+from freehold.promotion.certificate import Certificate, Control, Controls, PerSide, Slice, TestResult, Unpaired, identity
+from freehold.promotion.develop import Developed, Goal
+from freehold.promotion.family import choices, choose_family, expected_bounds
+from freehold.promotion.judge import Judgement, weights
+from freehold.promotion.measure import cost_per_1k, mean_of, mean_quality, saving_of, share_of
+from freehold.promotion.settings import Settings
+from freehold.promotion.walk import Exam
+from freehold.routing.program import digest, show
+from freehold.routing.syntax import Program
+
+Floats = NDArray[np.float64]
+
+
+def issue(
+    pairs: Pairs,
+    metric: Metric,
+    settings: Settings,
+    unpaired: Unpaired,
+    now: datetime,
+    tenant: str,
+    part_N: NDArray[np.int8],
+    made: Developed,
+    judgements: list[Judgement],
+    choice_N: NDArray[np.int64],
+    program: Program,
+    goal: Goal,
+    exam: Exam,
+    design: "LabelDesign | str",
+    n_groups: int,
+    unpriced: tuple[str, ...],
+) -> Certificate:
+    calibrate_N, test_N = part_N == CALIBRATE, part_N == TEST
+    loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
+    saving = saving_of(pairs, choice_N, calibrate_N, made.unit) or 0.0
+    passed = any(v.chosen >= 0 for v in judgements)
+    is_estimate = design == "found"
+    is_certified = passed and saving > 0 and not is_estimate
+    slices = tuple(_slice(pairs, made.unit, choice_N, calibrate_N, v) for v in judgements if v.cut is not None)
+    method = "clopper-pearson" if goal.is_exact else "betting"
+    record = Certificate(
+        id="",
+        tenant=tenant,
+        task=pairs.task,
+        reference=pairs.reference,
+        variants=pairs.variants,
+        metric=metric.id,
+        metric_kind=metric.kind,
+        label_design=design,  # type: ignore[arg-type]  # one of the three, or mixed
+        claim=_claim(pairs, metric, settings, is_certified, is_estimate, saving, made.unit),
+        max_loss=settings.max_loss,
+        confidence=settings.confidence,
+        attempt=settings.attempt,
+        delta=goal.delta,
+        seed=settings.seed,
+        certified=is_certified,
+        estimate=is_estimate,
+        method=method,
+        certificate=None,
+        policy=None,
+        policy_source=show(program),
+        policy_hash=digest(program),
+        artefact=None,
+        dataset=None,
+        dataset_hash="",
+        n_items=len(pairs),
+        n_groups=len(set(pairs.groups)),
+        n_train=int((part_N == TRAIN).sum()),
+        n_calibrate=int(calibrate_N.sum()),
+        n_test=int(test_N.sum()),
+        n_calibrate_groups=n_groups,
+        group_cap=exam.cap,
+        pilot_bets=tuple(float(b.bet_K[0]) for b in exam.bets_T),
+        train_fraction=settings.fractions.train,
+        calibrate_fraction=settings.fractions.calibrate,
+        thresholds_tested=sum(v.walk.tested for v in judgements),
+        thresholds=tuple(made.family.threshold_T.tolist()) if made.family else (),
+        predictor=made.family.predictor if made.family else "none",
+        family=tuple(pairs.variants[c] for c in made.family.columns) if made.family else (),
+        loss_upper_bound=max((v.upper for v in judgements), default=0.0),
+        loss_calibrate=float(loss_N[calibrate_N].mean()),
+        saving=saving,
+        saving_unit=made.unit,  # type: ignore[arg-type]  # cost or calls
+        share=share_of(pairs, choice_N, calibrate_N),
+        quality=PerSide(
+            policy=mean_quality(pairs, choice_N, calibrate_N), reference=mean_quality(pairs, np.zeros_like(choice_N), calibrate_N)
+        ),
+        cost_usd_per_1k=PerSide(
+            policy=cost_per_1k(pairs, choice_N, calibrate_N), reference=cost_per_1k(pairs, np.zeros_like(choice_N), calibrate_N)
+        ),
+        test=TestResult(
+            n=int(test_N.sum()),
+            loss=mean_of(loss_N[test_N]),
+            loss_ci=bounds.bootstrap_mean_interval(loss_N[test_N], pairs.group_codes[test_N], settings.seed),
+            saving=saving_of(pairs, choice_N, test_N, made.unit),
+        ),
+        controls=_controls(pairs, made, choice_N, test_N, settings.seed),
+        labels_needed=0 if is_certified else _labels_needed(made, goal, settings),
+        labels_at_least=bounds.least_units(settings.max_loss, goal.delta, goal.is_exact),
+        slices=slices,
+        by=settings.by,
+        worst_slice=max(slices, key=lambda s: s.loss_upper_bound or 0.0).name if slices else None,
+        unpriced=unpriced,
+        left_out=made.left_out,
+        unpaired=unpaired,
+        p95_s=settings.p95_s,
+        created_at=now,
+        conditions=_conditions(pairs, metric, method, made.unit, weights(pairs, calibrate_N, design) is not None),
+    )
+    return msgspec.structs.replace(record, id=identity(record))
+
+
+def _claim(pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool, is_estimate: bool, saving: float, unit: str) -> str:
+    """The result in one or two plain sentences."""
+    kept = "costs" if unit == "cost" else "calls to the reference"
+    task, reference, floor = pairs.task, pairs.reference, f"{settings.max_loss:g}"
+    if is_certified and metric.id == AGREEMENT:
+        holds = f"agrees with the reference '{reference}' on at least {1 - settings.max_loss:.2%} of calls"
+    else:
+        holds = f"loses at most {floor} of '{metric.id}' against the reference '{reference}' on average"
+    if is_certified:
+        return (
+            f"On traffic like this, the policy for '{task}' {holds}, with confidence {settings.confidence:g}. "
+            f"It saves {saving:.1%} of {kept}."
+        )
+    if is_estimate:
+        return (
+            f"An estimate, not a certificate: labels of '{task}' were found, not drawn, so nothing is claimed about traffic. "
+            f"On these items the policy would save {saving:.1%} of {kept} and stay within {floor} of '{reference}'."
+        )
+    return f"Nothing cheaper than '{reference}' is certified for '{task}' within {floor}: the reference answers all."
+
+
+def _conditions(pairs: Pairs, metric: Metric, method: str, unit: str, is_weighted: bool) -> tuple[str, ...]:
+    words = [
+        "Calls to come are exchangeable with the calibration items: same kind of traffic, same variants, same prompts.",
+        f"Quality is what '{metric.id}' measures, against the reference '{pairs.reference}', and nothing else.",
+        "The loss is an average over traffic; single calls may lose more, and so may parts of it that have no slice of their own.",
+    ]
+    if metric.id == AGREEMENT:
+        words.append("The certificate says that the policy agrees with the reference's recorded answers, not that those are right.")
+    if method == "betting":
+        words.append("Groups are independent of each other; items within one may depend on each other in any way.")
+    if is_weighted:
+        words.append("Labels were drawn with known, unequal chances, and the least of those chances is among the labelled items.")
+    if unit == "calls":
+        words.append("Costs are unknown; a saving is the share of calls the reference no longer answers.")
+    return tuple(words)
+
+
+def _slice(pairs: Pairs, unit: str, choice_N: NDArray[np.int64], calibrate_N: NDArray[np.bool_], judgement: Judgement) -> Slice:
+    assert judgement.cut is not None
+    here = calibrate_N & judgement.cut.holds_N
+    is_certified = judgement.chosen >= 0
+    failed = judgement.walk.failed_upper
+    why = "no policy that passed saves anything" if judgement.walk.passed or failed is None else f"its first policy's bound is {failed:.4f}"
+    reason = judgement.reason or ("" if is_certified else why)
+    return Slice(
+        name=judgement.cut.name,
+        n_calibrate=int(here.sum()),
+        n_groups=len(np.unique(pairs.group_codes[here])),
+        certified=is_certified,
+        loss_upper_bound=judgement.upper,
+        saving=saving_of(pairs, choice_N, here, unit) or 0.0,
+        reason=reason,
+    )
+
+
+def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N: NDArray[np.bool_], seed: int) -> Controls:
+    """What no judgement, perfect judgement and the policy's shares without its judgement do on test items."""
+    mean_V = made.rehearsal.cost_NV.mean(axis=0)
+    cheapest = min((0, *made.candidates), key=lambda c: mean_V[c])
+    cost_NV = np.where(np.isnan(pairs.cost_NV), mean_V, pairs.cost_NV) if made.unit == "cost" else np.tile(mean_V, (len(pairs), 1))
+    allowed = np.zeros(len(pairs.variants), dtype=bool)
+    allowed[[0, *made.candidates]] = True
+    oracle_N = np.argmin(np.where(allowed & (pairs.loss_NV <= 0), cost_NV, np.inf), axis=1)
+    shuffled_N = choice_N.copy()
+    shuffled_N[test_N] = np.random.default_rng(seed).permutation(choice_N[test_N])
+
+    def control(picked_N: NDArray[np.int64]) -> Control:
+        loss_N = pairs.loss_NV[np.arange(len(pairs)), picked_N]
+        return Control(
+            loss=mean_of(loss_N[test_N]),
+            quality=mean_quality(pairs, picked_N, test_N),
+            saving=saving_of(pairs, picked_N, test_N, made.unit),
+        )
+
+    return Controls(
+        all_cheapest=control(np.full(len(pairs), cheapest)),
+        all_reference=control(np.zeros(len(pairs), dtype=np.int64)),
+        shuffled=control(shuffled_N),
+        oracle=control(oracle_N),
+    )
+
+
+def _labels_needed(made: Developed, goal: Goal, settings: Settings) -> int | None:
+    """How many more labelled groups, over all parts, before training losses let us expect a certificate that saves 1 % or more."""
+    units = max(goal.units, bounds.least_units(goal.epsilon, goal.delta, goal.is_exact))
+    for _ in range(12):
+        family = choose_family(made.rehearsal._replace(units=units), made.candidates, made.fitted)
+        if family is not None and (units > goal.units or made.family is None):
+            break
+        units *= 2
+    else:
+        return None
+    choice_TN = choices(made.fitted[family.predictor].oof_NV, made.rehearsal.predicted_cost_NV, family, made.rehearsal.loss_NV.shape[1])
+    needed = bounds.units_needed(lambda count: float(expected_bounds(made.rehearsal, choice_TN, count)[0]), goal.epsilon, goal.units)
+    return None if needed is None else max(1, int(np.ceil((needed - goal.units) / settings.fractions.calibrate)))
