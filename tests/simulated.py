@@ -5,9 +5,12 @@ wrong at its topic's rate, independently given the topic, so that a predictor ca
 have learnt.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from freehold.catalog import Metric
@@ -16,6 +19,7 @@ from freehold.journal.call import LabelDesign
 from freehold.promotion.certificate import Unpaired
 from freehold.promotion.certify import Certification, certify
 from freehold.promotion.settings import Settings
+from freehold.routing.scorer import known
 
 CORRECT = Metric(id="correct", kind="binary", deterministic=True)
 GRADE = Metric(id="grade")

@@ -39,7 +39,10 @@ TASKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a limit the reference does not meet": ({"models": (FRONTIER._replace(seconds=9.0), *SPECIALISTS)}, {"p95_s": 1.5}),
     "a candidate nearly as dear": ({"models": (FRONTIER, NEARLY_AS_DEAR)}, {}),
     "nearly as dear, and a limit": ({"models": (FRONTIER, NEARLY_AS_DEAR)}, {"p95_s": 2.0}),
-    "nearly as dear, and a limit the reference does not meet": ({"models": (FRONTIER._replace(seconds=9.0), NEARLY_AS_DEAR)}, {"p95_s": 2.0}),
+    "nearly as dear, and a limit the reference does not meet": (
+        {"models": (FRONTIER._replace(seconds=9.0), NEARLY_AS_DEAR)},
+        {"p95_s": 2.0},
+    ),
     "nearly as dear, and a reference of unknown latency": ({"models": (FRONTIER._replace(seconds=NAN), NEARLY_AS_DEAR)}, {"p95_s": 2.0}),
     "nothing to certify": ({"models": (FRONTIER, Model("broken", 0.9, 0.9, 1e-5))}, {"max_loss": 0.02}),
 }

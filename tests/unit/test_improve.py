@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from simulated import CHEAP, FRONTIER, a_task, records, write_log
 
 from freehold.config import FILE_NAME
 from freehold.datasets.freeze import thaw
@@ -23,6 +22,7 @@ from freehold.project import Project
 from freehold.promotion.certificate import Certificate
 from freehold.promotion.records import attempts, policy_rows
 from freehold.promotion.verify import Verdict
+from simulated import CHEAP, FRONTIER, a_task, records, write_log
 
 CONFIG = """
 [metrics.correct]
@@ -88,7 +88,13 @@ def test_a_certificate_its_data_its_arrays_and_its_policy_are_written_and_verify
     assert msgspec.json.decode((project.folder / c.certificate).read_bytes(), type=Certificate) == c
     assert len(thaw(project.folder / c.dataset)) == c.n_items == 1200
     (row,) = policy_rows(project.store, "default", "triage")
-    assert (row.hash, row.source, row.artefact, row.certificate, row.origin) == (c.policy_hash, c.policy_source, c.artefact, c.id, "certify")
+    assert (row.hash, row.source, row.artefact, row.certificate, row.origin) == (
+        c.policy_hash,
+        c.policy_source,
+        c.artefact,
+        c.id,
+        "certify",
+    )
     assert verify_file(project, project.folder / c.certificate).verdict is Verdict.VALID
 
 
@@ -104,7 +110,12 @@ def test_it_can_be_made_again_from_its_frozen_data(home: Home) -> None:
     project = home(SMALL)
     c = certificate_of(project, ASK._replace(max_loss=0.1, by="tier"))
     again = remake(project, c).certificate
-    assert (again.policy_source, again.loss_upper_bound, again.controls, again.slices) == (c.policy_source, c.loss_upper_bound, c.controls, c.slices)
+    assert (again.policy_source, again.loss_upper_bound, again.controls, again.slices) == (
+        c.policy_source,
+        c.loss_upper_bound,
+        c.controls,
+        c.slices,
+    )
 
 
 def test_a_report_is_of_the_newest_certificate_with_others_beside(home: Home, tmp_path: Path) -> None:
@@ -272,7 +283,9 @@ def test_the_same_question_with_another_answer_is_another_look_and_counts(home: 
     """A head's price is no part of the question, and changes what is saved."""
     ask = ASK._replace(variants=("cheap", "head"))
     free = certificate_of(home(SMALL), ask)
-    dear = certificate_of(home(SMALL, config=CONFIG + "[models.head]\nprice = {input_per_mtok = 0, output_per_mtok = 0, per_call = 5e-5}\n"), ask)
+    dear = certificate_of(
+        home(SMALL, config=CONFIG + "[models.head]\nprice = {input_per_mtok = 0, output_per_mtok = 0, per_call = 5e-5}\n"), ask
+    )
     assert (free.attempt, dear.attempt) == (1, 2)
 
 

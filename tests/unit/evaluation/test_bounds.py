@@ -1,5 +1,7 @@
 """The bounds are what their sources say, hold at the edges, and plan what they later grant."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

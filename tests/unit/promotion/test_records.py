@@ -56,7 +56,9 @@ def test_issuing_a_certificate_again_adds_nothing(journal: Store, plain: Certifi
 
 def test_attempts_are_told_in_order_with_what_was_asked(journal: Store, plain: Certification) -> None:
     for number in (1, 2):
-        add_certificate(journal, msgspec.structs.replace(plain.certificate, id=f"c{number}", attempt=number, dataset_hash="d"), f"spec {number}")
+        add_certificate(
+            journal, msgspec.structs.replace(plain.certificate, id=f"c{number}", attempt=number, dataset_hash="d"), f"spec {number}"
+        )
     assert attempts(journal, "default", "triage") == [(1, "d", "spec 1", "c1"), (2, "d", "spec 2", "c2")]
 
 
@@ -70,7 +72,11 @@ def test_tenants_do_not_see_each_others_certificates_and_policies(journal: Store
     add_certificate(journal, plain.certificate, "spec")
     add(journal, "aaaa")
     assert find_certificate(journal, "acme", plain.certificate.id) is None
-    assert (certificates_of(journal, "acme", "triage"), attempts(journal, "acme", "triage"), policy_rows(journal, "acme", "triage")) == ([], [], [])
+    assert (certificates_of(journal, "acme", "triage"), attempts(journal, "acme", "triage"), policy_rows(journal, "acme", "triage")) == (
+        [],
+        [],
+        [],
+    )
 
 
 def test_policies_are_listed_in_the_order_they_were_written(journal: Store) -> None:
@@ -114,5 +120,8 @@ def test_events_are_added_and_never_changed(journal: Store) -> None:
     first = events(journal, "default", "triage")
     add_event(journal, "default", "triage", "bbbb", "activate", "bo", NOW)
     assert events(journal, "default", "triage")[:1] == first
-    assert [(e.hash, e.action, e.who) for e in events(journal, "default", "triage")] == [("aaaa", "activate", "ann"), ("bbbb", "activate", "bo")]
+    assert [(e.hash, e.action, e.who) for e in events(journal, "default", "triage")] == [
+        ("aaaa", "activate", "ann"),
+        ("bbbb", "activate", "bo"),
+    ]
     assert events(journal, "default", "sort") == []

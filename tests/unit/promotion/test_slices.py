@@ -70,4 +70,3 @@ def test_an_unknown_tag_or_feature_names_the_nearest(sliced: Certification, by: 
 def test_slices_never_overlap(sliced: Certification) -> None:
     for by in ("tier", "region", "chars", "mean_word_length"):
         assert (sum(c.holds_N.astype(int) for c in cuts_of(sliced, by)) <= 1).all()
-

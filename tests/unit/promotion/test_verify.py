@@ -107,7 +107,9 @@ def test_one_on_calls_without_costs_is_valid(tmp_path: Path) -> None:
 
 def test_one_of_a_bounded_metric_with_unequal_chances_of_labels_is_valid(tmp_path: Path) -> None:
     pairs = a_task(1500, (FRONTIER, CHEAP, Model("spare", 0.5, 0.5, 2e-3)))
-    drawn = replace(pairs, metric="grade", is_deterministic=False, designs=("audit",) * 1500, inclusion_N=np.where(pairs.truth_N >= 4, 0.9, 0.5))
+    drawn = replace(
+        pairs, metric="grade", is_deterministic=False, designs=("audit",) * 1500, inclusion_N=np.where(pairs.truth_N >= 4, 0.9, 0.5)
+    )
     made = certified(drawn, GRADE)
     assert made.certificate.certified
     assert issue(made, drawn, tmp_path, GRADE).verified().verdict is Verdict.VALID
