@@ -123,7 +123,7 @@ def records(pairs: Pairs, **everyone: Any) -> Iterator[dict[str, Any]]:
                 "variant": variant,
                 "output": pairs.answers[pairs.answer_NV[i, v]],
                 "cost_usd": known(pairs.cost_NV[i, v]),
-                "latency_ms": None if np.isnan(pairs.latency_NV[i, v]) else 1000 * pairs.latency_NV[i, v],
+                "latency_ms": known(1000 * pairs.latency_NV[i, v]),
                 "scores": {pairs.metric: known(pairs.score_NV[i, v])},
                 "group": None if pairs.groups[i].startswith("item:") else pairs.groups[i],
                 "tags": pairs.tags[i],

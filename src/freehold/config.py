@@ -142,12 +142,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What an unchanged client sends, mapped to a task; the first row that fits wins."""
 
     def catalog(self) -> Catalog:
-        """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake."""
+        """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.
+
+        `head` is a head unless a provider serves a model of that name; `[models.head]` may still say what a call to it costs.
+        """
+        served = {name for name, model in self.models.items() if model.provider is not None}
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
             tasks={name: Task(id=name, **msgspec.structs.asdict(table)) for name, table in self.tasks.items()},
             variants={
-                name: Variant(id=name, kind="head" if name == "head" and name not in self.models else "llm", model=name)
+                name: Variant(id=name, kind="head" if name == "head" and name not in served else "llm", model=name)
                 for name in sorted(named | set(self.models))
             },
             models={

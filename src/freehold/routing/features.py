@@ -111,16 +111,15 @@ def features(text: str, dims: int = DIMS) -> Features:
     if shift is None:
         raise CallerError(f"features cannot be hashed into {dims} buckets; expected a power of two up to {max(_SHIFT)}, such as {DIMS}")
     encoded = text.encode("utf-8", "surrogatepass")
-    lowered = encoded.lower()
-    if not text.isascii():
-        every_letter = text.lower().encode("utf-8", "surrogatepass")
-        if len(every_letter) == len(encoded):  # a few, such as İ, change their length: then A to Z alone are lowered
-            lowered = every_letter
     kinds, starts = _words(encoded)
-    surface = _surface(text, lowered, kinds, starts)
-    if len(lowered) > HEAD_BYTES + TAIL_BYTES:
+    surface = _surface(text, encoded, kinds, starts)
+    if len(encoded) > HEAD_BYTES + TAIL_BYTES:
+        text = f"{text[:HEAD_BYTES]} {text[-TAIL_BYTES:]}"  # characters, so at least as many bytes
+        lowered = _lowered(text, text.encode("utf-8", "surrogatepass"))
         lowered = lowered[:HEAD_BYTES] + b" " + lowered[-TAIL_BYTES:]
         _, starts = _words(lowered)
+    else:
+        lowered = _lowered(text, encoded)
     index, weight = _shares(_buckets(lowered, starts, shift))
     return Features(surface, index, weight)
 
@@ -147,13 +146,22 @@ def surface_scaled(surface_NS: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _words(encoded: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The kind of each byte, a space put before and after, and the places just before words."""
-    kinds = np.frombuffer((b" " + encoded + b" ").translate(_KIND_OF_BYTE), np.uint8)
+    """The kind of each byte, a space put before, and the places just before words."""
+    kinds = np.frombuffer((b" " + encoded).translate(_KIND_OF_BYTE), np.uint8)
     inside = kinds < _IN_WORDS
     return kinds, (inside[1:] > inside[:-1]).nonzero()[0]
 
 
-def _surface(text: str, lowered: bytes, kinds: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.float32]:
+def _lowered(text: str, encoded: bytes) -> bytes:
+    """The text in lower case, byte for byte in its place: where a letter such as İ would change its length, A to Z alone are lowered."""
+    if not text.isascii():
+        lowered = text.lower().encode("utf-8", "surrogatepass")
+        if len(lowered) == len(encoded):
+            return lowered
+    return encoded.lower()
+
+
+def _surface(text: str, encoded: bytes, kinds: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.float32]:
     """By a table and `bincount`, which do not branch on the text: on varied texts twice as fast as `bytes.count` and the like."""
     counts = np.bincount(kinds, minlength=len(_KINDS)).tolist()
     digits, capitals, vowels, consonants, leads, _, _, newlines, *signs = counts
@@ -165,13 +173,13 @@ def _surface(text: str, lowered: bytes, kinds: NDArray[np.uint8], starts: NDArra
             chars,
             words,
             newlines + 1 if chars else 0,
-            kinds[1:][starts].tobytes().count(0),
+            kinds[1:][starts].tobytes().count(0) if digits else 0,
             questions,
             exclamations,
             quotes,
-            lowered.count(b"://") if slashes > 1 else 0,
-            1.0 if questions or "？" in text or "؟" in text or lowered.lstrip().startswith(_QUESTION_STARTS) else 0.0,
-            1.0 if (symbols + relations) * share >= 0.03 or (symbols > 2 and b"```" in lowered) else 0.0,
+            encoded.count(b"://") if slashes > 1 else 0,
+            1.0 if questions or _is_question(text, encoded) else 0.0,
+            1.0 if (symbols + relations) * share >= 0.03 or (symbols > 2 and b"```" in encoded) else 0.0,
             (digits + capitals + vowels + consonants + leads) / (words or 1),
             digits * share,
             capitals * share,
@@ -184,13 +192,18 @@ def _surface(text: str, lowered: bytes, kinds: NDArray[np.uint8], starts: NDArra
     )
 
 
+def _is_question(text: str, encoded: bytes) -> bool:
+    return encoded[:20].lstrip().lower().startswith(_QUESTION_STARTS) or (not text.isascii() and ("？" in text or "؟" in text))
+
+
 def _buckets(lowered: bytes, starts: NDArray[np.int64], shift: NDArray[np.uint32]) -> NDArray[np.int32]:
     """The buckets of all 3-grams and words, sorted, between a number below all buckets and one above."""
     count = len(lowered) + 1
-    four_bytes = np.ndarray((count,), "<u4", b" " + lowered + b"   ", 0, (1,))
     buckets = np.empty(count + len(starts) + 2, np.uint32)
-    np.multiply(four_bytes, _GRAM, buckets[1 : count + 1])
-    np.multiply(four_bytes[1:][starts], _WORD, buckets[count + 1 : -1])
+    grams = buckets[1 : count + 1]
+    grams[...] = np.ndarray((count,), "<u4", b" " + lowered + b"   ", 0, (1,))
+    np.multiply(grams[1:][starts], _WORD, buckets[count + 1 : -1])
+    np.multiply(grams, _GRAM, grams)
     signed = np.right_shift(buckets, shift, buckets).view(np.int32)
     signed[0], signed[-1] = -1, 2**31 - 1
     signed.sort()
@@ -200,7 +213,7 @@ def _buckets(lowered: bytes, starts: NDArray[np.int64], shift: NDArray[np.uint32
 def _shares(buckets: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Each bucket once, with the square root of its share."""
     turns = (buckets[1:] != buckets[:-1]).nonzero()[0]
-    first = turns[:-1]
-    weight = _ROOT[turns[1:] - first]
+    last = turns[1:]
+    weight = _ROOT[last - turns[:-1]]
     weight /= _ROOT[len(buckets) - 2, ...]
-    return buckets[1:][first], weight
+    return buckets[last], weight
