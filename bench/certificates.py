@@ -29,6 +29,7 @@ from data import need, run
 from freehold.chat import Usage
 from freehold.datasets.pairs import Pairs
 from freehold.evaluation import bounds
+from freehold.journal.call import LabelDesign
 from freehold.pricing import PriceBook
 from freehold.promotion.develop import Developed, Goal, add_head, develop
 from freehold.promotion.family import STEPS, choices, choose_family
@@ -46,6 +47,12 @@ DELTA = 0.05
 FLOORS = (0.01, 0.02, 0.05)
 ATTEMPTS = 20
 REFERENCE = "gpt-4o-2024-08-06"
+
+
+def _census(count: int) -> tuple[LabelDesign, ...]:
+    """Every item labelled."""
+    design: LabelDesign = "census"
+    return (design,) * count
 
 
 def pairs_of(task: str, texts: Sequence[str], variants: tuple[str, ...], score_NV: Floats, cost_NV: Floats) -> Pairs:
@@ -69,7 +76,7 @@ def pairs_of(task: str, texts: Sequence[str], variants: tuple[str, ...], score_N
         answer_NV=np.zeros(score_NV.shape, dtype=np.int64),
         answers=(),
         truth_N=np.full(count, -1),
-        designs=("census",) * count,
+        designs=_census(count),
         inclusion_N=np.ones(count),
     )
 
@@ -180,12 +187,12 @@ class Policies(NamedTuple):
     @property
     def risk_T(self) -> Floats:
         """True losses."""
-        return self.loss_TN.mean(axis=1)
+        return np.asarray(self.loss_TN.mean(axis=1), dtype=np.float64)
 
     @property
     def saving_T(self) -> Floats:
         """True savings."""
-        return self.saved_TN.mean(axis=1)
+        return np.asarray(self.saved_TN.mean(axis=1), dtype=np.float64)
 
 
 Choose: TypeAlias = Callable[[Policies, Ints], int]
@@ -336,12 +343,15 @@ def worst_of(*sizes: dict[str, dict[str, object]]) -> dict[str, object]:
     return worst(cells)
 
 
+def say(text: str) -> None:
+    """Progress, for people who wait."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def main() -> None:
     quick = "--quick" in sys.argv
     draws, most = (100, 1500) if quick else (500, None)
     sizes = (500, 1000) if quick else (1000, 2000)
-    say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731  # progress, for people who wait
-
     say("MMLU")
     pairs, recorded = two_models("mmlu", most)
     mmlu = Population(pairs, recorded, None)

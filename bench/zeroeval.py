@@ -16,7 +16,6 @@ import tempfile
 import time
 from pathlib import Path
 from shutil import copytree
-from subprocess import PIPE
 from subprocess import run as start
 from typing import Any
 
@@ -40,7 +39,7 @@ class CommandFailed(RuntimeError):
 
 def freehold(*arguments: str, expect: tuple[int, ...] = (0,)) -> tuple[int, str]:
     """Runs the command line; its exit status and what it printed. Raises CommandFailed."""
-    done = start([sys.executable, "-c", "from freehold.cli.app import main; main()", *arguments], stdout=PIPE, stderr=PIPE, text=True)
+    done = start([sys.executable, "-c", "from freehold.cli.app import main; main()", *arguments], check=False, capture_output=True, text=True)
     if done.returncode not in expect:
         raise CommandFailed(f"freehold {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
     return done.returncode, done.stdout

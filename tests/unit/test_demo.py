@@ -2,11 +2,13 @@
 
 import re
 from collections import Counter, defaultdict
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 
-from freehold.demo import METRIC, PROJECT, Message, messages, resemblances, simulate
+from freehold.demo import METRIC, PROJECT, Message, Resemblance, messages, resemblances, simulate
 from freehold.training.heads import fit_head
 
 DESK = messages()
@@ -71,17 +73,29 @@ def test_a_heads_ten_fold_accuracy_is_neither_poor_nor_perfect() -> None:
 
 # The simulation
 
-RECORDS = list(simulate(0))
+SEEDS = (0, 1, 2)
 
 
-def is_wrong(records: list[dict], variant: str) -> dict[str, bool]:
-    """By item, whether the variant's answer is wrong."""
-    return {r["item"]: r["scores"][METRIC] == 0 for r in records if r["variant"] == variant}
+@cache
+def simulated(seed: int) -> list[dict[str, Any]]:
+    """The records of a simulation."""
+    return list(simulate(seed))
+
+
+@cache
+def seen() -> list[Resemblance]:
+    """How hard each message is, and what it resembles."""
+    return resemblances(DESK)
+
+
+def is_wrong(seed: int, variant: str) -> list[bool]:
+    """Whether the variant's answer is wrong, by message."""
+    return [r["scores"][METRIC] == 0 for r in sorted(simulated(seed), key=lambda r: r["item"]) if r["variant"] == variant]
 
 
 def test_every_message_is_answered_once_by_both_models_with_its_right_intent_told() -> None:
-    assert Counter(r["variant"] for r in RECORDS) == {"frontier": len(DESK), "cheap": len(DESK)}
-    for record in RECORDS:
+    assert Counter(r["variant"] for r in simulated(0)) == {"frontier": len(DESK), "cheap": len(DESK)}
+    for record in simulated(0):
         message = DESK[int(record["item"][1:])]
         assert record["reference_output"] == message.intent
         assert record["scores"][METRIC] == float(record["output"] == message.intent)
@@ -89,26 +103,22 @@ def test_every_message_is_answered_once_by_both_models_with_its_right_intent_tol
 
 
 def test_a_seed_gives_the_same_traffic_and_another_one_other_errors() -> None:
-    assert list(simulate(0)) == RECORDS
-    other = list(simulate(1))
-    assert is_wrong(other, "cheap") != is_wrong(RECORDS, "cheap")
-    assert [r["input"] for r in sorted(other, key=lambda r: r["item"])] == [r["input"] for r in sorted(RECORDS, key=lambda r: r["item"])]
+    assert list(simulate(0)) == simulated(0)
+    assert is_wrong(1, "cheap") != is_wrong(0, "cheap")
 
 
-def test_the_dear_model_errs_seldom_and_the_cheap_one_more() -> None:
-    rates = {variant: np.mean([np.mean(list(is_wrong(list(simulate(seed)), variant).values())) for seed in range(3)]) for variant in ("frontier", "cheap")}
+def test_the_dear_model_errs_seldom_and_the_cheap_one_more_three_seeds() -> None:
+    rates = {variant: np.mean([is_wrong(seed, variant) for seed in SEEDS]) for variant in ("frontier", "cheap")}
     assert rates["frontier"] == pytest.approx(0.03, abs=0.01)
     assert rates["cheap"] == pytest.approx(0.10, abs=0.03)
 
 
 def test_errors_depend_on_the_message_three_seeds() -> None:
     """The hardest fifth by resemblance is where the cheap model errs, and its wrong answer is what the message resembles."""
-    difficulty = np.array([r.difficulty for r in resemblances(DESK)])
-    hardest = np.argsort(difficulty)[-len(DESK) // 5 :]
-    errs = np.mean([[is_wrong(records, "cheap")[f"m{k:04d}"] for k in range(len(DESK))] for records in (list(simulate(s)) for s in range(3))], axis=0)
+    hardest = np.argsort([r.difficulty for r in seen()])[-len(DESK) // 5 :]
+    errs = np.mean([is_wrong(seed, "cheap") for seed in SEEDS], axis=0)
     assert errs[hardest].mean() > 3 * np.delete(errs, hardest).mean()
-    lookalikes = [r.lookalike for r in resemblances(DESK)]
-    assert all(r["output"] == lookalikes[int(r["item"][1:])] for r in RECORDS if r["scores"][METRIC] == 0)
+    assert all(r["output"] == seen()[int(r["item"][1:])].lookalike for r in simulated(0) if r["scores"][METRIC] == 0)
 
 
 def test_a_messages_own_voice_has_no_part_in_how_hard_it_is() -> None:
@@ -121,12 +131,12 @@ def test_a_messages_own_voice_has_no_part_in_how_hard_it_is() -> None:
 
 
 def test_tokens_latencies_and_times_are_those_of_sixty_days_at_the_desk() -> None:
-    times = [r["at"] for r in RECORDS if r["variant"] == "frontier"]
+    times = [r["at"] for r in simulated(0) if r["variant"] == "frontier"]
     assert times == sorted(times)
     assert times[0] >= "2026-06-01"
     assert times[-1] < "2026-07-31"
-    assert 900 < np.median([r["latency_ms"] for r in RECORDS if r["variant"] == "frontier"]) < 1300
-    assert all(420 < r["usage"]["input_tokens"] < 1000 for r in RECORDS)
+    assert 900 < np.median([r["latency_ms"] for r in simulated(0) if r["variant"] == "frontier"]) < 1300
+    assert all(420 < r["usage"]["input_tokens"] < 1000 for r in simulated(0))
 
 
 def test_the_project_file_prices_both_models_a_price_ratio_of_sixteen() -> None:
