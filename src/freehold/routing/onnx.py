@@ -52,7 +52,7 @@ class OnnxEmbedder:
 
     Every text runs by itself, `threads` texts at a time: int8 scales activations by the largest of all that run together, so in a
     batch a text's vector depends on its neighbours (measured: cosine .993 to itself) and training would see other numbers than serving.
-    Batches are not faster either: a quarter on short texts of one length, slower than one by one on longer ones.
+    Batches would gain little: of 16, 1.4 times as many messages of 60 characters a second, and two thirds as many prompts of 475.
     """
 
     def __init__(self, folder: Path, threads: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
