@@ -97,6 +97,8 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
             made.certificate, left_out={**items.dropped, **made.certificate.left_out}, charged=_charged(loaded, items)
         )
         certificate = _named(project, certificate, made, dataset)
+        if attempt.id == certificate.id:
+            certificate = records.find_certificate(project.store, project.tenant, attempt.id) or certificate  # issued when it first was
         if attempt.id in (None, certificate.id):
             break
     _write(project, certificate)

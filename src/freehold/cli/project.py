@@ -80,7 +80,7 @@ def erase(
     with opened(project) as home:
         erased = erase_subject(home, subject)
     if as_json:
-        print_json(erased)
+        print_json(erased._asdict())
     else:
         frozen = ", ".join(f"{n} items of {name[:12]}" for name, n in erased.frozen.items()) or "none"
         out().print(f"Erased {erased.calls} calls; frozen data concerned: {frozen}.", markup=False, soft_wrap=True)
