@@ -102,7 +102,6 @@ def minilm() -> CachedMiniLM | None:
     return CachedMiniLM(OnnxEmbedder(folder, threads=2))
 
 
-
 SOURCE = (
     "RouteLLM (arXiv 2406.18665), the best of its routers in each column, as quoted by others. Not like for like: those learnt from Chatbot "
     "Arena and judged labels and are transferred, ours learn from labels of the benchmark itself."

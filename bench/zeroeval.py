@@ -39,7 +39,9 @@ class CommandFailed(RuntimeError):
 
 def freehold(*arguments: str, expect: tuple[int, ...] = (0,)) -> tuple[int, str]:
     """Runs the command line; its exit status and what it printed. Raises CommandFailed."""
-    done = start([sys.executable, "-c", "from freehold.cli.app import main; main()", *arguments], check=False, capture_output=True, text=True)
+    done = start(
+        [sys.executable, "-c", "from freehold.cli.app import main; main()", *arguments], check=False, capture_output=True, text=True
+    )
     if done.returncode not in expect:
         raise CommandFailed(f"freehold {' '.join(arguments)} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
     return done.returncode, done.stdout

@@ -97,9 +97,10 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
             made.certificate, left_out={**items.dropped, **made.certificate.left_out}, charged=_charged(loaded, items)
         )
         certificate = _named(project, certificate, made, dataset)
-        if attempt.id == certificate.id:
-            certificate = records.find_certificate(project.store, project.tenant, attempt.id) or certificate  # issued when it first was
-        if attempt.id in (None, certificate.id):
+        earlier = records.find_certificate(project.store, project.tenant, attempt.id) if attempt.id else None
+        if earlier is not None and _say_the_same(earlier, certificate):
+            certificate = earlier
+        if earlier is None or certificate is earlier:
             break
     _write(project, certificate)
     records.add_certificate(project.store, certificate, spec)
@@ -195,8 +196,8 @@ class _Attempt(NamedTuple):
 def _attempts(project: Project, task: str, pairs: Pairs, fractions: Fractions, spec: str) -> Iterator[_Attempt]:
     """Which attempt on this data set it is: one more than those that saw any of its calibration groups.
 
-    Asked before, it is the attempt it was then, as long as it gives the same certificate: prices, another machine's arithmetic or a newer
-    Freehold may give another one, which is one more look at the data and counts as one.
+    Asked before, it is the attempt it was then, as long as it says the same: prices, another machine's arithmetic or a newer Freehold may
+    say something else, which is one more look at the data and counts as one.
     """
     earlier = records.attempts(project.store, project.tenant, task)
     for attempt in earlier:
@@ -206,6 +207,11 @@ def _attempts(project: Project, task: str, pairs: Pairs, fractions: Fractions, s
     mine = {kept.groups[i] for i in np.flatnonzero(part_N == CALIBRATE)}
     seen = sum(not mine.isdisjoint(_groups_of(project.datasets / f"{attempt.dataset_hash}.parquet", mine)) for attempt in earlier)
     yield _Attempt(1 + seen, None)
+
+
+def _say_the_same(earlier: Certificate, now: Certificate) -> bool:
+    """Whether two certificates on the same data are one: what has come in since and could not be used makes no difference."""
+    return all(getattr(earlier, name) == getattr(now, name) for name in ("policy_hash", "loss_upper_bound", "saving", "certified"))
 
 
 def _groups_of(path: Path, otherwise: set[str]) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
 from command import Ended, freehold
 from simulated import CHEAP, FRONTIER, Model, a_task, records, write_log
 
@@ -17,7 +18,7 @@ METRICS = '\n[metrics.correct]\nkind = "binary"\ndeterministic = true\n'
 PROMISED = """
 task reference metric label_design max_loss confidence attempt certified method certificate policy policy_hash dataset_hash n_items n_groups
 n_train n_calibrate n_test thresholds_tested loss_upper_bound saving share quality cost_usd_per_1k test controls labels_needed
-""".split()
+""".split()  # noqa: SIM905 (a list as the contract has it)
 """What the JSON of a certificate has at least."""
 
 
@@ -105,7 +106,13 @@ def test_a_certificate_has_everything_that_is_promised(job: Job) -> None:
     c = job.certificate
     assert [key for key in PROMISED if key not in c] == []
     assert c["certified"] is True
-    assert (c["task"], c["reference"], c["metric"], c["label_design"], c["method"]) == ("triage", "frontier", "correct", "census", "clopper-pearson")
+    assert (c["task"], c["reference"], c["metric"], c["label_design"], c["method"]) == (
+        "triage",
+        "frontier",
+        "correct",
+        "census",
+        "clopper-pearson",
+    )
     assert c["n_train"] + c["n_calibrate"] + c["n_test"] == c["n_items"] == c["n_groups"] == 900
     assert 0 < c["loss_upper_bound"] <= c["max_loss"] == 0.05
     assert c["saving"] > 0.1

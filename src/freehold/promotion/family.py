@@ -103,10 +103,11 @@ def thresholds(oof_NV: Floats, columns: tuple[int, ...]) -> Floats:
 
 
 def choices(loss_NV: Floats, cost_NV: Floats, family: Family, variants: int) -> NDArray[np.int64]:
-    """The column each policy of the family picks for each item, shape T by N, from predicted losses and costs."""
-    allowed_V = np.zeros(variants, dtype=bool)
-    allowed_V[[0, *family.columns]] = True
-    return np.stack([cheapest_within(loss_NV, cost_NV, allowed_V, float(t)) for t in family.threshold_T])
+    """The column each policy of the family picks for each item, shape T by N, from predicted losses and costs of all `variants`."""
+    assert loss_NV.shape[1] == variants
+    listed = np.array(sorted({0, *family.columns}))  # of sixty variants a family names a few, and this is what a search spends its time on
+    loss_NC, cost_NC, allowed_C = loss_NV[:, listed], cost_NV[:, listed], np.ones(len(listed), dtype=bool)
+    return listed[np.stack([cheapest_within(loss_NC, cost_NC, allowed_C, float(t)) for t in family.threshold_T])]
 
 
 def expected_saving(rehearsal: Rehearsal, family: Family, oof_NV: Floats) -> float:

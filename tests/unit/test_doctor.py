@@ -1,0 +1,93 @@
+"""`doctor` finds what is wrong and says what to do, without a call to anybody."""
+
+from pathlib import Path
+
+import pytest
+
+from freehold.doctor import Finding, examine
+from freehold.journal.ingest import IngestOptions
+from freehold.project import Project
+from simulated import a_task, records, write_log
+
+CONFIG = """
+[providers.openai]
+kind = "openai"
+key_env = "A_KEY_THAT_NOBODY_SET"
+[models.frontier]
+provider = "openai"
+name = "a-model-nobody-prices"
+[models.cheap]
+price = { input_per_mtok = 0.1, output_per_mtok = 0.4 }
+[metrics.correct]
+kind = "binary"
+[tasks.triage]
+reference = "frontier"
+metric = "correct"
+[tasks.sort]
+[tasks.rank]
+reference = "frontier"
+metric = "undeclared"
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A project's folder."""
+    (tmp_path / "freehold.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def found(home: Path, what: str) -> Finding:
+    """What was found about it."""
+    (finding,) = [f for f in examine(home) if f.what == what]
+    return finding
+
+
+def test_a_sound_project_has_nothing_wrong(home: Path) -> None:
+    assert [f for f in examine(home) if f.state == "wrong"] == []
+    assert found(home, "configuration").finding.endswith("3 tasks, 2 models")
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "remedy"),
+    [
+        ("task triage", "ok", ""),
+        ("task sort", "note", "[tasks.sort]"),
+        ("task rank", "note", "[metrics.undeclared]"),
+        ("model frontier", "note", "[models.frontier]"),
+        ("model cheap", "ok", ""),
+        ("provider openai", "note", "freehold serve"),
+    ],
+)
+def test_what_is_missing_is_a_note_with_a_remedy(home: Path, what: str, state: str, remedy: str) -> None:
+    finding = found(home, what)
+    assert finding.state == state
+    assert remedy in finding.remedy
+
+
+def test_calls_without_a_task_are_told(home: Path) -> None:
+    log = write_log(home / "log.jsonl", records(a_task(3), task=None))
+    with Project.at(home) as project:
+        project.ingest([str(log)], IngestOptions())
+    assert "6 calls" in found(home, "store").finding
+    assert found(home, "calls without a task").remedy == "freehold calls groups"
+
+
+def test_a_configuration_that_cannot_be_read_is_wrong_and_ends_the_examination(home: Path) -> None:
+    (home / "freehold.toml").write_text("[tasks.triage]\nrefrence = 'frontier'\n")
+    finding = examine(home)[-1]
+    assert (finding.state, finding.what) == ("wrong", "configuration")
+    assert "reference" in finding.finding
+
+
+def test_a_store_that_cannot_be_opened_is_wrong(home: Path) -> None:
+    (home / "freehold.db").write_bytes(b"this is no database" * 100)
+    assert found(home, "store").state == "wrong"
+
+
+def test_a_journal_that_others_could_read_is_its_owners_alone_afterwards(home: Path) -> None:
+    with Project.at(home) as project:
+        assert project.store
+    (home / "freehold.db").chmod(0o644)
+    assert [f for f in examine(home) if f.state == "wrong"] == []
+    assert (home / "freehold.db").stat().st_mode & 0o077 == 0
