@@ -29,7 +29,7 @@ RUN = "from freehold.cli.app import main; main()"
 RUN_ON_TERMINAL = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {RUN}"
 """The terminal becomes the one that Ctrl-C comes from."""
 ARGUMENTS = ["label", "triage", "--rater", "anna"]
-PATIENCE_S = 30
+PATIENCE_S = 120
 TOML = """\
 [project]
 name = "bank"
