@@ -25,15 +25,15 @@ TASKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "another seed": ({"seed": 3}, {"seed": 5}),
     "specialists": ({"models": (FRONTIER, *SPECIALISTS)}, {}),
     "many variants": ({"models": (FRONTIER, *MANY)}, {"max_loss": 0.1}),
-    "groups": ({"n": 1800, "group_size": 3}, {}),
+    "groups": ({"n": 1200, "group_size": 2}, {}),
     "a bounded metric": ({}, {"metric": GRADE}),
     "a head": ({}, {"head": "head", "head_cost_usd": 1e-5}),
     "a head and specialists": ({"models": (FRONTIER, *SPECIALISTS)}, {"head": "head"}),
-    "by tier": ({"n": 1500}, {"by": "tier"}),
-    "by region": ({"n": 1500}, {"by": "region", "max_loss": 0.1}),
-    "by length": ({"n": 1500}, {"by": "chars", "max_loss": 0.1}),
-    "by word length": ({"n": 1500, "seed": 2}, {"by": "mean_word_length", "max_loss": 0.1}),
-    "by tier with a head": ({"n": 1500}, {"by": "tag.tier", "head": "head"}),
+    "by tier": ({"n": 1200}, {"by": "tier"}),
+    "by region": ({"n": 1200}, {"by": "region", "max_loss": 0.1}),
+    "by length": ({"n": 1200}, {"by": "chars", "max_loss": 0.1}),
+    "by word length": ({"n": 1200, "seed": 2}, {"by": "mean_word_length", "max_loss": 0.1}),
+    "by tier with a head": ({"n": 1200}, {"by": "tag.tier", "head": "head"}),
     "no costs known": ({"models": tuple(m._replace(usd=NAN) for m in (FRONTIER, *SPECIALISTS))}, {}),
     "a limit on latency": ({"models": (FRONTIER, *SPECIALISTS, CHEAP._replace(name="slow", seconds=9.0))}, {"p95_s": 1.5}),
     "a limit the reference does not meet": ({"models": (FRONTIER._replace(seconds=9.0), *SPECIALISTS)}, {"p95_s": 1.5}),
@@ -62,7 +62,7 @@ def decided(made: Certification) -> list[str]:
 @pytest.mark.parametrize("name", TASKS)
 def test_the_program_decides_as_certified(name: str) -> None:
     task, settings = TASKS[name]
-    made = certified(a_task(**task), **settings)
+    made = certified(a_task(**{"n": 800} | task), **settings)
     assert decided(made) == [made.pairs.variants[c] for c in made.choice_N]
     assert made.certificate.certified == (name != "nothing to certify")
     assert ("cheapest of frontier" in made.certificate.policy_source) == ("nearly as dear" in name)
@@ -71,7 +71,7 @@ def test_the_program_decides_as_certified(name: str) -> None:
 @pytest.mark.parametrize("name", ["two models", "a head and specialists", "by tier"])
 def test_one_message_at_a_time_is_decided_like_all_together(name: str) -> None:
     task, settings = TASKS[name]
-    made = certified(a_task(**task), **settings)
+    made = certified(a_task(**{"n": 800} | task), **settings)
     assert made.scorer is not None
     decide = compile_program(made.program)
     for i in range(0, len(made.pairs), 9):

@@ -115,6 +115,8 @@ def _compare(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, m
             same(name, found, getattr(certificate, name))
         return wrong
     same("variants", scorer.variants, certificate.variants)
+    if wrong:
+        return wrong  # what follows would compare what does not belong together
     pairs = kept.columns(tuple(v for v in certificate.variants if v in kept.variants))
     scored = scorer.score(pairs.texts)
     if scorer.head is not None:
