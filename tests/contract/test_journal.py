@@ -15,7 +15,7 @@ from freehold.journal import read
 from freehold.journal.call import Attempt, Call, Episode, Feedback
 from freehold.journal.redact import redact
 from freehold.journal.rows import INLINE_BYTES, digest_of
-from freehold.journal.write import Appended, Writer, append_batches, append_episodes, append_feedback, append_many
+from freehold.journal.write import Appended, Writer, append_episodes, append_feedback, append_many
 from freehold.store.open import Store
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -225,16 +225,6 @@ def test_certifying_reads_columns(store: Store, a_call: MakeCall, a_score: MakeS
     ((score,),) = read.scores(store, "default", "triage", "correct")
     assert score == read.Score(call.id, call.item, "frontier", 0.25, "score", "import", "audit", 0.1, 1772625600000000)
     assert list(read.scores(store, "default", "triage", "note")) == []
-
-
-def test_batches_are_stored_while_the_next_one_is_made(store: Store, a_call: MakeCall) -> None:
-    """Each in its own transaction; the first error ends it, and what came before stays."""
-    batches = [([a_call(n) for n in range(k, k + 10)], []) for k in range(0, 50, 10)]
-    assert [appended.added for appended in append_batches(store, batches)] == [10] * 5
-    stream = append_batches(store, [([a_call(n) for n in range(50, 60)], []), ([a_call(60, output=object())], [])])
-    with pytest.raises(DataError):
-        list(stream)
-    assert read.counts(store, "default").calls in (50, 60)
 
 
 def test_episodes_are_kept(store: Store) -> None:

@@ -26,8 +26,10 @@ from freehold.store.open import open_store
 from freehold.store.schema import draws, feedback
 
 RUN = "from freehold.cli.app import main; main()"
-RUN_ON_TERMINAL = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {RUN}"
-"""The terminal becomes the one that Ctrl-C comes from."""
+RUN_ON_TERMINAL = (
+    f"import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); signal.signal(signal.SIGINT, signal.default_int_handler); {RUN}"
+)
+"""The terminal becomes the one that Ctrl-C comes from; a shell that runs the tests in the background has it ignored, and that is inherited."""
 ARGUMENTS = ["label", "triage", "--rater", "anna"]
 PATIENCE_S = 120
 TOML = """\

@@ -1,6 +1,7 @@
 """Import's spine: files of recorded traffic in, calls and feedback out to a sink, and a report of what became of every line."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import BinaryIO, NamedTuple, Protocol
@@ -40,7 +41,10 @@ class IngestOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sink(Protocol):
-    """Where batches go, such as `append_many` after redaction. It stores what is new, and nothing that is said about a call in conflict."""
+    """Where batches go, such as `append_many` after redaction. It stores what is new, and nothing that is said about a call in conflict.
+
+    It is called in a thread of its own, one batch after the other.
+    """
 
     def __call__(self, calls: Sequence[Call], feedback: Sequence[Feedback], /) -> Appended: ...
 
@@ -105,10 +109,7 @@ def _ingest_file(
         tally.note_audit(source.name, found)
         lines = _unchanged(read(source), source, found.last) if options.strict else read(source)
     conflicts: dict[str, tuple[int, Conflict]] = {}
-    for batch in _batches(lines, build, source, tally):
-        if named is not None:
-            batch.take_ids(named)
-        stored = sink(batch.calls, batch.feedback)
+    for batch, stored in _stored(_batches(lines, build, source, tally), sink, named):
         tally.stored(stored)
         for conflict in stored.conflicts[: MOST_PROBLEMS - len(conflicts)]:
             built_id, line = batch.place_of(conflict.id)
@@ -117,6 +118,20 @@ def _ingest_file(
             progress(Progress(source.name, batch.last, tally.added))
     if conflicts:
         _explain_conflicts(source, read(source), build, conflicts, tally)
+
+
+def _stored(batches: Iterator[Batch], sink: Sink, named: Named | None) -> Iterator[tuple[Batch, Appended]]:
+    """Every batch with what the sink did with it, each stored in a thread beside while the next one is being made."""
+    with ThreadPoolExecutor(1, "freehold-import") as beside:
+        before: tuple[Batch, Future[Appended]] | None = None
+        for batch in batches:
+            if named is not None:
+                batch.take_ids(named)
+            if before is not None:
+                yield before[0], before[1].result()
+            before = batch, beside.submit(sink, batch.calls, batch.feedback)
+        if before is not None:
+            yield before[0], before[1].result()
 
 
 def _unchanged(lines: Iterator[Line], source: Source, surveyed: int) -> Iterator[Line]:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -75,51 +74,7 @@ def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback
     Feedback about a call that was refused for a conflict is left out with it. Batches of 1,000 to 5,000 are fastest; much larger ones
     hold other writers up. Raises DataError for a record that cannot be stored, OperatorError for a store that cannot store it.
     """
-    return _committed(store, _prepared(calls, feedback))
-
-
-def append_batches(store: Store, batches: Iterable[tuple[Sequence[Call], Sequence[Feedback]]]) -> Iterator[Appended]:
-    """Stores batch after batch, each in its own transaction, while the next one is being made: an import's way in.
-
-    Gives what became of each batch, in order; of one that is given, it is durable. Ends with the first error, like `append_many`.
-    """
-    with ThreadPoolExecutor(1, "freehold-append") as beside:
-        before: Future[Appended] | None = None
-        for calls, feedback in batches:
-            prepared = _prepared(calls, feedback)
-            if before is not None:
-                yield before.result()
-            before = beside.submit(_committed, store, prepared)
-        if before is not None:
-            yield before.result()
-
-
-def append_feedback(store: Store, feedback: Sequence[Feedback]) -> Appended:
-    """Stores feedback in one transaction. Saying it again adds nothing."""
-    return append_many(store, (), feedback)
-
-
-def append_episodes(store: Store, episodes: Sequence[Episode]) -> int:
-    """Stores episodes in one transaction and gives how many are new."""
-    with store.writing() as connection:
-        return store.insert_new(connection, "episodes", EPISODE_COLUMNS, "id", [episode_values(episode) for episode in episodes])
-
-
-class _Prepared(NamedTuple):
-    """A batch, ready to be stored."""
-
-    calls: Sequence[Call]
-    rows: Sequence[CallRow]
-    feedback: Sequence[Feedback]
-    said: Sequence[Values]
-
-
-def _prepared(calls: Sequence[Call], feedback: Sequence[Feedback]) -> _Prepared:
-    return _Prepared(calls, [call_row(call) for call in calls], feedback, [feedback_values(said) for said in feedback])
-
-
-def _committed(store: Store, batch: _Prepared) -> Appended:
-    calls, rows, feedback, said = batch
+    rows, said = [call_row(call) for call in calls], [feedback_values(one) for one in feedback]
     if not rows and not said:
         return Appended()
     with store.writing() as connection:
@@ -150,6 +105,17 @@ def _committed(store: Store, batch: _Prepared) -> Appended:
         feedback_added=feedback_added,
         feedback_present=len(said) - feedback_added - len(disputed),
     )
+
+
+def append_feedback(store: Store, feedback: Sequence[Feedback]) -> Appended:
+    """Stores feedback in one transaction. Saying it again adds nothing."""
+    return append_many(store, (), feedback)
+
+
+def append_episodes(store: Store, episodes: Sequence[Episode]) -> int:
+    """Stores episodes in one transaction and gives how many are new."""
+    with store.writing() as connection:
+        return store.insert_new(connection, "episodes", EPISODE_COLUMNS, "id", [episode_values(episode) for episode in episodes])
 
 
 def _insert_contents(store: Store, connection: Connection, rows: Iterable[CallRow]) -> None:

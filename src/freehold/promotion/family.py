@@ -13,8 +13,12 @@ from freehold.routing.predict import cheapest_within
 
 Floats: TypeAlias = NDArray[np.float64]
 
-STEPS = 40
-"""Policies in a family: each lets about 2.5 % more of the traffic leave the reference than the one before."""
+STEPS = 100
+"""Policies in a family: each lets about 1 % more of the traffic leave the reference than the one before."""
+_LEAST_SHARE = 0.025
+"""The share of the traffic that the first of them lets go: less is not worth a policy."""
+_TRIAL_STEPS = 40
+"""Policies in a family that is only tried: enough to compare it with others, and all that a search over many variants has time for."""
 
 _GREEDY = 4
 """The most candidates that are added one by one; a family of all candidates is tried as well."""
@@ -66,7 +70,9 @@ def choose_family(rehearsal: Rehearsal, candidates: tuple[int, ...], fitted: Map
             saving = expected_saving(rehearsal, family, predictor.oof_NV)
             if saving > 1e-9 and (best is None or saving > best[0] + 1e-12):
                 best = (saving, family)
-    return best[1] if best else None
+    if best is None:
+        return None
+    return best[1]._replace(threshold_T=thresholds(fitted[best[1].predictor].oof_NV, best[1].columns, STEPS))
 
 
 def _subsets(rehearsal: Rehearsal, candidates: tuple[int, ...], kind: str, oof_NV: Floats) -> Iterator[tuple[int, ...]]:
@@ -91,13 +97,13 @@ def _subsets(rehearsal: Rehearsal, candidates: tuple[int, ...], kind: str, oof_N
         yield tuple(sorted(candidates))
 
 
-def thresholds(oof_NV: Floats, columns: tuple[int, ...]) -> Floats:
+def thresholds(oof_NV: Floats, columns: tuple[int, ...], steps: int = _TRIAL_STEPS) -> Floats:
     """Where the share of items that leave the reference grows by one step, from predictions alone. Rising, distinct, six digits.
 
     Rounded up, because many items may stand at one prediction: all of a region, or all that a head is sure of.
     """
     least_N = oof_NV[:, columns].min(axis=1)
-    cuts = np.quantile(least_N, np.linspace(1.0 / STEPS, 1.0, STEPS))
+    cuts = np.quantile(least_N, np.linspace(_LEAST_SHARE, 1.0, steps))
     six_digits = Context(prec=6, rounding=ROUND_CEILING)
     return np.unique([float(six_digits.create_decimal_from_float(float(cut))) for cut in cuts])
 

@@ -206,7 +206,7 @@ def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N
 
 
 def _labels_needed(made: Developed, goal: Goal, settings: Settings) -> int | None:
-    """How many more labelled groups, over all parts, before training losses let us expect a certificate that saves 1 % or more."""
+    """How many more labelled groups, over all parts, before training losses let us expect a certificate that saves anything worth it."""
     units = max(goal.units, bounds.least_units(goal.epsilon, goal.delta, goal.is_exact))
     for _ in range(12):
         family = choose_family(made.rehearsal._replace(units=units), made.candidates, made.fitted)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from freehold.errors import DataError
 from freehold.routing.embed import HashedEmbedder, load_embedder
 from freehold.routing.head import Head
-from freehold.routing.predict import Blend, Constant, Difficulty, Linear, Neighbours, Regions
+from freehold.routing.predict import Blend, Constant, Difficulty, Kernel, Linear, Neighbours, Regions
 from freehold.routing.scorer import HeadScore, Scorer
 
 _RECORDS: dict[str, type] = {
-    kind.__name__: kind for kind in (Scorer, HeadScore, Head, HashedEmbedder, Constant, Linear, Neighbours, Regions, Difficulty, Blend)
+    kind.__name__: kind
+    for kind in (Scorer, HeadScore, Head, HashedEmbedder, Constant, Linear, Kernel, Neighbours, Regions, Difficulty, Blend)
 }
 _FORMAT = "freehold-scorer-1"
 

@@ -37,5 +37,5 @@ def sliced() -> Certification:
 
 @pytest.fixture(scope="session")
 def hopeless() -> Certification:
-    """The only other model is wrong nine times in ten: nothing to certify."""
-    return certified(a_task(600, (FRONTIER, Model("broken", 0.9, 0.9, 1e-5))), max_loss=0.02)
+    """The only other model is always wrong: nothing to certify."""
+    return certified(a_task(600, (FRONTIER, Model("broken", 1.0, 1.0, 1e-5))), max_loss=0.01)

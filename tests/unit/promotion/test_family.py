@@ -70,7 +70,7 @@ def test_a_variant_outside_the_family_is_never_picked() -> None:
 
 def test_each_policy_lets_a_step_more_of_the_traffic_leave_the_reference() -> None:
     oof_NV = two(np.random.default_rng(1).normal(size=4000))
-    family = Family("x", (1,), thresholds(oof_NV, (1,)))
+    family = Family("x", (1,), thresholds(oof_NV, (1,), STEPS))
     share_T = (choices(oof_NV, np.tile([1.0, 0.1], (4000, 1)), family, 2) == 1).mean(axis=1)
     assert len(family.threshold_T) == STEPS
     assert (np.diff(family.threshold_T) > 0).all()

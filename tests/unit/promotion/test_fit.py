@@ -6,7 +6,7 @@ import pytest
 from freehold.promotion.fit import FOLDS, Fitted, Sample, centroids, fit_predictors, folds, pooled_loss
 from freehold.routing.predict import Difficulty, Neighbours, Regions
 
-KINDS = {"constant", "linear", "neighbours", "regions", "blend"}
+KINDS = {"constant", "linear", "kernel", "neighbours", "regions", "blend"}
 
 
 def sample(n: int = 400, seed: int = 0, pooled: bool = False, variants: int = 2) -> Sample:
@@ -66,20 +66,36 @@ def test_fitting_twice_gives_the_same_arrays(fitted: dict[str, Fitted]) -> None:
         assert (again[kind].oof_NV == fitted[kind].oof_NV).all()
 
 
-def test_a_blend_is_the_mean_of_the_better_line_and_the_neighbours(fitted: dict[str, Fitted]) -> None:
-    x_NF = sample(seed=3).x_NF
-    parts = [fitted[kind].predictor.predict(x_NF) for kind in ("linear", "neighbours")]
+def test_a_blend_is_the_mean_of_the_better_smooth_one_and_the_neighbours(fitted: dict[str, Fitted]) -> None:
+    x_NF, losses = sample(seed=3).x_NF, sample().loss_NV
+    smooth = min(("linear", "kernel"), key=lambda kind: ((fitted[kind].oof_NV - losses) ** 2).mean())
+    parts = [fitted[kind].predictor.predict(x_NF) for kind in (smooth, "neighbours")]
     assert fitted["blend"].predictor.predict(x_NF) == pytest.approx((parts[0] + parts[1]) / 2)
 
 
 def test_neighbours_shrink_towards_the_mean_of_all() -> None:
-    near = Neighbours(0, np.eye(2, dtype=np.float32), np.array([[1.0], [0.0]]), np.array([0.5]), k=1, shrink=8)
-    assert near.predict(np.eye(2))[:, 0] == pytest.approx([(1 + 8 * 0.5) / 9, (8 * 0.5) / 9])
+    near = Neighbours(0, np.eye(2, dtype=np.float32), np.array([[1.0], [0.0]]), np.array([0.5]), reach=0.1)
+    other, imagined = np.exp(-1 / 0.1), 0.5 * np.exp(-0.5 / 0.1)
+    expected = (np.array([1.0, other]) + imagined * 0.5) / (1 + other + imagined)
+    assert near.predict(np.eye(2))[:, 0] == pytest.approx(expected)
+    assert near.predict(-np.eye(2))[:, 0] == pytest.approx([0.5, 0.5], abs=0.01)  # like none of them
 
 
-def test_more_neighbours_than_items_are_all_items() -> None:
-    near = Neighbours(0, np.eye(2, dtype=np.float32), np.array([[1.0], [0.0]]), np.array([0.5]), k=96, shrink=8)
-    assert near.predict(np.eye(2))[:, 0] == pytest.approx([0.5, 0.5])
+def test_a_kernel_bends_where_a_line_cannot() -> None:
+    """Items in the middle lose, those at both ends do not."""
+    rng = np.random.default_rng(0)
+    angle_N = rng.uniform(0, np.pi, 300)
+    x_NF = np.column_stack([rng.normal(size=300), np.cos(angle_N), np.sin(angle_N)])
+    loss_NV = (np.abs(np.cos(angle_N)) < 0.4).astype(float)[:, None]
+    made = fit_predictors(Sample(x_NF, 1, loss_NV, None, folds(np.arange(300), 0)), 0)
+    error = {kind: ((made[kind].oof_NV - loss_NV) ** 2).mean() for kind in ("linear", "kernel")}
+    assert error["kernel"] < 0.7 * error["linear"]
+
+
+def test_an_input_unlike_all_others_is_predicted_within_bounds(fitted: dict[str, Fitted]) -> None:
+    far = sample().x_NF[:1].copy()
+    far[:, :3] = 1e9
+    assert np.abs(fitted["kernel"].predictor.predict(far)).max() < 2
 
 
 def test_a_region_is_the_nearest_centroids() -> None:
@@ -125,4 +141,4 @@ def test_constant_features_and_losses_break_nothing() -> None:
     known = sample(100)
     made = fit_predictors(known._replace(x_NF=np.ones_like(known.x_NF), loss_NV=np.zeros_like(known.loss_NV)), 0)
     for one in made.values():
-        assert (one.predictor.predict(np.ones((3, 11))) == 0).all()
+        assert one.predictor.predict(np.ones((3, 11))) == pytest.approx(np.zeros((3, 2)))

@@ -13,14 +13,17 @@ from freehold.routing.artefact import dump, load, policy_hash
 from freehold.routing.embed import HashedEmbedder
 from freehold.routing.features import SURFACE
 from freehold.routing.head import Head
-from freehold.routing.predict import AnyPredictor, Blend, Constant, Difficulty, Linear, Neighbours, Regions
+from freehold.routing.predict import AnyPredictor, Blend, Constant, Difficulty, Kernel, Linear, Neighbours, Regions
 from freehold.routing.scorer import HeadScore, Scorer
 
 RNG = np.random.default_rng(0)
 BUCKETS, DIMS = 64, 4
 FEATURES = len(SURFACE) + DIMS
 LINE = Linear(RNG.normal(size=FEATURES), np.ones(FEATURES), RNG.normal(size=(FEATURES, 1)), np.array([0.1]))
-NEAR = Neighbours(len(SURFACE), RNG.normal(size=(5, DIMS)).astype(np.float32), RNG.random((5, 1)), np.array([0.2]), 3, 8.0)
+NEAR = Neighbours(len(SURFACE), RNG.normal(size=(5, DIMS)).astype(np.float32), RNG.random((5, 1)), np.array([0.2]), 0.1)
+SMOOTH = Kernel(
+    np.zeros(len(SURFACE)), np.ones(len(SURFACE)), RNG.normal(size=(4, FEATURES)).astype(np.float32), RNG.random((4, 1)), np.array([0.2])
+)
 KINDS: dict[str, AnyPredictor | None] = {
     "none": None,
     "constant": Constant(np.array([0.1])),
@@ -28,7 +31,8 @@ KINDS: dict[str, AnyPredictor | None] = {
     "neighbours": NEAR,
     "regions": Regions(len(SURFACE), RNG.normal(size=(3, DIMS)).astype(np.float32), RNG.random((3, 1))),
     "difficulty": Difficulty(replace(LINE), np.array([1.1]), np.array([-0.1])),
-    "blend": Blend(LINE, NEAR),
+    "kernel": SMOOTH,
+    "blend": Blend(SMOOTH, NEAR),
 }
 HEAD = Head(
     ("cards", {"queue": "other", "urgent": True, "ids": [1, 2]}, None),
