@@ -1,7 +1,7 @@
 """Certification, top to bottom: split, develop on training items, walk on calibration items, look once at test items, say it."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from freehold.journal.call import LabelDesign
 from freehold.promotion.certificate import Certificate, Unpaired
 from freehold.promotion.develop import Developed, Goal, add_head, develop
 from freehold.promotion.fit import FOLDS
-from freehold.promotion.issue import issue
+from freehold.promotion.issue import Findings, issue
 from freehold.promotion.judge import exam_of, judge, picked, policy_program, weights
 from freehold.promotion.measure import unpriced_of
 from freehold.promotion.settings import Settings
@@ -94,30 +94,14 @@ def certify(
     judgements = judge(pairs, made.family, exam, scored, calibrate_N, cuts, goal.delta, weight_N, made.unit)
     program = policy_program(pairs, made.scorer, made.family, judgements, settings.p95_s)
     choice_N = picked(made.family, scored, judgements)
-    certificate = issue(
-        pairs,
-        metric,
-        settings,
-        unpaired,
-        now,
-        tenant,
-        part_N,
-        made,
-        judgements,
-        choice_N,
-        program,
-        goal,
-        exam,
-        design,
-        n_groups,
-        unpriced_of(recorded),
-    )
+    found = Findings(pairs, part_N, design, made, goal, exam, judgements, choice_N, program, unpriced_of(recorded))
+    certificate = issue(found, metric, settings, unpaired, now, tenant)
     scorer = made.scorer if any(v.chosen >= 0 for v in judgements) else None
     passed = 0 if cuts else judgements[0].walk.passed
     return Certification(certificate, program, scorer, pairs, scored, part_N, choice_N, made, passed)
 
 
-def parts(pairs: Pairs, tenant: str, fractions: Fractions) -> tuple[Pairs, NDArray[np.int8], "LabelDesign | str"]:
+def parts(pairs: Pairs, tenant: str, fractions: Fractions) -> tuple[Pairs, NDArray[np.int8], LabelDesign | Literal["mixed"]]:
     """The items that are used, the part of each, and how the calibration labels were come by.
 
     The data set a split is a hash of is the tenant's task, so that an item stays in its part while the task's data grows. Where some

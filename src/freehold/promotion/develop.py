@@ -13,7 +13,7 @@ from freehold.errors import TrainingError
 from freehold.promotion.family import Family, Rehearsal, choose_family
 from freehold.promotion.fit import Fitted, Floats, Sample, centroids, fit_predictors, folds, pooled_loss
 from freehold.routing.embed import Embedder
-from freehold.routing.features import SURFACE
+from freehold.routing.features import SURFACE, features
 from freehold.routing.head import Head
 from freehold.routing.predict import Constant, nearest_centroid
 from freehold.routing.scorer import HeadScore, Scorer
@@ -163,7 +163,7 @@ def _develop(
         centroid_KD=np.zeros((1, 1), dtype=np.float32),
         region_names=("all",),
     )
-    surface_NS, x_NF = scorer.inputs(train.texts)
+    surface_NS, x_NF = scorer.inputs(train.texts, [features(text) for text in train.texts])
     cost_V2, range_V2 = _cost_lines(cost_NV, surface_NS[:, SURFACE.index("chars")].astype(np.float64))
     centroid_KD, names = draw_map(train, x_NF[:, len(SURFACE) :], goal.seed)
     scorer = replace(

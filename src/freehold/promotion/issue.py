@@ -1,6 +1,7 @@
 """Says what a certification found, as a certificate: numbers, controls, slices, conditions, and how many labels are missing."""
 
 from datetime import datetime
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,31 +25,41 @@ from freehold.routing.syntax import Program
 Floats = NDArray[np.float64]
 
 
-def issue(
-    pairs: Pairs,
-    metric: Metric,
-    settings: Settings,
-    unpaired: Unpaired,
-    now: datetime,
-    tenant: str,
-    part_N: NDArray[np.int8],
-    made: Developed,
-    judgements: list[Judgement],
-    choice_N: NDArray[np.int64],
-    program: Program,
-    goal: Goal,
-    exam: Exam,
-    design: "LabelDesign | str",
-    n_groups: int,
-    unpriced: tuple[str, ...],
-) -> Certificate:
+class Findings(NamedTuple):
+    """What a certification came to, before it is put in words."""
+
+    pairs: Pairs
+    """All items, with the head's column where there is one."""
+    part_N: NDArray[np.int8]
+    """The part of each item."""
+    design: LabelDesign | Literal["mixed"]
+    """How the calibration labels were come by."""
+    developed: Developed
+    """What training made."""
+    goal: Goal
+    """What the policy is for."""
+    exam: Exam
+    """How losses were tested."""
+    judgements: list[Judgement]
+    """How far the family got, on all traffic or on each slice."""
+    choice_N: NDArray[np.int64]
+    """The column the policy picks for each item."""
+    program: Program
+    """The policy."""
+    unpriced: tuple[str, ...]
+    """Recorded variants whose cost nobody knows."""
+
+
+def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaired, now: datetime, tenant: str) -> Certificate:
+    """The certificate of what was found, not yet named after its data and files."""
+    pairs, part_N, choice_N, made, goal = found.pairs, found.part_N, found.choice_N, found.developed, found.goal
     calibrate_N, test_N = part_N == CALIBRATE, part_N == TEST
     loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
     saving = saving_of(pairs, choice_N, calibrate_N, made.unit) or 0.0
-    passed = any(v.chosen >= 0 for v in judgements)
-    is_estimate = design == "found"
+    passed = any(v.chosen >= 0 for v in found.judgements)
+    is_estimate = found.design == "found"
     is_certified = passed and saving > 0 and not is_estimate
-    slices = tuple(_slice(pairs, made.unit, choice_N, calibrate_N, v) for v in judgements if v.cut is not None)
+    slices = tuple(_slice(pairs, made.unit, choice_N, calibrate_N, v) for v in found.judgements if v.cut is not None)
     method = "clopper-pearson" if goal.is_exact else "betting"
     record = Certificate(
         id="",
@@ -58,7 +69,7 @@ def issue(
         variants=pairs.variants,
         metric=metric.id,
         metric_kind=metric.kind,
-        label_design=design,  # type: ignore[arg-type]  # one of the three, or mixed
+        label_design=found.design,
         claim=_claim(pairs, metric, settings, is_certified, is_estimate, saving, made.unit),
         max_loss=settings.max_loss,
         confidence=settings.confidence,
@@ -70,8 +81,8 @@ def issue(
         method=method,
         certificate=None,
         policy=None,
-        policy_source=show(program),
-        policy_hash=digest(program),
+        policy_source=show(found.program),
+        policy_hash=digest(found.program),
         artefact=None,
         dataset=None,
         dataset_hash="",
@@ -80,16 +91,16 @@ def issue(
         n_train=int((part_N == TRAIN).sum()),
         n_calibrate=int(calibrate_N.sum()),
         n_test=int(test_N.sum()),
-        n_calibrate_groups=n_groups,
-        group_cap=exam.cap,
-        pilot_bets=tuple(float(b.bet_K[0]) for b in exam.bets_T),
+        n_calibrate_groups=goal.units,
+        group_cap=found.exam.cap,
+        pilot_bets=tuple(float(b.bet_K[0]) for b in found.exam.bets_T),
         train_fraction=settings.fractions.train,
         calibrate_fraction=settings.fractions.calibrate,
-        thresholds_tested=sum(v.walk.tested for v in judgements),
+        thresholds_tested=sum(v.walk.tested for v in found.judgements),
         thresholds=tuple(made.family.threshold_T.tolist()) if made.family else (),
         predictor=made.family.predictor if made.family else "none",
         family=tuple(pairs.variants[c] for c in made.family.columns) if made.family else (),
-        loss_upper_bound=max((v.upper for v in judgements), default=0.0),
+        loss_upper_bound=max((v.upper for v in found.judgements), default=0.0),
         loss_calibrate=float(loss_N[calibrate_N].mean()),
         saving=saving,
         saving_unit=made.unit,  # type: ignore[arg-type]  # cost or calls
@@ -112,12 +123,12 @@ def issue(
         slices=slices,
         by=settings.by,
         worst_slice=max(slices, key=lambda s: s.loss_upper_bound or 0.0).name if slices else None,
-        unpriced=unpriced,
+        unpriced=found.unpriced,
         left_out=made.left_out,
         unpaired=unpaired,
         p95_s=settings.p95_s,
         created_at=now,
-        conditions=_conditions(pairs, metric, method, made.unit, weights(pairs, calibrate_N, design) is not None),
+        conditions=_conditions(pairs, metric, method, made.unit, weights(pairs, calibrate_N, found.design) is not None),
     )
     return msgspec.structs.replace(record, id=identity(record))
 

@@ -44,13 +44,17 @@ class HashedEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `Embedder.embed`."""
-        vectors_ND = np.zeros((len(texts), self.dims), dtype=np.float32)
-        for row, text in enumerate(texts):
-            vectors_ND[row] = self.project(features(text, len(self.idf_B)))
+        return self.embed_hashed([features(text, len(self.idf_B)) for text in texts])
+
+    def embed_hashed(self, hashed: Sequence[Features]) -> NDArray[np.float32]:
+        """The vectors, N by D, of texts whose features are known already."""
+        vectors_ND = np.zeros((len(hashed), self.dims), dtype=np.float32)
+        for row, one in enumerate(hashed):
+            vectors_ND[row] = self.project(one)
         return vectors_ND
 
     def project(self, hashed: Features) -> NDArray[np.float32]:
-        """The vector, length D, of a text whose features are known already."""
+        """The vector, length D, of one of them."""
         vector_D: NDArray[np.float32] = np.dot(hashed.weight * self.idf_B[hashed.index], self.projection_BD.take(hashed.index, axis=0))
         norm = np.sqrt(vector_D @ vector_D)
         return np.divide(vector_D, norm, dtype=np.float32) if norm > 0 else vector_D

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.chat import JSON
-from freehold.routing.features import features
+from freehold.routing.features import Features, features
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,21 @@ class Head:
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Shape N by C; rows sum to 1."""
-        return softmax(np.stack([self._logits(text) for text in texts]) / self.temperature) if texts else np.empty((0, len(self.answers)))
+        return self.probabilities_hashed([features(text, len(self.idf_B)) for text in texts])
+
+    def probabilities_hashed(self, hashed: Sequence[Features]) -> NDArray[np.float64]:
+        """The same for texts whose features are known already."""
+        if not hashed:
+            return np.empty((0, len(self.answers)))
+        return softmax(np.stack([self._logits(one) for one in hashed]) / self.temperature)
 
     def answer(self, text: str) -> tuple[JSON, float]:
         """The answer and its confidence in [0, 1]."""
-        probability_C = softmax(self._logits(text)[None, :] / self.temperature)[0]
+        (probability_C,) = self.probabilities([text])
         best = int(np.argmax(probability_C))
         return self.answers[best], float(probability_C[best])
 
-    def _logits(self, text: str) -> NDArray[np.float64]:
-        hashed = features(text, dims=len(self.idf_B))
+    def _logits(self, hashed: Features) -> NDArray[np.float64]:
         value = hashed.weight * self.idf_B[hashed.index]
         norm = float(np.sqrt(value @ value)) or 1.0
         logits_C: NDArray[np.float64] = ((value / norm) @ self.coef_BC[hashed.index] + self.intercept_C).astype(np.float64)

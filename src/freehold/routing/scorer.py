@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from freehold.chat import JSON
 from freehold.routing.decide import Facts, VariantScores
-from freehold.routing.embed import Embedder
-from freehold.routing.features import SURFACE, features, surface_scaled
+from freehold.routing.embed import Embedder, HashedEmbedder
+from freehold.routing.features import SURFACE, Features, features, surface_scaled
 from freehold.routing.head import Head
 from freehold.routing.predict import AnyPredictor, Floats, nearest_centroid
 
@@ -76,21 +76,27 @@ class Scorer:
     region_names: tuple[str, ...]
     """What the regions are called."""
 
-    def inputs(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Floats]:
-        """Surface features, N by S, and the predictor's features, N by F: scaled surface features, then the embedding."""
-        surface_NS = np.stack([features(text).surface for text in texts]) if texts else np.empty((0, len(SURFACE)), np.float32)
-        return surface_NS, np.hstack([surface_scaled(surface_NS), self.embedder.embed(texts)]).astype(np.float64)
+    def inputs(self, texts: Sequence[str], hashed: Sequence[Features]) -> tuple[NDArray[np.float32], Floats]:
+        """Surface features, N by S, and the predictor's features, N by F: scaled surface features, then the embedding.
+
+        `hashed` are the texts' `features`, which the surface, the built-in embedder and a head share.
+        """
+        surface_NS = np.stack([one.surface for one in hashed]) if hashed else np.empty((0, len(SURFACE)), np.float32)
+        embedder = self.embedder
+        embedding_ND = embedder.embed_hashed(hashed) if isinstance(embedder, HashedEmbedder) else embedder.embed(texts)
+        return surface_NS, np.hstack([surface_scaled(surface_NS), embedding_ND]).astype(np.float64)
 
     def score(self, texts: Sequence[str]) -> Scored:
         """The facts of N texts."""
-        surface_NS, x_NF = self.inputs(texts)
+        hashed = [features(text) for text in texts]
+        surface_NS, x_NF = self.inputs(texts, hashed)
         loss_NV = np.full((len(texts), len(self.variants)), np.nan)
         loss_NV[:, 0] = 0.0
         if self.predictor is not None:
             loss_NV[:, self.predicted] = self.predictor.predict(x_NF)
         head_class_N, confidence_N = np.full(len(texts), -1), np.full(len(texts), np.nan)
         if self.head is not None:
-            probability_NC = self.head.head.probabilities(texts)
+            probability_NC = self.head.head.probabilities_hashed(hashed)
             head_class_N = np.argmax(probability_NC, axis=1)
             confidence_N = probability_NC.max(axis=1)
             loss_NV[:, self.head_column] = self.head.predict(confidence_N)
