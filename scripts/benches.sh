@@ -1,9 +1,7 @@
 # Sourced by scripts/test and scripts/soak: the benchmarks there are.
 # shellcheck shell=bash
 
-BENCHES=(features policy journal crash routing certificates zeroeval banking)
-# Whole projects of many seconds each, whose targets are times: at full length only.
-LONG_BENCHES=(certify demo)
+BENCHES=(features policy journal crash routing certificates zeroeval banking certify demo)
 
 # Those of them that stand in bench/; the others are named.
 benches_here() {
