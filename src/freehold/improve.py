@@ -23,6 +23,7 @@ from freehold.promotion import records
 from freehold.promotion.certificate import Certificate, Unpaired, identity
 from freehold.promotion.certify import Certification, certify, parts
 from freehold.promotion.draw import picture
+from freehold.promotion.gate import active_hash
 from freehold.promotion.settings import Settings
 from freehold.promotion.verify import Verdict, Verification, read_certificate, verify
 from freehold.routing import artefact
@@ -391,6 +392,8 @@ class Erased(NamedTuple):
     calls: int
     frozen: dict[str, int]
     """Items by frozen data set; certificates on those are unverifiable from now on."""
+    learnt: tuple[str, ...]
+    """Policies, as `TASK HASH` and `(active)` where they are served, whose arrays learnt from such data and keep what they learnt."""
 
 
 def erase_subject(project: Project, subject: str) -> Erased:
@@ -402,4 +405,7 @@ def erase_subject(project: Project, subject: str) -> Erased:
     for task, names in items.items():
         frozen |= erase_frozen(project.datasets, task, names)
     counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
-    return Erased(counts.calls, frozen)
+    rows = records.policies_from(project.store, project.tenant, frozen)
+    active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
+    learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
+    return Erased(counts.calls, frozen, tuple(learnt))

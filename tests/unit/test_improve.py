@@ -335,6 +335,7 @@ def test_erasing_a_person_makes_certificates_on_their_items_unverifiable_and_kee
     assert c.n_items == 1202
     erased = erase_subject(project, "ann")
     assert (erased.calls, erased.frozen) == (4, {c.dataset_hash: 2})
+    assert erased.learnt == (f"triage {c.policy_hash[:12]}",)
     found = verify_file(project, project.folder / c.certificate)
     assert found.verdict is Verdict.ERASED
     assert found.certificate == c

@@ -72,7 +72,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person's calls, labels and frozen items. Certificates that rest on them become unverifiable."""
+    """Remove a person's calls, labels and frozen items. Certificates that rest on them become unverifiable, policies are named."""
     from freehold.improve import erase_subject
 
     if not yes:
@@ -84,3 +84,10 @@ def erase(
     else:
         frozen = ", ".join(f"{n} items of {name[:12]}" for name, n in erased.frozen.items()) or "none"
         out().print(f"Erased {erased.calls} calls; frozen data concerned: {frozen}.", markup=False, soft_wrap=True)
+        if erased.learnt:
+            out().print(
+                f"Policies that learnt from it: {', '.join(erased.learnt)}. Their arrays keep what they learnt: certify again on what is left, "
+                "promote that, and no call is decided by them any more.",
+                markup=False,
+                soft_wrap=True,
+            )

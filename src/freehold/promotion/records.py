@@ -1,5 +1,6 @@
 """Certificates and policies in the store: attempts that count, policies that are only ever added, and which one is served."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -133,6 +134,19 @@ def policy_rows(store: Store, tenant: str, task: str) -> list[PolicyRow]:
     )
     with store.reading() as connection:
         return [PolicyRow(*row) for row in connection.execute(wanted)]
+
+
+def policies_from(store: Store, tenant: str, datasets: Collection[str]) -> list[PolicyRow]:
+    """The policies whose certificates rest on one of these frozen data sets, of any task, oldest first."""
+    p, c = policies.c, certificates.c
+    wanted = (
+        select(p.seq, p.task, p.hash, p.source, p.artefact, p.certificate, p.origin, p.created_at, c.dataset_hash)
+        .join_from(policies, certificates, p.certificate == c.id)
+        .where(p.tenant == tenant, c.tenant == tenant)
+        .order_by(p.seq)
+    )
+    with store.reading() as connection:
+        return [PolicyRow(*row[:-1]) for row in connection.execute(wanted) if row.dataset_hash in datasets]
 
 
 def find_policy(store: Store, tenant: str, task: str, start: str | None) -> PolicyRow:
