@@ -167,10 +167,15 @@ def least_units(epsilon: float, delta: float, exact: bool) -> int:
     if exact:
         return math.ceil(math.log(HARM_SHARE * delta) / math.log1p(-epsilon))
     bets = bets_of(GRID[0])
-    count = math.ceil(-math.log(PILOT_WEIGHT * delta) / math.log1p(GRID[0] * epsilon))  # enough by the pilot alone
-    while (bets.weight_K * (1.0 + epsilon * bets.bet_K) ** (count - 1)).sum() >= 1.0 / delta:
-        count -= 1
-    return count
+    enough = math.ceil(-math.log(PILOT_WEIGHT * delta) / math.log1p(GRID[0] * epsilon))  # by the pilot alone
+    too_few = 0
+    while enough - too_few > 1:
+        count = (enough + too_few) // 2
+        if (bets.weight_K * (1.0 + epsilon * bets.bet_K) ** count).sum() >= 1.0 / delta:
+            enough = count
+        else:
+            too_few = count
+    return enough
 
 
 def units_needed(expected_bound: Callable[[int], float], epsilon: float, least: int, most: int = 10_000_000) -> int | None:
