@@ -76,6 +76,7 @@ def pairs_of(task: str, texts: Sequence[str], variants: tuple[str, ...], score_N
         answer_NV=np.zeros(score_NV.shape, dtype=np.int64),
         answers=(),
         truth_N=np.full(count, -1),
+        asked_N=np.ones(count, dtype=np.int64),
         designs=_census(count),
         inclusion_N=np.ones(count),
     )

@@ -91,6 +91,7 @@ def a_task(n: int = 1200, models: tuple[Model, ...] = (FRONTIER, CHEAP), seed: i
         "answer_NV": answer_NV,
         "answers": answers,
         "truth_N": topic_N.astype(np.int64),
+        "asked_N": np.ones(n, dtype=np.int64),
         "designs": (design,) * n,
         "inclusion_N": np.ones(n),
     }

@@ -243,7 +243,9 @@ def _unpaired(pairs: Pairs, items: Usable) -> Unpaired:
 
 def _charged(loaded: Loaded, items: Usable) -> dict[str, int]:
     """Answers of candidates that have no label where others have one: they were counted as wrong."""
-    return {name: n for name, n in loaded.charged.items() if name in items.candidates}
+    kept_NV = loaded.charged_NV[~items.left_out_N]
+    counts = dict(zip(loaded.pairs.variants, kept_NV.sum(axis=0).tolist(), strict=True))
+    return {name: n for name in items.candidates if (n := counts[name])}
 
 
 def _named(project: Project, issued: Certificate, made: Certification, dataset: Path) -> Certificate:

@@ -29,7 +29,16 @@ def dataset_hash(pairs: Pairs) -> str:
     keys = [hashlib.sha256(canonical_json(answer)).hexdigest() for answer in pairs.answers]
     for i in sorted(range(len(pairs)), key=lambda i: pairs.items[i]):
         answers = [keys[a] if 0 <= a < len(keys) else str(a) for a in (*pairs.answer_NV[i].tolist(), int(pairs.truth_N[i]))]
-        words = [pairs.items[i], pairs.groups[i], pairs.texts[i], pairs.tags[i], int(pairs.at_N[i]), pairs.designs[i], answers]
+        words = [
+            pairs.items[i],
+            pairs.groups[i],
+            pairs.texts[i],
+            pairs.tags[i],
+            int(pairs.at_N[i]),
+            int(pairs.asked_N[i]),
+            pairs.designs[i],
+            answers,
+        ]
         hasher.update(canonical_json(words))
         hasher.update(np.append(numbers[i].ravel(), pairs.inclusion_N[i]).tobytes())
     return hasher.hexdigest()
@@ -53,6 +62,7 @@ def freeze(pairs: Pairs, folder: Path) -> tuple[str, Path]:
         "design": list(pairs.designs),
         "inclusion": pairs.inclusion_N,
         "truth": pairs.truth_N,
+        "asked": pairs.asked_N,
     }
     for v in range(len(pairs.variants)):
         columns |= {f"{kind}:{v}": getattr(pairs, f"{kind}_NV")[:, v] for kind in (*_NUMBERS, "answer")}
@@ -129,6 +139,7 @@ def thaw(path: Path) -> Pairs:
             answer_NV=numbers("answer"),
             answers=tuple(about["answers"]),
             truth_N=table.column("truth").to_numpy(),
+            asked_N=table.column("asked").to_numpy(),
             designs=tuple(table.column("design").to_pylist()),
             inclusion_N=table.column("inclusion").to_numpy(),
         )

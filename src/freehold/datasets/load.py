@@ -1,7 +1,7 @@
 """From journal to paired items: which answers belong together, what each is known to score, and how its label was come by."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from freehold.catalog import AGREEMENT, Metric
 from freehold.chat import JSON, text_of
+from freehold.datasets.labels import Told, labelled
 from freehold.datasets.pairs import Pairs
 from freehold.errors import CallerError, DataError, nearest
 from freehold.journal.answers import drawn_items, metrics_of, variants_of
 from freehold.journal.call import TRUTH, LabelDesign
-from freehold.journal.read import Answer, Score, answers, calls_by_id, inputs, scores, slices
+from freehold.journal.read import Answer, answers, calls_by_id, inputs, scores, slices
 from freehold.store.open import Store
 
 MOST_KEPT_ANSWERS = 500
 """Up to so many distinct answers are kept as values; beyond, only which are equal is."""
-
-_CERTIFYING: dict[LabelDesign, int] = {"audit": 2, "census": 1, "found": 0}
 
 
 class Loaded(NamedTuple):
@@ -31,8 +30,8 @@ class Loaded(NamedTuple):
     """Every item anybody answered; NaN where a score or an answer is missing, the reference's among them."""
     is_labelled_N: NDArray[np.bool_]
     """Whether an item has a label, or was drawn and needed none."""
-    charged: dict[str, int]
-    """Answers that differ from the reference's on labelled items and have no label themselves, by variant: counted as wrong."""
+    charged_NV: NDArray[np.bool_]
+    """Answers without a label on labelled items: counted as wrong."""
 
 
 def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Metric) -> Loaded:
@@ -59,47 +58,82 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
             first[n] = row
     labels = [label for batch in scores(store, tenant, task, metric.id) for label in batch]
     drawn = drawn_items(store, tenant, task, metric.id)
-    if metric.id != AGREEMENT and not labels and not drawn and not (metric.deterministic and table.has_truth()):
+    if metric.id != AGREEMENT and not labels and not drawn and not (metric.deterministic and table.truths):
         raise CallerError(
             f"Task '{task}' has no label of metric '{metric.id}'.{nearest(metric.id, metrics_of(store, tenant, task))} Label some with "
             f"'freehold label {task}', import scores, or certify agreement with the reference by --metric {AGREEMENT}."
         )
     pairs = _pairs(store, tenant, task, metric, variants, items, table, [first[n] for n in range(len(items))])
-    truths = [label for batch in scores(store, tenant, task, TRUTH) for label in batch]
-    return _scored(pairs, metric, table, labels, truths, drawn)
+    found = labelled(
+        pairs,
+        metric,
+        Told(
+            place=table.kept_calls(),
+            truths=table.truths,
+            scores=labels,
+            truth_designs=[label for batch in scores(store, tenant, task, TRUTH) for label in batch],
+            drawn={place[item]: inclusion for item, inclusion in drawn.items() if item in place},
+        ),
+    )
+    pairs = replace(
+        pairs,
+        score_NV=found.score_NV,
+        loss_NV=found.loss_NV,
+        designs=found.designs,
+        inclusion_N=found.inclusion_N,
+        truth_N=found.truth_N,
+    )
+    return Loaded(pairs, found.is_labelled_N, found.charged_NV)
 
 
 class _Table:
     """Answers by item and variant, as they are read."""
 
     def __init__(self, items: int, variants: int) -> None:
-        self.call: dict[str, tuple[int, int]] = {}
         self.digest: dict[str, int] = {}
         self.call_of_digest: dict[int, str] = {}
-        self.truth_call: dict[int, str] = {}
+        self.truths: list[tuple[int, int, str]] = []
         self.answer_NV = np.full((items, variants), -1, dtype=np.int64)
         self.cost_NV = np.full((items, variants), np.nan)
         self.latency_NV = np.full((items, variants), np.nan)
-        self.truth_N = np.full(items, -1, dtype=np.int64)
+        self.asked_N = np.zeros(items, dtype=np.int64)
+        self._given: dict[str, tuple[int, int, int]] = {}
+        self._groups: list[set[str]] = [set() for _ in range(items)]
 
     def put(self, n: int, v: int, row: Answer) -> None:
         """Takes a variant's answer to an item; the last, where a log has asked the same again."""
-        self.call[row.call] = (n, v)
         if row.output_digest is not None and row.outcome == "answered":
             code = self.digest.setdefault(row.output_digest, len(self.digest))
             self.call_of_digest.setdefault(code, row.call)
             self.answer_NV[n, v] = code
+            self._given[row.call] = n, v, code
+            self.asked_N[n] += v == 0
         if row.reference_digest is not None:
-            code = self.digest.setdefault(row.reference_digest, len(self.digest))
-            self.truth_call.setdefault(code, row.call)
-            self.truth_N[n] = code
+            self.truths.append((n, self.digest.setdefault(row.reference_digest, len(self.digest)), row.call))
         if row.cost_usd is not None:
             self.cost_NV[n, v] = row.cost_usd
         if row.latency_s is not None:
             self.latency_NV[n, v] = row.latency_s
+        if row.group is not None:
+            self._groups[n].add(row.group)
 
-    def has_truth(self) -> bool:
-        return bool((self.truth_N >= 0).any())
+    def kept_calls(self) -> dict[str, tuple[int, int]]:
+        """Item and variant of the calls that gave the answer that is kept."""
+        return {call: (n, v) for call, (n, v, code) in self._given.items() if self.answer_NV[n, v] == code}
+
+    def groups(self, items: Sequence[str]) -> tuple[str, ...]:
+        """The group of each item, whoever's call named it. Groups that share an item are one."""
+        joined: dict[str, str] = {}
+
+        def first(name: str) -> str:
+            while (further := joined.setdefault(name, name)) != name:
+                name = further
+            return name
+
+        for names in self._groups:
+            least = min(map(first, names), default="")
+            joined.update((first(name), least) for name in names)
+        return tuple(first(min(names)) if names else f"item:{item}" for item, names in zip(items, self._groups, strict=True))
 
 
 def _pairs(
@@ -121,7 +155,7 @@ def _pairs(
         is_deterministic=metric.deterministic,
         variants=variants,
         items=tuple(items),
-        groups=tuple(row.group if row.group is not None else f"item:{row.item}" for row in first),
+        groups=table.groups(items),
         texts=_texts(store, tenant, first),
         tags=tuple(row.tags for row in first),
         at_N=np.array([-1 if row.at_us is None else row.at_us for row in first], dtype=np.int64),
@@ -131,7 +165,8 @@ def _pairs(
         latency_NV=table.latency_NV,
         answer_NV=table.answer_NV,
         answers=_answers(store, table),
-        truth_N=table.truth_N,
+        truth_N=np.full(len(items), -1),
+        asked_N=table.asked_N,
         designs=(unknown,) * len(items),
         inclusion_N=np.full(len(items), np.nan),
     )
@@ -149,75 +184,12 @@ def _answers(store: Store, table: _Table) -> tuple[JSON, ...]:
     """The distinct answers in order of their codes, where they are few enough to be learnt."""
     if not 0 < len(table.digest) <= MOST_KEPT_ANSWERS:
         return ()
+    right = {code: call for _, code, call in table.truths if code not in table.call_of_digest}
     with store.reading() as connection:
-        found = calls_by_id(store, connection, sorted({*table.call_of_digest.values(), *table.truth_call.values()}))
-    kept: list[JSON] = []
-    for code in range(len(table.digest)):
-        call = table.call_of_digest.get(code)
-        kept.append(found[call].output if call else found[table.truth_call[code]].reference_output)
-    return tuple(kept)
-
-
-def _scored(
-    pairs: Pairs, metric: Metric, table: _Table, labels: Iterable[Score], truths: Iterable[Score], drawn: dict[str, float]
-) -> Loaded:
-    """Scores, losses and designs filled in."""
-    score_NV = np.full_like(pairs.score_NV, np.nan)
-    designs: list[LabelDesign] = ["found"] * len(pairs)
-    inclusion_N = np.full(len(pairs), np.nan)
-    is_labelled_N = np.zeros(len(pairs), dtype=bool)
-    if metric.id == AGREEMENT:
-        answered = (pairs.answer_NV >= 0) & (pairs.answer_NV[:, :1] >= 0)
-        score_NV[answered] = (pairs.answer_NV == pairs.answer_NV[:, :1])[answered]
-        designs, inclusion_N, is_labelled_N = ["census"] * len(pairs), np.ones(len(pairs)), pairs.answer_NV[:, 0] >= 0
-        return _with_losses(replace(pairs, score_NV=score_NV, designs=tuple(designs), inclusion_N=inclusion_N), is_labelled_N)
-    if metric.deterministic and metric.kind == "binary":
-        known = (pairs.truth_N[:, None] >= 0) & (pairs.answer_NV >= 0)
-        score_NV[known] = (pairs.answer_NV == pairs.truth_N[:, None])[known]
-        is_labelled_N |= pairs.truth_N >= 0
-        for truth in truths:
-            if truth.call in table.call:
-                n = table.call[truth.call][0]
-                designs[n], inclusion_N[n] = truth.design, np.nan if truth.inclusion is None else truth.inclusion
-    weakest: dict[int, int] = {}
-    for (n, v), label in _strongest(labels, table).items():
-        score_NV[n, v] = metric.unit(label.value)
-        is_labelled_N[n] = True
-        if _CERTIFYING[label.design] <= weakest.get(n, _CERTIFYING["audit"]):
-            weakest[n] = _CERTIFYING[label.design]
-            designs[n] = label.design
-            inclusion_N[n] = np.nan if label.inclusion is None else label.inclusion
-    for n, item in enumerate(pairs.items):
-        if item in drawn:
-            designs[n], inclusion_N[n], is_labelled_N[n] = "audit", drawn[item], True
-    return _with_losses(replace(pairs, score_NV=score_NV, designs=tuple(designs), inclusion_N=inclusion_N), is_labelled_N)
-
-
-def _strongest(labels: Iterable[Score], table: _Table) -> dict[tuple[int, int], Score]:
-    """The label that counts for each answer: an audit's before a census's before a found one; of two alike, the later."""
-    kept: dict[tuple[int, int], Score] = {}
-    for label in labels:
-        where = table.call.get(label.call)
-        if where is not None and (where not in kept or _CERTIFYING[label.design] >= _CERTIFYING[kept[where].design]):
-            kept[where] = label
-    return kept
-
-
-def _with_losses(pairs: Pairs, is_labelled_N: NDArray[np.bool_]) -> Loaded:
-    """Paired losses: the difference of scores, and 0 for equal answers under a deterministic metric.
-
-    Under such a metric a labelled item on which some answer has no label is one on which that answer differs from the labelled ones.
-    Leaving it out would keep just the items where all agree, so the answer is counted as wrong instead: nothing is credited unseen.
-    """
-    loss_NV = pairs.score_NV[:, :1] - pairs.score_NV
-    charged: dict[str, int] = {}
-    if pairs.is_deterministic:
-        loss_NV = np.where((pairs.answer_NV == pairs.answer_NV[:, :1]) & (pairs.answer_NV >= 0), 0.0, loss_NV)
-        unseen_NV = is_labelled_N[:, None] & (pairs.answer_NV >= 0) & np.isnan(loss_NV)
-        loss_NV = np.where(unseen_NV, np.nan_to_num(pairs.score_NV[:, :1], nan=1.0), loss_NV)
-        charged = {name: int(n) for name, n in zip(pairs.variants, unseen_NV.sum(axis=0), strict=True) if n}
-    loss_NV[:, 0] = np.where(pairs.answer_NV[:, 0] >= 0, 0.0, loss_NV[:, 0])
-    return Loaded(replace(pairs, loss_NV=loss_NV), is_labelled_N, charged)
+        found = calls_by_id(store, connection, sorted({*table.call_of_digest.values(), *right.values()}))
+    values: dict[int, JSON] = {code: found[call].output for code, call in table.call_of_digest.items()}
+    values |= {code: found[call].reference_output for code, call in right.items()}
+    return tuple(values[code] for code in range(len(table.digest)))
 
 
 class Usable(NamedTuple):
@@ -246,10 +218,11 @@ def usable(loaded: Loaded, wanted: tuple[str, ...] | None, least_cover: float = 
     no_answer_N = pairs.answer_NV[:, 0] < 0
     askable_N = labelled_N & ~no_answer_N
     known_NV = ~np.isnan(pairs.loss_NV)
+    covered_NV = known_NV & ~loaded.charged_NV
     dropped = {}
     candidates = []
     for v, name in enumerate(pairs.variants[1:], start=1):
-        cover = known_NV[askable_N, v].mean() if askable_N.any() else 0.0
+        cover = covered_NV[askable_N, v].mean() if askable_N.any() else 0.0
         if wanted is not None and name not in wanted:
             continue
         if wanted is None and np.isnan(pairs.cost_NV[:, v]).all() and not np.isnan(pairs.cost_NV[:, 0]).all():

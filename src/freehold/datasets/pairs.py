@@ -50,6 +50,8 @@ class Pairs:
     """The distinct answers, for the kinds of task whose answers are few; empty otherwise."""
     truth_N: NDArray[np.int64]
     """The place in `answers` of the answer as it should have been; -1 where nobody recorded it."""
+    asked_N: NDArray[np.int64]
+    """How often the reference was asked each item: a question that comes again is one item."""
     designs: tuple[LabelDesign, ...]
     """How the labels of each item were come by; the weakest of its variants'."""
     inclusion_N: Floats
@@ -75,6 +77,7 @@ class Pairs:
             latency_NV=self.latency_NV[index],
             answer_NV=self.answer_NV[index],
             truth_N=self.truth_N[index],
+            asked_N=self.asked_N[index],
             inclusion_N=self.inclusion_N[index],
         )
 

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from freehold.journal.build import SOURCE, Entry, feedback_id
+from freehold.journal.build import Entry, said_id
 from freehold.journal.call import Call, Feedback
 
 Named: TypeAlias = Callable[[Sequence[str]], Collection[str]]
@@ -63,7 +63,7 @@ class Batch:
         for id, (number, said) in list(self._feedback.items()) if known else []:
             stored = self._unnamed.get(said.call or "", "")
             if stored in known:
-                renamed = replace(said, id=feedback_id(stored, said.metric, SOURCE), call=stored)
+                renamed = replace(said, id=said_id(stored, said.metric, said.design), call=stored)
                 del self._feedback[id]
                 self._feedback[renamed.id] = (number, renamed)
                 self._built[renamed.id] = id

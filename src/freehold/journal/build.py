@@ -49,6 +49,11 @@ def feedback_id(call: str, metric: str, source: str, key: str = "") -> str:
     return blake2b(_encode([call, metric, source, key]), digest_size=16).hexdigest()
 
 
+def said_id(call: str, metric: str, design: LabelDesign) -> str:
+    """The id of an imported score: one for each design, so that scores that were found may come in again as a census or an audit."""
+    return feedback_id(call, metric, SOURCE, "" if design == "found" else design)
+
+
 class Builder:
     """Builds entries for one import: the task, tenant and label design it was told, and the names and prices of the project."""
 
@@ -150,7 +155,7 @@ class Builder:
             self._refuse_out_of_range(metric, score)
             found.append(
                 Feedback(
-                    id=feedback_id(call.id, metric, SOURCE),
+                    id=said_id(call.id, metric, self._design),
                     tenant=self._tenant,
                     call=call.id,
                     metric=metric,
@@ -165,7 +170,7 @@ class Builder:
         if record.reference_output is not None and self._design != "found":
             found.append(
                 Feedback(
-                    id=feedback_id(call.id, TRUTH, SOURCE),
+                    id=said_id(call.id, TRUTH, self._design),
                     tenant=self._tenant,
                     call=call.id,
                     metric=TRUTH,

@@ -13,7 +13,7 @@ from freehold.catalog import AGREEMENT, Metric
 from freehold.datasets.load import MOST_KEPT_ANSWERS, Loaded, load_pairs, usable
 from freehold.errors import CallerError, DataError
 from freehold.journal.build import call_id, feedback_id
-from freehold.journal.call import Call, Feedback
+from freehold.journal.call import TRUTH, Call, Feedback
 from freehold.journal.rows import digest_of
 from freehold.journal.write import append_many
 from freehold.store.open import Store, open_store
@@ -103,7 +103,7 @@ def test_equal_answers_lose_nothing_by_a_deterministic_metric_and_need_no_label(
     found = loaded(calls, [said(calls[2], 1)], MATCH)
     assert found.pairs.items == ("not", "same")
     assert found.pairs.loss_NV[0, 1] == 1.0, "an answer that differs from the labelled one and has no label counts as wrong"
-    assert found.charged == {"cheap": 1}
+    assert found.charged_NV.tolist() == [[False, True], [False, False]]
     assert found.pairs.loss_NV[1, 1] == 0
     assert np.isnan(found.pairs.score_NV[1]).all()
 
@@ -151,11 +151,65 @@ def test_of_two_labels_of_one_design_the_later_counts(loaded: Tell) -> None:
     assert loaded([dear], [said(dear, 1, source="person:ann"), said(dear, 0, source="person:bo")]).pairs.score_NV[0, 0] == 0
 
 
-def test_an_items_design_is_the_weakest_of_its_answers(loaded: Tell) -> None:
+def test_an_items_design_is_the_weaker_of_two_that_certify(loaded: Tell) -> None:
     dear, cheap = answered("a", "frontier"), answered("a", "cheap", "no")
-    pairs = loaded([dear, cheap], [said(dear, 1, "audit"), said(cheap, 1, "found")]).pairs
-    assert pairs.designs == ("found",)
-    assert np.isnan(pairs.inclusion_N[0])
+    pairs = loaded([dear, cheap], [said(dear, 1, "audit"), said(cheap, 1, "census")]).pairs
+    assert (pairs.designs, pairs.inclusion_N.tolist()) == (("census",), [1.0])
+
+
+@pytest.mark.parametrize("metric", [CORRECT, MATCH])
+def test_a_found_score_credits_nobody_on_an_item_that_certifies(loaded: Tell, metric: Metric) -> None:
+    """Thumbs up for an answer that no audit looked at: it counts as wrong, as if nobody had said anything."""
+    dear, cheap = answered("a", "frontier"), answered("a", "cheap", "no")
+    found = loaded([dear, cheap], [said(dear, 1, "audit"), said(cheap, 1, "found")], metric)
+    assert (found.pairs.designs, found.pairs.inclusion_N.tolist()) == (("audit",), [0.5])
+    assert found.pairs.loss_NV.tolist() == [[0, 1]]
+    assert found.charged_NV.tolist() == [[False, True]]
+
+
+def test_a_found_right_answer_credits_nobody_beside_a_census(loaded: Tell) -> None:
+    """The right answer came with a row that was merely found."""
+    dear, cheap = answered("a", "frontier", "x"), answered("a", "cheap", "y", reference_output="y")
+    found = loaded([dear, cheap], [said(dear, 0, "census")], MATCH)
+    assert found.pairs.designs == ("census",)
+    assert found.pairs.loss_NV.tolist() == [[0, 0]], "neither is known to be right"
+    assert found.pairs.truth_N.tolist() == [-1], "and a head is not judged by it either"
+
+
+def test_a_right_answer_counts_by_how_it_was_come_by(loaded: Tell) -> None:
+    calls = [answered("a", variant, variant, reference_output="cheap") for variant in ("frontier", "cheap")]
+    truths = [said(call, 1, "census", metric=TRUTH, kind="label") for call in calls]
+    pairs = loaded(calls, truths, MATCH).pairs
+    assert (pairs.designs, pairs.loss_NV.tolist()) == (("census",), [[0, -1]])
+
+
+def test_a_found_score_still_teaches_where_nothing_certifies(loaded: Tell) -> None:
+    dear, cheap = answered("a", "frontier"), answered("a", "cheap", "no")
+    pairs = loaded([dear, cheap], [said(dear, 1, "found"), said(cheap, 0, "found")]).pairs
+    assert (pairs.designs, pairs.loss_NV.tolist()) == (("found",), [[0, 1]])
+
+
+def test_in_a_census_an_answer_that_nobody_scored_counts_as_wrong(loaded: Tell) -> None:
+    """Failures are what most often goes unscored."""
+    calls = [answered(item, variant, f"{variant} {item}") for item in "ab" for variant in ("frontier", "cheap")]
+    found = loaded(calls, [said(call, 1) for call in calls[:3]])
+    assert found.pairs.loss_NV[:, 1].tolist() == [0, 1]
+    assert usable(found, ("cheap",)).left_out_N.sum() == 0
+
+
+def test_a_score_of_an_earlier_answer_says_nothing_of_the_one_that_is_kept(loaded: Tell) -> None:
+    dear = answered("a", "frontier", "right")
+    early = answered("a", "cheap", "right", id="1")
+    late = answered("a", "cheap", "wrong", id="2")
+    pairs = loaded([dear, early, late], [said(dear, 1), said(early, 1)]).pairs
+    assert pairs.answers[pairs.answer_NV[0, 1]] == "wrong"
+    assert pairs.loss_NV.tolist() == [[0, 1]]
+
+
+def test_agreement_knows_no_right_answer_but_the_references(loaded: Tell) -> None:
+    calls = [answered("a", "frontier", "x", reference_output="y"), answered("a", "cheap", "y", reference_output="y")]
+    pairs = loaded(calls, [], Metric(id=AGREEMENT, kind="binary", deterministic=True)).pairs
+    assert (pairs.loss_NV.tolist(), pairs.truth_N.tolist()) == ([[0, 1]], [-1])
 
 
 def test_an_item_that_was_drawn_and_needed_no_label_is_an_audits_item(journal: Store) -> None:
@@ -175,6 +229,20 @@ def test_an_item_that_was_drawn_and_needed_no_label_is_an_audits_item(journal: S
 def test_an_item_without_a_group_is_a_group_of_its_own(loaded: Tell) -> None:
     calls = [answered("a", "frontier", group="c1"), answered("b", "frontier", group="c1"), answered("c", "frontier")]
     assert loaded(calls, [said(calls[0], 1)]).pairs.groups == ("c1", "c1", "item:c")
+
+
+def test_a_group_counts_whoevers_call_names_it_and_groups_that_share_an_item_are_one(loaded: Tell) -> None:
+    calls = [
+        *(answered(item, "frontier") for item in "abcd"),
+        *(answered(item, "cheap", group=group) for item, group in (("a", "c1"), ("b", "c1"), ("c", "c2"))),
+        answered("c", "bold", group="c1"),
+    ]
+    assert loaded(calls, [said(calls[0], 1)]).pairs.groups == ("c1", "c1", "c1", "item:d")
+
+
+def test_a_question_that_comes_again_is_one_item_and_is_counted(loaded: Tell) -> None:
+    calls = [answered("a", "frontier", id="1"), answered("a", "frontier", id="2"), answered("a", "cheap"), answered("b", "frontier")]
+    assert loaded(calls, [said(calls[0], 1)]).pairs.asked_N.tolist() == [2, 1]
 
 
 def test_tags_and_times_are_the_references_calls(loaded: Tell) -> None:

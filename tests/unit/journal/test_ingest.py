@@ -246,7 +246,7 @@ def while_it_changes(memory: Memory, tmp_path: Path) -> Callable[[Callable[[Path
 
     def run(change: Callable[[Path], None]) -> IngestReport:
         path = tmp_path / "growing.jsonl"
-        path.write_bytes(lines(*(record(f"{i:04}", output="x" * 200) for i in range(4_000))))
+        path.write_bytes(lines(*(record(f"{i:04}", output="x" * 200) for i in range(8_000))))
 
         def sink(calls: Any, feedback: Any) -> Any:
             if not memory.calls:
@@ -266,12 +266,12 @@ def test_strict_takes_no_line_that_came_after_the_look(while_it_changes: Callabl
             file.write(lines(record("new"), b"{broken"))
 
     report = while_it_changes(append)
-    assert (report.added, report.problem_count) == (4_000, 0)
+    assert (report.added, report.problem_count) == (8_000, 0)
 
 
 def test_strict_stops_where_a_good_line_has_turned_bad(while_it_changes: Callable[..., IngestReport]) -> None:
     """What was found good is not there any more, and nobody knows what is."""
-    with pytest.raises(DataError, match="changed while it was imported: line 4000 was good and is not"):
+    with pytest.raises(DataError, match="changed while it was imported: line 8000 was good and is not"):
         while_it_changes(lambda path: path.write_bytes(path.read_bytes()[:-10] + b"}" * 10))
 
 
@@ -281,6 +281,19 @@ def test_a_census_says_where_it_is_none(bring_in: Import, memory: Memory) -> Non
     assert {(f.design, f.inclusion) for f in memory.feedback.values()} == {("census", 1.0)}
     assert report.notes[0].startswith("1 of 3 records have no score 'correct'; a census is one only where every item was judged")
     assert bring_in(lines(record("1", task="t", scores={"correct": 1})), design="census").notes == ()
+
+
+def test_scores_that_were_found_may_come_in_again_as_a_census(bring_in: Import, memory: Memory) -> None:
+    """What was said first stays, and what is said now stands beside it: nothing is edited, and nothing is in conflict."""
+    scored = lines(record("1", task="t", scores={"correct": 1}, reference_output="x"))
+    bring_in(scored)
+    report = bring_in(scored, design="census")
+    assert (report.conflicts, report.present) == (0, 1)
+    assert sorted(f"{f.metric} {f.design}" for f in memory.feedback.values()) == [
+        "correct census", "correct found", "reference_output census"
+    ]  # fmt: skip
+    contradicting = bring_in(lines(record("1", task="t", scores={"correct": 0}, reference_output="x")), design="census")
+    assert contradicting.conflicts == 1
 
 
 def test_an_audits_inclusion_is_the_share_of_items_with_a_score(bring_in: Import, memory: Memory) -> None:
