@@ -25,15 +25,16 @@ from freehold.promotion.certify import Certification, certify, parts
 from freehold.promotion.draw import picture
 from freehold.promotion.gate import active_hash
 from freehold.promotion.settings import Settings
-from freehold.promotion.verify import Verdict, Verification, read_certificate, verify
+from freehold.promotion.verify import Verdict, Verification, read_certificate, remake, verify
 from freehold.routing import artefact
 from freehold.routing.artefact import policy_hash
 from freehold.routing.check import Scope, check
 from freehold.routing.decide import scores_used
-from freehold.routing.embed import Embedder, HashedEmbedder
+from freehold.routing.embed import Embedder
 from freehold.routing.features import SURFACE, features
 from freehold.routing.program import Program, parse, show
 from freehold.routing.program import digest as program_digest
+from freehold.routing.scorer import Scorer
 from freehold.store.files import private_file
 
 Report = Callable[[str], None]
@@ -334,11 +335,15 @@ def verify_file(project: Project, path: Path) -> Verification:
         certificate = read_certificate(path)
         if certificate.dataset is None:
             raise DataError(f"{path} names no data set. It was never issued; certify again.")
-        scorer = artefact.load(project.store.blobs.get(certificate.artefact)) if certificate.artefact else None
-        parse(certificate.policy_source)
-        return verify(certificate, project.folder / certificate.dataset, scorer, project.catalog.metric(certificate.metric))
+        metric = project.catalog.metric(certificate.metric)
+        return verify(certificate, project.folder / certificate.dataset, _arrays(project, certificate), metric)
     except (DataError, CallerError, OperatorError) as error:
         return Verification(Verdict.UNREADABLE, (str(error),), None)
+
+
+def _arrays(project: Project, certificate: Certificate) -> Scorer | None:
+    """The arrays a certificate's policy decides with; None where it needs none."""
+    return artefact.load(project.store.blobs.get(certificate.artefact)) if certificate.artefact else None
 
 
 def report_task(project: Project, task: str, out: Path, certificate: Path | None = None, say: Report = lambda _: None) -> list[Path]:
@@ -357,35 +362,10 @@ def report_task(project: Project, task: str, out: Path, certificate: Path | None
     if main.task != task:
         raise CallerError(f"{certificate} is about task '{main.task}', not '{task}'.")
     say("recomputing from the frozen data")
-    made = remake(project, main)
+    made = remake(main, thaw(project.folder / main.dataset), _arrays(project, main), project.catalog.metric(main.metric))
     beside = [c for c in known if c.dataset_hash == main.dataset_hash and c.id != main.id and c.metric == main.metric]
     say("drawing")
     return write_report(picture(project.config.project.name, made, main, beside), out)
-
-
-def remake(project: Project, certificate: Certificate) -> Certification:
-    """The certification of this certificate, made again from its frozen data and with its settings."""
-    assert certificate.dataset is not None
-    pairs = thaw(project.folder / certificate.dataset)
-    head = next((v for v in certificate.variants if v not in pairs.variants), None)
-    settings = Settings(
-        max_loss=certificate.max_loss,
-        confidence=certificate.confidence,
-        fractions=Fractions(certificate.train_fraction, certificate.calibrate_fraction),
-        by=certificate.by,
-        seed=certificate.seed,
-        attempt=certificate.attempt,
-        p95_s=certificate.p95_s,
-        head=head,
-        head_cost_usd=_flat_price(project, head),
-    )
-    candidates = tuple(v for v in certificate.variants[1:] if v != head)
-    metric = project.catalog.metric(certificate.metric)
-    embedder = None
-    if certificate.artefact:
-        made_with = artefact.load(project.store.blobs.get(certificate.artefact)).embedder
-        embedder = None if isinstance(made_with, HashedEmbedder) else made_with
-    return certify(pairs, candidates, metric, settings, certificate.unpaired, certificate.created_at, project.tenant, embedder)
 
 
 class Erased(NamedTuple):

@@ -15,12 +15,13 @@ from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import Fractions
 from freehold.errors import CallerError, DataError
 from freehold.evaluation.bounds import spend
-from freehold.improve import Request, certify_task, erase_subject, find_program, read_program, remake, report_task, verify_file
+from freehold.improve import Request, certify_task, erase_subject, find_program, read_program, report_task, verify_file
 from freehold.journal.ingest import IngestOptions
 from freehold.project import Project
 from freehold.promotion.certificate import Certificate
 from freehold.promotion.records import attempts, policy_rows
-from freehold.promotion.verify import Verdict
+from freehold.promotion.verify import Verdict, remake
+from freehold.routing.artefact import load
 from simulated import CHEAP, FRONTIER, a_task, records, write_log
 
 CONFIG = """
@@ -108,7 +109,9 @@ def test_what_is_written_is_its_owners_alone(home: Home) -> None:
 def test_it_can_be_made_again_from_its_frozen_data(home: Home) -> None:
     project = home(SMALL)
     c = certificate_of(project, ASK._replace(max_loss=0.1, by="tier"))
-    again = remake(project, c).certificate
+    assert c.artefact is not None and c.dataset is not None
+    arrays = load(project.store.blobs.get(c.artefact))
+    again = remake(c, thaw(project.folder / c.dataset), arrays, project.catalog.metric("correct")).certificate
     assert (again.policy_source, again.loss_upper_bound, again.controls, again.slices) == (
         c.policy_source,
         c.loss_upper_bound,

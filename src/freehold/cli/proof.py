@@ -123,7 +123,13 @@ def remarks(c: "Certificate") -> list[str]:
         f"{c.n_items:,} paired items in {c.n_groups:,} groups: {c.n_train:,} to train, {c.n_calibrate:,} to prove, {c.n_test:,} to test. "
         f"Labels: {c.label_design}. Method: {c.method}, attempt {c.attempt}, {c.thresholds_tested} policies tested."
     ]
-    if not c.certified:
+    if c.estimate:
+        lines.append(
+            f"Labels that were found prove nothing, however many. Draw some with 'freehold label {c.task}', or import scores that were drawn "
+            "or are complete with --label-design audit or census."
+            + ("" if c.labels_needed is None else f" About {c.labels_needed:,} groups with such labels are expected to be needed.")
+        )
+    elif not c.certified:
         lines.append(
             "No number of labels is expected to be enough: nothing cheaper stays within the floor."
             if c.labels_needed is None

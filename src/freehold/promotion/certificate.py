@@ -140,6 +140,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the frozen data."""
     n_items: int
     """Paired items."""
+    n_asked: int
+    """How often the reference was asked them; more than `n_items` where questions came again, each of which counts once."""
     n_groups: int
     """Groups of items."""
     n_train: int
@@ -151,7 +153,9 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     n_calibrate_groups: int
     """Independent units in the calibration part."""
     group_cap: int
-    """The most items of a group that were bet on, fixed on training data."""
+    """The most items of a group that were bet on: the size of the largest group in training."""
+    n_over_cap: int
+    """Calibration items of groups larger than that, which were left out of the bound."""
     train_fraction: float
     """Share of groups meant for training."""
     calibrate_fraction: float
@@ -172,6 +176,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """The mean paired loss seen on calibration items."""
     saving: float
     """1 - cost of the policy / cost of the reference, on calibration items with recorded costs."""
+    n_costed: int
+    """How many calibration items that are; all of them where a saving is a share of calls."""
     saving_unit: Literal["cost", "calls"]
     """`calls`: costs are unknown, and a saving is the share of calls the reference no longer answers."""
     share: dict[str, float]
@@ -185,7 +191,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     controls: Controls
     """On the test part."""
     labels_needed: int | None
-    """How many more labelled groups a proof is expected to need; 0 when certified; None when no number is expected to do."""
+    """How many more labelled groups a proof is expected to need; 0 when certified; None when no number is expected to do. Labels that
+    were found are no part of a proof, so that an estimate needs all of them."""
     labels_at_least: int
     """The fewest calibration groups with which anything can be certified at this floor and δ."""
     slices: tuple[Slice, ...] = ()

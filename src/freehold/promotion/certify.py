@@ -20,6 +20,7 @@ from freehold.promotion.judge import exam_of, judge, picked, policy_program, wei
 from freehold.promotion.measure import unpriced_of
 from freehold.promotion.settings import Settings
 from freehold.promotion.slices import cut
+from freehold.promotion.walk import Exam
 from freehold.routing.embed import Embedder
 from freehold.routing.scorer import Scored, Scorer
 from freehold.routing.syntax import Program
@@ -50,6 +51,28 @@ class Certification(NamedTuple):
     """How many policies of the family passed, the first so many; 0 where slices were walked one by one."""
 
 
+class Prepared(NamedTuple):
+    """Everything that is fixed before a calibration loss is looked at."""
+
+    pairs: Pairs
+    """All items, with the head's column where there is one."""
+    part_N: NDArray[np.int8]
+    """The part of each item."""
+    design: LabelDesign | Literal["mixed"]
+    """How the calibration labels were come by."""
+    developed: Developed
+    """What training made: the arrays and the family."""
+    goal: Goal
+    """What the policy is for."""
+    exam: Exam
+    """How the family is tested."""
+    metric: Metric
+    settings: Settings
+    tenant: str
+    unpriced: tuple[str, ...]
+    """Recorded variants whose cost nobody knows."""
+
+
 def certify(
     recorded: Pairs,
     candidates: tuple[str, ...],
@@ -65,6 +88,13 @@ def certify(
     `recorded` holds only items on which the reference and every candidate have an answer and a loss; its further variants teach how
     hard an item is and are never chosen. Raises CallerError when there are too few items to split.
     """
+    return conclude(prepare(recorded, candidates, metric, settings, tenant, embedder), unpaired, now)
+
+
+def prepare(
+    recorded: Pairs, candidates: tuple[str, ...], metric: Metric, settings: Settings, tenant: str, embedder: Embedder | None
+) -> Prepared:
+    """The split, and what training makes of its part. Raises CallerError when there are too few items."""
     recorded, part_N, design = parts(recorded, tenant, settings.fractions)
     train_N, calibrate_N = part_N == TRAIN, part_N == CALIBRATE
     train_groups = len(np.unique(recorded.group_codes[train_N]))
@@ -74,28 +104,32 @@ def certify(
             f"and {int(calibrate_N.sum())} for calibration; at least {LEAST_TRAINING_ITEMS} in {FOLDS} and 1 are needed. Import or label "
             "more, or change --train and --calibrate."
         )
-    weight_N = weights(recorded, calibrate_N, design)
-    is_exact = metric.kind == "binary" and weight_N is None and _all_single(recorded, calibrate_N)
+    is_exact = metric.kind == "binary" and weights(recorded, calibrate_N, design) is None and _all_single(recorded, calibrate_N)
     delta = bounds.spend(1.0 - settings.confidence, settings.attempt)
     n_groups = len(set(np.asarray(recorded.groups, dtype=object)[calibrate_N]))
     goal = Goal(settings.max_loss, delta, n_groups, is_exact, settings.p95_s, settings.seed)
-
     pairs = recorded.columns((recorded.reference, *(c for c in candidates if c != recorded.reference)))
     head = None
     if settings.head is not None:
         pairs, head_score, confidence_N = add_head(pairs, train_N, settings.head, settings.head_cost_usd, settings.seed)
         head = (head_score, confidence_N)
     made = develop(pairs, recorded, train_N, goal, embedder, head)
+    exam = exam_of(pairs, made, train_N, goal, _cap(pairs, train_N))
+    return Prepared(pairs, part_N, design, made, goal, exam, metric, settings, tenant, unpriced_of(recorded))
 
+
+def conclude(prepared: Prepared, unpaired: Unpaired, now: datetime) -> Certification:
+    """The walk over calibration items, one look at the test items, and the certificate that says what came of it."""
+    pairs, part_N, made, settings = prepared.pairs, prepared.part_N, prepared.developed, prepared.settings
+    calibrate_N = part_N == CALIBRATE
     scored = made.scorer.score(pairs.texts)
-    cap = _cap(pairs, train_N)
-    cuts = cut(settings.by, pairs, scored, made.scorer, train_N) if settings.by else []
-    exam = exam_of(pairs, made, train_N, goal, cap)
-    judgements = judge(pairs, made.family, exam, scored, calibrate_N, cuts, goal.delta, weight_N, made.unit)
+    cuts = cut(settings.by, pairs, scored, made.scorer, part_N == TRAIN) if settings.by else []
+    weight_N = weights(pairs, calibrate_N, prepared.design)
+    judgements = judge(pairs, made.family, prepared.exam, scored, calibrate_N, cuts, prepared.goal.delta, weight_N, made.unit)
     program = policy_program(pairs, made.scorer, made.family, judgements, settings.p95_s)
     choice_N = picked(made.family, scored, judgements)
-    found = Findings(pairs, part_N, design, made, goal, exam, judgements, choice_N, program, unpriced_of(recorded))
-    certificate = issue(found, metric, settings, unpaired, now, tenant)
+    found = Findings(pairs, part_N, prepared.design, made, prepared.goal, prepared.exam, judgements, choice_N, program, prepared.unpriced)
+    certificate = issue(found, prepared.metric, settings, unpaired, now, prepared.tenant)
     scorer = made.scorer if any(v.chosen >= 0 for v in judgements) else None
     passed = 0 if cuts else judgements[0].walk.passed
     return Certification(certificate, program, scorer, pairs, scored, part_N, choice_N, made, passed)
@@ -123,6 +157,5 @@ def _all_single(pairs: Pairs, keep_N: NDArray[np.bool_]) -> bool:
 
 
 def _cap(pairs: Pairs, train_N: NDArray[np.bool_]) -> int:
-    """The size at which groups are capped: the 95th percentile of group sizes in training."""
-    sizes = np.unique(pairs.group_codes[train_N], return_counts=True)[1]
-    return max(1, int(np.ceil(np.quantile(sizes, 0.95))))
+    """The size at which groups are capped: the largest in training, so that nearly every item to come counts in full."""
+    return int(np.unique(pairs.group_codes[train_N], return_counts=True)[1].max())

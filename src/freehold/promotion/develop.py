@@ -24,6 +24,8 @@ _TILT = 1e-3
 """How much predicted loss a whole unit of confidence is worth inside a step of the isotonic fit."""
 _LEAST_REGION = 5
 _MOST_REGIONS = 100
+_LEAST_COSTED = 0.9
+"""The share of items on which a cost has to be recorded for it to count as known: the rest is taken to cost the mean of these."""
 _REGION_ITEMS = 40
 """About how many training items make a region."""
 
@@ -183,7 +185,7 @@ def _develop(
     )
     head_loss_N = head[0].predict(head[1][train_N]) if head else None
     fitted = {kind: _whole(f, variants, predicted, head_loss_N) for kind, f in _fit(sample, goal.seed).items()}
-    candidates, left_out = _candidates(pairs.variants, cost_NV, scorer.latency_V, goal.p95_s)
+    candidates, left_out = _candidates(train, cost_NV, scorer.latency_V, goal.p95_s)
     rehearsal = Rehearsal(
         loss_NV=train.loss_NV,
         cost_NV=cost_NV,
@@ -216,15 +218,16 @@ def _whole(fitted: Fitted, variants: int, predicted: tuple[int, ...], head_loss_
 
 
 def _costs(train: Pairs) -> tuple[Floats, str]:
-    """Training costs with each variant's gaps filled by its mean, and their unit; calls to the reference where its cost is unknown."""
-    if np.isnan(train.cost_NV[:, 0]).all():
+    """Training costs and their unit: each variant's gaps filled by its mean, NaN throughout where too few are known; calls to the reference
+    where its own are too few."""
+    known_NV = ~np.isnan(train.cost_NV)
+    cover_V = known_NV.mean(axis=0)
+    if cover_V[0] < _LEAST_COSTED:
         calls = np.zeros_like(train.cost_NV)
         calls[:, 0] = 1.0
         return calls, "calls"
-    known = ~np.isnan(train.cost_NV)
-    mean_V = np.nansum(train.cost_NV, axis=0) / np.maximum(known.sum(axis=0), 1)
-    mean_V[~known.any(axis=0)] = np.nan
-    return np.where(known, train.cost_NV, mean_V), "cost"
+    mean_V = np.nansum(train.cost_NV, axis=0) / np.maximum(known_NV.sum(axis=0), 1)
+    return np.where(cover_V < _LEAST_COSTED, np.nan, np.where(known_NV, train.cost_NV, mean_V)), "cost"
 
 
 def _cost_lines(cost_NV: Floats, chars_N: Floats) -> tuple[Floats, Floats]:
@@ -244,15 +247,16 @@ def _p95(latency_NV: Floats) -> Floats:
     return out
 
 
-def _candidates(
-    variants: tuple[str, ...], cost_NV: Floats, latency_V: Floats, p95_s: float | None
-) -> tuple[tuple[int, ...], dict[str, str]]:
+def _candidates(train: Pairs, cost_NV: Floats, latency_V: Floats, p95_s: float | None) -> tuple[tuple[int, ...], dict[str, str]]:
     """The columns that may replace the reference, and why the others may not."""
+    variants = train.variants
     mean_V = cost_NV.mean(axis=0)
     kept, left_out = [], {}
     for v in range(1, len(variants)):
         if np.isnan(mean_V[v]):
-            left_out[variants[v]] = f'its cost is unknown; set [models."{variants[v]}"] price'
+            cover = float((~np.isnan(train.cost_NV[:, v])).mean())
+            known = f"known for {cover:.0%} of items" if cover else "unknown"
+            left_out[variants[v]] = f'its cost is {known}; set [models."{variants[v]}"] price'
         elif mean_V[v] >= mean_V[0]:
             left_out[variants[v]] = "it costs no less than the reference"
         elif p95_s is not None and not latency_V[v] <= p95_s:

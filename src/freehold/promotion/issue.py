@@ -16,7 +16,7 @@ from freehold.promotion.certificate import Certificate, Control, Controls, PerSi
 from freehold.promotion.develop import Developed, Goal
 from freehold.promotion.family import choices, choose_family, expected_bounds
 from freehold.promotion.judge import Judgement, weights
-from freehold.promotion.measure import cost_per_1k, mean_of, mean_quality, saving_of, share_of
+from freehold.promotion.measure import cost_per_1k, costed, mean_of, mean_quality, saving_of, share_of
 from freehold.promotion.settings import Settings
 from freehold.promotion.walk import Exam
 from freehold.routing.program import digest, show
@@ -61,6 +61,8 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
     is_certified = passed and saving > 0 and not is_estimate
     slices = tuple(_slice(pairs, made.unit, choice_N, calibrate_N, v) for v in found.judgements if v.cut is not None)
     method = "clopper-pearson" if goal.is_exact else "betting"
+    n_over_cap = 0 if goal.is_exact else _over_cap(pairs, calibrate_N, found.exam.cap)
+    n_costed = int(costed(pairs, choice_N, calibrate_N, made.unit).sum())
     record = Certificate(
         id="",
         tenant=tenant,
@@ -70,7 +72,7 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
         metric=metric.id,
         metric_kind=metric.kind,
         label_design=found.design,
-        claim=_claim(pairs, metric, settings, is_certified, is_estimate, saving, made.unit),
+        claim=_claim(pairs, metric, settings, is_certified, is_estimate, saving, made.unit, found.exam.cap if n_over_cap else None),
         max_loss=settings.max_loss,
         confidence=settings.confidence,
         attempt=settings.attempt,
@@ -87,12 +89,14 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
         dataset=None,
         dataset_hash="",
         n_items=len(pairs),
+        n_asked=int(pairs.asked_N.sum()),
         n_groups=len(set(pairs.groups)),
         n_train=int((part_N == TRAIN).sum()),
         n_calibrate=int(calibrate_N.sum()),
         n_test=int(test_N.sum()),
         n_calibrate_groups=goal.units,
         group_cap=found.exam.cap,
+        n_over_cap=n_over_cap,
         pilot_bets=tuple(float(b.bet_K[0]) for b in found.exam.bets_T),
         train_fraction=settings.fractions.train,
         calibrate_fraction=settings.fractions.calibrate,
@@ -103,6 +107,7 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
         loss_upper_bound=max((v.upper for v in found.judgements), default=0.0),
         loss_calibrate=float(loss_N[calibrate_N].mean()),
         saving=saving,
+        n_costed=n_costed,
         saving_unit=made.unit,  # type: ignore[arg-type]  # cost or calls
         share=share_of(pairs, choice_N, calibrate_N),
         quality=PerSide(
@@ -118,7 +123,7 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
             saving=saving_of(pairs, choice_N, test_N, made.unit),
         ),
         controls=_controls(pairs, made, choice_N, test_N, settings.seed),
-        labels_needed=0 if is_certified else _labels_needed(made, goal, settings),
+        labels_needed=0 if is_certified else _labels_needed(made, goal, settings, 0 if is_estimate else goal.units),
         labels_at_least=bounds.least_units(settings.max_loss, goal.delta, goal.is_exact),
         slices=slices,
         by=settings.by,
@@ -128,19 +133,35 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
         unpaired=unpaired,
         p95_s=settings.p95_s,
         created_at=now,
-        conditions=_conditions(pairs, metric, method, made.unit, weights(pairs, calibrate_N, found.design) is not None),
+        conditions=(
+            *_conditions(pairs, metric, made.unit, weights(pairs, calibrate_N, found.design) is not None),
+            *_about_groups(method, found.exam.cap, n_over_cap),
+            *_about_costs(n_costed, int(calibrate_N.sum())),
+        ),
     )
     return msgspec.structs.replace(record, id=identity(record))
 
 
-def _claim(pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool, is_estimate: bool, saving: float, unit: str) -> str:
+def _over_cap(pairs: Pairs, calibrate_N: NDArray[np.bool_], cap: int) -> int:
+    sizes = np.unique(pairs.group_codes[calibrate_N], return_counts=True)[1]
+    return int(np.maximum(sizes - cap, 0).sum())
+
+
+def _claim(
+    pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool, is_estimate: bool, saving: float, unit: str, capped_at: int | None
+) -> str:
     """The result in one or two plain sentences."""
     kept = "costs" if unit == "cost" else "calls to the reference"
     task, reference, floor = pairs.task, pairs.reference, f"{settings.max_loss:g}"
+    counted = [
+        *(["each question counted once however often it is asked"] if pairs.asked_N.sum() > len(pairs) else []),
+        *([f"each group for at most {capped_at} items"] if capped_at is not None else []),
+    ]
+    average = f" ({' and '.join(counted)})" if counted else ""
     if is_certified and metric.id == AGREEMENT:
-        holds = f"agrees with the reference '{reference}' on at least {1 - settings.max_loss:.2%} of calls"
+        holds = f"agrees with the reference '{reference}' on at least {1 - settings.max_loss:.2%} of calls{average}"
     else:
-        holds = f"loses at most {floor} of '{metric.id}' against the reference '{reference}' on average"
+        holds = f"loses at most {floor} of '{metric.id}' against the reference '{reference}' on average{average}"
     if is_certified:
         return (
             f"On traffic like this, the policy for '{task}' {holds}, with confidence {settings.confidence:g}. "
@@ -154,7 +175,7 @@ def _claim(pairs: Pairs, metric: Metric, settings: Settings, is_certified: bool,
     return f"Nothing cheaper than '{reference}' is certified for '{task}' within {floor}: the reference answers all."
 
 
-def _conditions(pairs: Pairs, metric: Metric, method: str, unit: str, is_weighted: bool) -> tuple[str, ...]:
+def _conditions(pairs: Pairs, metric: Metric, unit: str, is_weighted: bool) -> tuple[str, ...]:
     words = [
         "Calls to come are exchangeable with the calibration items: same kind of traffic, same variants, same prompts.",
         f"Quality is what '{metric.id}' measures, against the reference '{pairs.reference}', and nothing else.",
@@ -162,13 +183,33 @@ def _conditions(pairs: Pairs, metric: Metric, method: str, unit: str, is_weighte
     ]
     if metric.id == AGREEMENT:
         words.append("The certificate says that the policy agrees with the reference's recorded answers, not that those are right.")
-    if method == "betting":
-        words.append("Groups are independent of each other; items within one may depend on each other in any way.")
+    asked, items = int(pairs.asked_N.sum()), len(pairs)
+    if asked > items:
+        words.append(
+            f"A question that came again counts once: {items:,} questions were asked {asked:,} times. Where a few of them are most of the "
+            "traffic, the loss by calls may be another."
+        )
     if is_weighted:
-        words.append("Labels were drawn with known, unequal chances, and the least of those chances is among the labelled items.")
+        words.append(
+            "Labels were drawn with known, unequal chances, and the least of those chances is among the labelled items. The bound weighs "
+            "items by them; savings, shares, quality and what is told of test items are plain means."
+        )
     if unit == "calls":
         words.append("Costs are unknown; a saving is the share of calls the reference no longer answers.")
     return tuple(words)
+
+
+def _about_groups(method: str, cap: int, n_over_cap: int) -> tuple[str, ...]:
+    if method != "betting":
+        return ()
+    beyond = f" Each counts for at most {cap} items; {n_over_cap:,} calibration items were beyond that." if n_over_cap else ""
+    return (f"Groups are independent of each other; items within one may depend on each other in any way.{beyond}",)
+
+
+def _about_costs(n_costed: int, n_calibrate: int) -> tuple[str, ...]:
+    if n_costed == n_calibrate:
+        return ()
+    return (f"The saving rests on the {n_costed:,} of {n_calibrate:,} calibration items whose costs are known.",)
 
 
 def _slice(pairs: Pairs, unit: str, choice_N: NDArray[np.int64], calibrate_N: NDArray[np.bool_], judgement: Judgement) -> Slice:
@@ -216,16 +257,20 @@ def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N
     )
 
 
-def _labels_needed(made: Developed, goal: Goal, settings: Settings) -> int | None:
-    """How many more labelled groups, over all parts, before training losses let us expect a certificate that saves anything worth it."""
-    units = max(goal.units, bounds.least_units(goal.epsilon, goal.delta, goal.is_exact))
+def _labels_needed(made: Developed, goal: Goal, settings: Settings, have: int) -> int | None:
+    """How many more labelled groups, over all parts, before training losses let us expect a certificate that saves anything worth it.
+
+    `have` is how many groups of the calibration part have labels that certify.
+    """
+    least = max(have, bounds.least_units(goal.epsilon, goal.delta, goal.is_exact))
+    units = least
     for _ in range(12):
         family = choose_family(made.rehearsal._replace(units=units), made.candidates, made.fitted)
-        if family is not None and (units > goal.units or made.family is None):
+        if family is not None and (units > have or made.family is None):
             break
         units *= 2
     else:
         return None
     choice_TN = choices(made.fitted[family.predictor].oof_NV, made.rehearsal.predicted_cost_NV, family, made.rehearsal.loss_NV.shape[1])
-    needed = bounds.units_needed(lambda count: float(expected_bounds(made.rehearsal, choice_TN, count)[0]), goal.epsilon, goal.units)
-    return None if needed is None else max(1, int(np.ceil((needed - goal.units) / settings.fractions.calibrate)))
+    needed = bounds.units_needed(lambda count: float(expected_bounds(made.rehearsal, choice_TN, count)[0]), goal.epsilon, least)
+    return None if needed is None else max(1, int(np.ceil((needed - have) / settings.fractions.calibrate)))

@@ -29,16 +29,21 @@ def mean_quality(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.b
     return None if len(score_N) == 0 or np.isnan(score_N).any() else float(score_N.mean())
 
 
+def costed(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_], unit: str) -> NDArray[np.bool_]:
+    """Of the items kept, those a saving is computed on: all where it is a share of calls, else those with both costs known."""
+    both_N = ~np.isnan(pairs.cost_NV[np.arange(len(pairs)), choice_N]) & ~np.isnan(pairs.cost_NV[:, 0])
+    return keep_N if unit == "calls" else keep_N & both_N
+
+
 def saving_of(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_], unit: str) -> float | None:
     """1 - recorded cost of the choices / recorded cost of the reference, over items where both are known."""
     if not keep_N.any():
         return None
     if unit == "calls":
         return float((choice_N[keep_N] != 0).mean())
-    paid_N = pairs.cost_NV[np.arange(len(pairs)), choice_N][keep_N]
-    before_N = pairs.cost_NV[keep_N, 0]
-    both = ~np.isnan(paid_N) & ~np.isnan(before_N)
-    return float(1.0 - paid_N[both].sum() / before_N[both].sum()) if both.any() and before_N[both].sum() > 0 else None
+    here = np.flatnonzero(costed(pairs, choice_N, keep_N, unit))
+    before = pairs.cost_NV[here, 0].sum()
+    return float(1.0 - pairs.cost_NV[here, choice_N[here]].sum() / before) if before > 0 else None
 
 
 def cost_per_1k(pairs: Pairs, choice_N: NDArray[np.int64], keep_N: NDArray[np.bool_]) -> float | None:

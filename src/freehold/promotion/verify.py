@@ -1,4 +1,4 @@
-"""Recomputes a certificate from the data it names: same split, same arrays, same walk, same bound. Or says why it can't."""
+"""Makes a certificate again from the data it names: same split, same training, same walk, same words. Or says why it can't."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,24 +8,28 @@ import msgspec
 import numpy as np
 
 from freehold.catalog import Metric
+from freehold.chat import JSON
 from freehold.datasets.freeze import FrozenDataChanged, erased_items, thaw
 from freehold.datasets.pairs import Pairs
-from freehold.datasets.split import CALIBRATE, TEST, TRAIN, Fractions
+from freehold.datasets.split import Fractions
 from freehold.errors import DataError, FreeholdError
 from freehold.evaluation import bounds
 from freehold.promotion.certificate import Certificate, identity
-from freehold.promotion.certify import parts
+from freehold.promotion.certify import Certification, Prepared, certify, conclude, prepare
 from freehold.promotion.develop import head_column
 from freehold.promotion.family import Family
-from freehold.promotion.judge import judge, picked, policy_program, weights
-from freehold.promotion.measure import mean_quality, saving_of, share_of
-from freehold.promotion.slices import cut
-from freehold.promotion.walk import Exam
+from freehold.promotion.settings import Settings
 from freehold.routing.artefact import policy_hash
-from freehold.routing.program import Program, Rule, Use, digest, parse, show
-from freehold.routing.scorer import Scorer
+from freehold.routing.embed import HashedEmbedder
+from freehold.routing.program import digest, parse
+from freehold.routing.scorer import Scored, Scorer
 
 _CLOSE = 1e-9
+_NAMED_LATER = {"id", "certificate", "policy", "policy_hash", "artefact", "dataset", "dataset_hash", "created_at", "left_out", "charged"}
+"""What a certificate gets when it is written down, and what was counted in the journal rather than in the frozen data."""
+_ALIKE_LOSS, _ALIKE_THRESHOLD, _ALIKE_BET, _ALIKE_SHARE = 1e-3, 1e-3, 0.05, 0.999
+"""How near training has to come to what it made before. Arithmetic differs in its last digits from one kind of processor to another, and
+a cluster or a tie may turn on them; arrays that saw calibration items are much farther off."""
 
 
 class Verdict(StrEnum):
@@ -57,11 +61,11 @@ def read_certificate(path: Path) -> Certificate:
 
 
 def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: Metric) -> Verification:
-    """Recomputes the claim from the frozen data and the policy's arrays.
+    """Makes the claim again from the frozen data, and compares every field but `charged`, `unpaired` and the paths.
 
-    Split, slices, scores, choices, the walk with its bounds, the program's text and the saving are computed anew and compared. What
-    training chose (predictor, thresholds, bets) is taken from the certificate and the arrays: it needs no trust, because any choice made
-    without calibration items is valid, and the split shows which items those are.
+    Training is done anew, and what it makes has to be what the policy's arrays say: a choice is valid only if calibration items had no
+    part in it, and arrays alone cannot show that. Then the arrays themselves decide on every item, and the split, the walk with its
+    bounds, the program, the controls, the test numbers and the words are computed from that.
     """
     erased = erased_items(data)
     if erased:
@@ -77,7 +81,7 @@ def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: 
         return Verification(Verdict.INVALID, (*wrong, str(error)), certificate)
     try:
         wrong += _compare(certificate, pairs, scorer, metric)
-    except (ValueError, IndexError) as error:  # a name, a column or a length that is not in what it says it was made from
+    except (FreeholdError, ValueError, IndexError, KeyError) as error:  # a name, a column or a length that is not in what it says it is of
         wrong.append(f"it does not fit its data and arrays: {error}")
     if not certificate.certified:
         what = "it is an estimate and certifies nothing" if certificate.estimate else "it certifies nothing cheaper than the reference"
@@ -85,72 +89,127 @@ def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: 
     return Verification(Verdict.INVALID if wrong else Verdict.VALID, tuple(wrong), certificate)
 
 
+def remake(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, metric: Metric) -> Certification:
+    """The certification of this certificate, made again from its frozen data."""
+    candidates, settings = _asked(certificate, recorded, scorer)
+    embedder = None if scorer is None or isinstance(scorer.embedder, HashedEmbedder) else scorer.embedder
+    return certify(recorded, candidates, metric, settings, certificate.unpaired, certificate.created_at, certificate.tenant, embedder)
+
+
+def _asked(certificate: Certificate, recorded: Pairs, scorer: Scorer | None) -> tuple[tuple[str, ...], Settings]:
+    """The candidates and settings a certificate was asked for with."""
+    head = next((v for v in certificate.variants if v not in recorded.variants), None)
+    flat = scorer is not None and scorer.head is not None
+    settings = Settings(
+        max_loss=certificate.max_loss,
+        confidence=certificate.confidence,
+        fractions=Fractions(certificate.train_fraction, certificate.calibrate_fraction),
+        by=certificate.by,
+        seed=certificate.seed,
+        attempt=certificate.attempt,
+        p95_s=certificate.p95_s,
+        head=head,
+        head_cost_usd=float(scorer.cost_range_V2[scorer.head_column, 0]) if scorer is not None and flat else 0.0,
+    )
+    return tuple(v for v in certificate.variants[1:] if v != head), settings
+
+
 def _compare(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, metric: Metric) -> list[str]:
-    wrong: list[str] = []
-
-    def same(what: str, found: object, said: object) -> None:
-        close = abs(found - said) <= _CLOSE if isinstance(found, float) and isinstance(said, float) else found == said
-        if not close:
-            wrong.append(f"{what} is {found}, the certificate says {said}")
-
-    fractions = Fractions(certificate.train_fraction, certificate.calibrate_fraction)
-    kept, part_N, design = parts(recorded, certificate.tenant, fractions)
-    train_N, calibrate_N = part_N == TRAIN, part_N == CALIBRATE
-    n_groups = len(np.unique(kept.group_codes[calibrate_N]))
-    same("task", recorded.task, certificate.task)
-    same("reference", recorded.reference, certificate.reference)
-    same("metric", recorded.metric, certificate.metric)
-    same("label design", design, certificate.label_design)
-    same("n_items", len(kept), certificate.n_items)
-    same("n_groups", len(set(kept.groups)), certificate.n_groups)
-    same("n_calibrate_groups", n_groups, certificate.n_calibrate_groups)
-    for name, part in (("n_train", TRAIN), ("n_calibrate", CALIBRATE), ("n_test", TEST)):
-        same(name, int((part_N == part).sum()), getattr(certificate, name))
-    same("delta", bounds.spend(1.0 - certificate.confidence, certificate.attempt), certificate.delta)
     program = digest(parse(certificate.policy_source))
-    same("policy_hash", policy_hash(program, certificate.artefact) if certificate.artefact else program, certificate.policy_hash)
-    if scorer is None:
-        same("policy", show(Program(kept.task, (Rule(None, Use(kept.reference)),))), certificate.policy_source)
-        for name, found in (("certified", False), ("saving", 0.0), ("loss_upper_bound", 0.0)):
-            same(name, found, getattr(certificate, name))
-        return wrong
-    same("variants", scorer.variants, certificate.variants)
+    expected_hash = policy_hash(program, certificate.artefact) if certificate.artefact else program
+    wrong = [] if certificate.policy_hash == expected_hash else [_differs("policy_hash", expected_hash, certificate.policy_hash)]
+    candidates, settings = _asked(certificate, recorded, scorer)
+    embedder = None if scorer is None or isinstance(scorer.embedder, HashedEmbedder) else scorer.embedder
+    prepared = prepare(recorded, candidates, metric, settings, certificate.tenant, embedder)
+    wrong += _not_as_trained(certificate, prepared)
     if wrong:
         return wrong  # what follows would compare what does not belong together
-    pairs = kept.columns(tuple(v for v in certificate.variants if v in kept.variants))
-    scored = scorer.score(pairs.texts)
-    if scorer.head is not None:
-        price = float(scorer.cost_range_V2[scorer.head_column, 0])  # a flat one
-        pairs = head_column(pairs, scorer.head.head, scored.head_class_N, certificate.variants[-1], price)
-    columns = tuple(pairs.variants.index(v) for v in certificate.family)
-    family = Family(certificate.predictor, columns, np.array(certificate.thresholds))
-    weight_N = weights(pairs, calibrate_N, certificate.label_design)
-    exam = Exam(
-        epsilon=certificate.max_loss,
-        is_exact=certificate.method == "clopper-pearson",
-        cap=certificate.group_cap,
-        bets_T=tuple(bounds.bets_of(bet) for bet in certificate.pilot_bets),
-        seed=certificate.seed,
-    )
-    if exam.is_exact and (metric.kind != "binary" or weight_N is not None or calibrate_N.sum() != n_groups):
-        wrong.append("the binomial bound was used where groups, weights or the metric do not allow it")
-    if exam.cap < 1 or not all(0.0 <= bet < 1.0 for bet in certificate.pilot_bets):
-        return [*wrong, "its bets or the size of its groups are outside what the betting bound allows"]
-    cuts = cut(certificate.by, pairs, scored, scorer, train_N) if certificate.by else []
-    verdicts = judge(pairs, family, exam, scored, calibrate_N, cuts, certificate.delta, weight_N, certificate.saving_unit)
-    choice_N = picked(family, scored, verdicts)
-    loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
-    same("loss_upper_bound", max(v.upper for v in verdicts), certificate.loss_upper_bound)
-    same("thresholds_tested", sum(v.walk.tested for v in verdicts), certificate.thresholds_tested)
-    same("loss_calibrate", float(loss_N[calibrate_N].mean()), certificate.loss_calibrate)
-    same("policy", show(policy_program(pairs, scorer, family, verdicts, certificate.p95_s)), certificate.policy_source)
-    saving = saving_of(pairs, choice_N, calibrate_N, certificate.saving_unit) or 0.0
-    same("saving", saving, certificate.saving)
-    same("share", share_of(pairs, choice_N, calibrate_N), certificate.share)
-    same("quality", mean_quality(pairs, choice_N, calibrate_N), certificate.quality.policy)
-    same("test saving", saving_of(pairs, choice_N, part_N == TEST, certificate.saving_unit), certificate.test.saving)
-    same("certified", any(v.chosen >= 0 for v in verdicts) and saving > 0 and design != "found", certificate.certified)
-    same("estimate", design == "found", certificate.estimate)
-    if certificate.loss_upper_bound > certificate.max_loss:
-        wrong.append(f"its bound {certificate.loss_upper_bound} is above its floor {certificate.max_loss}")
+    if scorer is not None:
+        if scorer.variants != prepared.pairs.variants:
+            return [*wrong, _differs("variants", scorer.variants, prepared.pairs.variants)]
+        scored = scorer.score(prepared.pairs.texts)
+        wrong += _arrays_not_as_trained(scored, prepared)
+        prepared = _with_arrays(prepared, certificate, scorer, scored)
+    made = conclude(prepared, certificate.unpaired, certificate.created_at)
+    again = made.certificate
+    if scorer is None and made.scorer is not None:
+        wrong.append("its policy decides by arrays, and it names none")
+    if not again.left_out.items() <= certificate.left_out.items():
+        wrong.append(_differs("left_out", again.left_out, certificate.left_out))
+    names = [name for name in Certificate.__struct_fields__ if name not in _NAMED_LATER]
+    found = {name: (msgspec.to_builtins(getattr(again, name)), msgspec.to_builtins(getattr(certificate, name))) for name in names}
+    return wrong + [_differs(name, now, said) for name, (now, said) in found.items() if not _same(now, said)]
+
+
+def _not_as_trained(certificate: Certificate, prepared: Prepared) -> list[str]:
+    """What the certificate says training chose, where training chooses otherwise."""
+    family, exam = prepared.developed.family, prepared.exam
+    columns = tuple(prepared.pairs.variants[c] for c in family.columns) if family else ()
+    kind, threshold_T = (family.predictor, family.threshold_T) if family else ("none", np.empty(0))
+    method = "clopper-pearson" if exam.is_exact else "betting"
+    wrong = [
+        _differs(name, found, said)
+        for name, found, said in (
+            ("method", method, certificate.method),
+            ("predictor", kind, certificate.predictor),
+            ("family", columns, certificate.family),
+        )
+        if found != said
+    ]
+    bets = [float(each.bet_K[0]) for each in exam.bets_T]
+    for name, made, told, near in (
+        ("thresholds", threshold_T, certificate.thresholds, _ALIKE_THRESHOLD),
+        ("pilot_bets", np.array(bets), certificate.pilot_bets, _ALIKE_BET),
+    ):
+        if len(made) != len(told) or (len(made) and float(np.abs(made - np.array(told)).max()) > near):
+            wrong.append(f"{name} are not those that training on the training part gives")
     return wrong
+
+
+def _arrays_not_as_trained(scored: Scored, prepared: Prepared) -> list[str]:
+    """Where the policy's arrays say something else of the items than arrays trained on the training part do."""
+    trained = prepared.developed.scorer.score(prepared.pairs.texts)
+    names = {
+        "predicted losses": np.abs(scored.loss_NV - trained.loss_NV).max(axis=1, initial=0.0) <= _ALIKE_LOSS,
+        "predicted costs": np.isclose(scored.cost_NV, trained.cost_NV, rtol=1e-6, equal_nan=True).all(axis=1),
+        "regions": scored.region_N == trained.region_N,
+        "the head's answers": scored.head_class_N == trained.head_class_N,
+    }
+    return [
+        f"{what} of the policy's arrays are not those of arrays trained on the training part, on {(~alike_N).sum():,} of {len(alike_N):,} items"
+        for what, alike_N in names.items()
+        if alike_N.mean() < _ALIKE_SHARE
+    ]
+
+
+def _with_arrays(prepared: Prepared, certificate: Certificate, scorer: Scorer, scored: Scored) -> Prepared:
+    """What was prepared, with the arrays, thresholds and bets that the certificate was issued on."""
+    pairs = prepared.pairs
+    if scorer.head is not None:
+        price = float(scorer.cost_range_V2[scorer.head_column, 0])
+        pairs = head_column(pairs.columns(pairs.variants[:-1]), scorer.head.head, scored.head_class_N, pairs.variants[-1], price)
+    columns = tuple(pairs.variants.index(name) for name in certificate.family)
+    family = Family(certificate.predictor, columns, np.array(certificate.thresholds))
+    bets = tuple(bounds.bets_of(bet) for bet in certificate.pilot_bets)
+    developed = prepared.developed._replace(scorer=scorer, family=family)
+    return prepared._replace(pairs=pairs, developed=developed, exam=prepared.exam._replace(bets_T=bets))
+
+
+def _differs(name: str, found: object, said: object) -> str:
+    return f"{name} is {_short(found)}, the certificate says {_short(said)}"
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]} …"
+
+
+def _same(found: JSON, said: JSON) -> bool:
+    """Whether two values are one, numbers within 1e-9."""
+    if isinstance(found, dict) and isinstance(said, dict):
+        return found.keys() == said.keys() and all(_same(found[key], said[key]) for key in found)
+    if isinstance(found, list | tuple) and isinstance(said, list | tuple):
+        return len(found) == len(said) and all(_same(a, b) for a, b in zip(found, said, strict=True))
+    if isinstance(found, float) and isinstance(said, int | float):
+        return abs(found - said) <= _CLOSE
+    return bool(found == said)

@@ -54,7 +54,8 @@ class Walk(NamedTuple):
     tested: int
     """Those and the one that failed."""
     upper_P: tuple[float, ...]
-    """The bound of each that passed, at least 0. All of them hold at once, so any of them may be chosen."""
+    """The bound of each that passed, at least 0. Any of them may be chosen: that none of their true losses is above the floor holds for all
+    of them at once. Each single bound holds for a policy named beforehand, not for the one that was chosen."""
     failed_upper: float | None
     """The bound of the one that failed; None where none did."""
 

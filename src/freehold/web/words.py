@@ -136,6 +136,9 @@ def missing(c: Certificate, before: str = "") -> str:
     """What more labels are expected to do; empty where a proof needs none."""
     if status(c) == "certified" or c.labels_needed == 0:
         return ""
+    if c.estimate:
+        some = "Labels" if c.labels_needed is None else f"About {count(c.labels_needed, unit(c))} with labels"
+        return f"{before}{some} that are drawn, by `freehold label`, can turn it into a proof; found ones never do."
     if c.labels_needed is None:
         return f"{before}No number of further labels is expected to prove it: the policies lose too much."
     return f"{before}About {count(c.labels_needed, 'more ' + unit(c))} should be enough for a proof."
@@ -168,7 +171,10 @@ def _measured(c: Certificate) -> str:
     lost = f"On {counted} kept for the proof, the policy lost {points(c.loss_calibrate)} on average."
     match status(c):
         case "certified":
-            return f"{lost} The true loss on such traffic is at most {points(c.loss_upper_bound)}, with {percent(c.confidence)} confidence."
+            return (
+                f"{lost} The bound computed from that is {points(c.loss_upper_bound)}, within the floor of {points(c.max_loss)}: so the true "
+                f"loss on such traffic is at most {points(c.max_loss)}, with {percent(c.confidence)} confidence."
+            )
         case "estimate":
             return (
                 f"{lost} If those labels were a fair sample, it would be at most {points(c.loss_upper_bound)}; nothing says that they are."

@@ -16,14 +16,18 @@ import pytest
 from freehold.catalog import Metric
 from freehold.datasets.freeze import erase_frozen, freeze
 from freehold.datasets.pairs import Pairs
+from freehold.datasets.split import CALIBRATE
 from freehold.errors import DataError
 from freehold.promotion.certificate import Certificate, PerSide, identity
-from freehold.promotion.certify import Certification
+from freehold.promotion.certify import Certification, conclude, prepare
+from freehold.promotion.settings import Settings
 from freehold.promotion.verify import Verdict, Verification, read_certificate, verify
 from freehold.routing.artefact import dump, load, policy_hash
+from freehold.routing.features import SURFACE, features
+from freehold.routing.predict import Neighbours
 from freehold.routing.program import digest, parse
 from freehold.routing.scorer import Scorer
-from simulated import CHEAP, CORRECT, FRONTIER, GRADE, Model, a_task, certified
+from simulated import ALL_PAIRED, CHEAP, CORRECT, FRONTIER, GRADE, NOW, Model, a_task, certified
 
 ARRAYS = "ab" * 20
 
@@ -205,6 +209,13 @@ FORGERIES: dict[str, Any] = {
     "dataset_hash": "0" * 64,
     "policy_hash": "0" * 64,
     "estimate": True,
+    "claim": "Loses nothing, ever.",
+    "conditions": (),
+    "cost_usd_per_1k": PerSide(policy=0.0, reference=1.0),
+    "labels_needed": 7,
+    "n_asked": 100_000,
+    "n_costed": 1,
+    "unpriced": ("nobody",),
 }
 
 
@@ -215,11 +226,39 @@ def test_whoever_forges_a_number_is_found_out_by_computing_it_again(issued: Issu
     assert not any("since it was issued" in reason for reason in found.reasons)
 
 
+def test_forged_test_numbers_and_controls_are_found_out(issued: Issued) -> None:
+    c = issued.certificate
+    better = msgspec.structs.replace(c.test, loss=-0.9)
+    assert issued.forged(test=better).reasons[0].startswith("test is ")
+    worse = msgspec.structs.replace(c.controls, shuffled=c.controls.oracle)
+    assert issued.forged(controls=worse).reasons[0].startswith("controls is ")
+
+
+def test_arrays_that_saw_calibration_items_are_found_out(plain: Certification, tmp_path: Path) -> None:
+    """A predictor that remembers where the cheap model was wrong on the items of the proof walks past every one of them."""
+    pairs, scorer = plain.pairs, plain.scorer
+    assert scorer is not None
+    proof_N = plain.part_N == CALIBRATE
+    _, x_NF = scorer.inputs(pairs.texts, [features(text) for text in pairs.texts])
+    near = Neighbours(
+        len(SURFACE), x_NF[proof_N, len(SURFACE) :].astype(np.float32), pairs.loss_NV[proof_N, 1:], np.array([0.2]), reach=0.001
+    )
+    leaked = plain.developed._replace(scorer=replace(scorer, predictor=near))
+    made = conclude(
+        prepare(pairs, ("cheap",), CORRECT, Settings(max_loss=0.05), "default", None)._replace(developed=leaked), ALL_PAIRED, NOW
+    )
+    assert made.certificate.certified and made.certificate.test.loss is not None
+    assert made.certificate.loss_calibrate < made.certificate.test.loss
+    found = issue(made, pairs, tmp_path).verified()
+    assert found.verdict is Verdict.INVALID
+    assert found.reasons[0].startswith("predicted losses of the policy's arrays are not those of arrays trained on the training part")
+
+
 def test_a_changed_policy_text_is_found_out(issued: Issued) -> None:
     source = other_threshold(issued.certificate.policy_source)
     assert issued.verified(policy_source=source).verdict is Verdict.INVALID
     found = issued.forged(policy_source=source, policy_hash=policy_hash(digest(parse(source)), ARRAYS))
-    assert [reason.split(" is ")[0] for reason in found.reasons] == ["policy"]
+    assert [reason.split(" is ")[0] for reason in found.reasons] == ["policy_source"]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +272,7 @@ def test_a_test_that_groups_do_not_allow_is_found_out(bet: Issued, change: dict[
 
 def test_a_binary_claim_about_a_metric_that_is_not_is_found_out(issued: Issued) -> None:
     found = issued._replace(metric=Metric(id="correct")).verified()
-    assert found.reasons == ("the binomial bound was used where groups, weights or the metric do not allow it",)
+    assert found.reasons[0] == "method is betting, the certificate says clopper-pearson"
 
 
 # Changed data and arrays
