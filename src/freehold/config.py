@@ -4,7 +4,8 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from types import UnionType
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 
@@ -13,7 +14,7 @@ from freehold.errors import OperatorError, nearest
 from freehold.pricing import PriceBook
 
 FILE_NAME = "freehold.toml"
-ProviderKind: TypeAlias = Literal["openai", "anthropic", "recorded"]
+ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
 _MAX_FILE_BYTES = 4 * 2**20
 
 
@@ -195,6 +196,7 @@ def load(folder: Path) -> Config:
 def parse(raw: Mapping[str, Any], folder: Path, where: str = FILE_NAME) -> Config:
     """Records from the parsed tables of one file. Raises OperatorError."""
     _refuse_unknown_keys(raw, Config, "", where)
+    _refuse_wrong_values(raw, Config, "", where)
     try:
         config = msgspec.convert({**raw, "folder": str(folder)}, Config, dec_hook=_path)
     except (msgspec.ValidationError, OperatorError) as error:
@@ -235,6 +237,26 @@ def _refuse_unknown_keys(table: object, kind: Any, path: str, where: str) -> Non
         _refuse_unknown_keys(table, inner[0], path, where)
 
 
+def _refuse_wrong_values(value: object, kind: Any, path: str, where: str) -> None:
+    """Names the key whose value is none of those there are, or of another type than its own."""
+    arms = [arm for arm in get_args(kind) if arm is not type(None)] if get_origin(kind) in (Union, UnionType) else []
+    kind = arms[0] if len(arms) == 1 else kind
+    if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        for field in msgspec.structs.fields(kind):
+            if field.encode_name in value:
+                _refuse_wrong_values(value[field.encode_name], field.type, f"{path}.{field.encode_name}".strip("."), where)
+    elif isinstance(value, Mapping) and get_origin(kind) is dict:
+        for key, inner in value.items():
+            _refuse_wrong_values(inner, get_args(kind)[1], f"{path}.{key}", where)
+    elif get_origin(kind) is Literal and value not in get_args(kind):
+        raise OperatorError(f"{where}: {path} is {value!r}.{nearest(str(value), [str(choice) for choice in get_args(kind)])}")
+    else:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            raise OperatorError(f"{where}: {path} is {value!r}: {str(error)[:1].lower()}{str(error)[1:]}") from None
+
+
 def _place(path: str) -> str:
     return f"[{path}]" if path else "the file"
 
@@ -264,7 +286,7 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
 
 
 STARTER = """\
-# A Freehold project. Every key that is commented out shows its default.
+# A Freehold project. Keys of [store] and [journal] that are commented out show their defaults; the tables below them are examples.
 [project]
 name = "{name}"
 
@@ -279,7 +301,7 @@ name = "{name}"
 
 # Providers are whom you call. Keys stand in environment variables, never here.
 # [providers.openai]
-# kind = "openai"                     # openai | anthropic | recorded
+# kind = "openai"                     # openai | anthropic | gemini | recorded
 # base_url = "https://api.openai.com/v1"
 # key_env = "OPENAI_API_KEY"
 # trains_others = "no"                # may its outputs train other models? yes | no | ask

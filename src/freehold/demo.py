@@ -26,6 +26,7 @@ from freehold.journal.naming import name_group
 from freehold.project import Project
 from freehold.promotion.certificate import Certificate
 from freehold.promotion.draw import picture
+from freehold.store.files import private_file
 from freehold.web.report import write_report
 
 TASK = "triage"
@@ -180,11 +181,11 @@ def run(folder: Path, seed: int = 0, say: Callable[[str], None] = lambda _: None
     path = folder / FILE_NAME
     if path.exists() and path.read_text() != PROJECT:
         raise OperatorError(f"{path} is another project's. Choose an empty folder: freehold demo --out DIR.")
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(PROJECT)
+    with private_file(path) as file:
+        file.write(PROJECT.encode())
     log = folder / "traffic.jsonl"
     say(f"simulating 60 days of traffic into {log}")
-    with log.open("wb") as file:
+    with private_file(log) as file:
         for record in simulate(seed):
             file.write(msgspec.json.encode(record) + b"\n")
     with Project.at(folder) as project:

@@ -11,12 +11,12 @@ import numpy as np
 
 from freehold.catalog import AGREEMENT, Metric, Task
 from freehold.chat import canonical_json
-from freehold.datasets.freeze import erase_frozen, freeze, thaw
+from freehold.datasets.freeze import erase_frozen, erased_items, freeze, thaw
 from freehold.datasets.load import Loaded, Usable, load_pairs, usable
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE, Fractions, checked
 from freehold.errors import CallerError, DataError, OperatorError, nearest
-from freehold.journal.answers import items_of_subject, variants_of
+from freehold.journal.answers import items_of_subject, tags_of, variants_of
 from freehold.journal.erase import erase
 from freehold.project import Project
 from freehold.promotion import records
@@ -36,9 +36,14 @@ from freehold.routing.program import Program, parse, show
 from freehold.routing.program import digest as program_digest
 from freehold.routing.scorer import Scorer
 from freehold.store.files import private_file
+from freehold.store.lock import KernelLock
 
 Report = Callable[[str], None]
 """Told what is being done, for people who wait."""
+
+
+_OTHERS_S = 600.0
+"""How long a certification waits for another one of the project."""
 
 
 class Request(NamedTuple):
@@ -68,14 +73,21 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
 
     Asking again for the same, of the same data, spends no further δ. Raises CallerError, DataError.
     """
-    checked(request.fractions)
+    request = _checked(request)
     task, metric = _task(project, request), _metric(project, request)
     say("reading paired items")
     loaded = load_pairs(project.store, project.tenant, task.id, task.reference or "", metric)
     head, wanted = _split_off_head(project, task, request.variants, loaded.pairs, metric)
     items = usable(loaded, wanted)
     if not items.candidates and head is None:
-        raise DataError(f"Task '{task.id}' has no variant beside '{task.reference}' that answered its items. Import another one's answers.")
+        others = [name for name in loaded.pairs.variants[1:] if wanted is None or name in wanted]
+        if not others:
+            raise DataError(
+                f"Task '{task.id}' has no variant beside '{task.reference}' to compare. Import another one's answers, or certify a head of "
+                f"your own by --metric {AGREEMENT}."
+            )
+        why = "; ".join(f"{name}: {reason}" for name, reason in items.dropped.items())
+        raise DataError(f"No variant of task '{task.id}' can be a candidate. {why}. Or name the candidates by --variants.")
     pairs = items.pairs
     say(f"freezing {len(pairs):,} items")
     dataset_hash, dataset = freeze(pairs, project.datasets)
@@ -93,19 +105,18 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
     say("training on the training part, walking the calibration part")
     unpaired = _unpaired(loaded.pairs, items)
     now = datetime.now(UTC)
-    for attempt in _attempts(project, task.id, pairs, request.fractions, spec):
-        made = certify(pairs, items.candidates, metric, settings._replace(attempt=attempt.number), unpaired, now, project.tenant, embedder)
-        certificate = msgspec.structs.replace(
-            made.certificate, left_out={**items.dropped, **made.certificate.left_out}, charged=_charged(loaded, items)
-        )
-        certificate = _named(project, certificate, made, dataset)
-        earlier = records.find_certificate(project.store, project.tenant, attempt.id) if attempt.id else None
-        if earlier is not None and _say_the_same(earlier, certificate):
-            certificate = earlier
-        if earlier is None or certificate is earlier:
-            break
+    with KernelLock(project.folder / ".certify.lock").held(_OTHERS_S):  # two at once would spend one attempt's δ twice
+        for attempt in _attempts(project, task.id, pairs, request.fractions, spec):
+            settings = settings._replace(attempt=attempt.number)
+            made = certify(pairs, items.candidates, metric, settings, unpaired, now, project.tenant, embedder)
+            certificate = _named(project, _with_journal(made.certificate, loaded, items), made, dataset)
+            earlier = records.find_certificate(project.store, project.tenant, attempt.id) if attempt.id else None
+            if earlier is not None and _say_the_same(earlier, certificate):
+                certificate = earlier
+            if earlier is None or certificate is earlier:
+                break
+        records.add_certificate(project.store, certificate, spec)  # before anybody can read what came of it
     _write(project, certificate)
-    records.add_certificate(project.store, certificate, spec)
     records.add_policy(
         project.store,
         project.tenant,
@@ -118,6 +129,22 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
         certificate.created_at,
     )
     return Issued(certificate, made, items)
+
+
+def _checked(request: Request) -> Request:
+    """The request as two that ask the same are written. Raises CallerError."""
+    checked(request.fractions)
+    if not 0 <= request.seed < 2**32:
+        raise CallerError(f"--seed {request.seed} is no seed; it is a whole number from 0 to {2**32 - 1}.")
+    by = request.by or None
+    plain = by.removeprefix("tag.") if by else by
+    return request._replace(by=by if plain in (*SURFACE, "region") else plain)
+
+
+def _with_journal(certificate: Certificate, loaded: Loaded, items: Usable) -> Certificate:
+    """The certificate with what was counted in the journal: variants that could not be candidates, and answers that were charged."""
+    left_out = {**items.dropped, **certificate.left_out}
+    return msgspec.structs.replace(certificate, left_out=left_out, charged=_charged(loaded, items))
 
 
 def _task(project: Project, request: Request) -> Task:
@@ -318,15 +345,24 @@ def find_program(project: Project, task: str | None, name: str) -> Program:
 
 
 def _scope(project: Project, name: str) -> Scope:
-    """What a program for this task may name: its variants in the file and the journal, the regions of its newest arrays."""
+    """What a program for this task may name: its variants in the file, the journal and its newest arrays, the arrays' regions, the calls'
+    tags."""
     task = project.catalog.tasks.get(name, Task(id=name))
     recorded = variants_of(project.store, project.tenant, name)
-    variants = tuple(dict.fromkeys([*task.variants, *([task.reference] if task.reference else []), *recorded]))
+    newest = next((r.artefact for r in reversed(records.policy_rows(project.store, project.tenant, name)) if r.artefact), None)
+    arrays = artefact.load(project.store.blobs.get(newest)) if newest else None
+    variants = tuple(
+        dict.fromkeys([*task.variants, *([task.reference] if task.reference else []), *recorded, *(arrays.variants if arrays else ())])
+    )
     if not variants:
         raise CallerError(f"There is no task '{name}'.{nearest(name, list(project.catalog.tasks))}")
-    arrays = next((r.artefact for r in reversed(records.policy_rows(project.store, project.tenant, name)) if r.artefact), None)
-    regions = artefact.load(project.store.blobs.get(arrays)).region_names if arrays else ()
-    return Scope(task=name, variants=variants, reference=task.reference or variants[0], regions=regions)
+    return Scope(
+        task=name,
+        variants=variants,
+        reference=task.reference or variants[0],
+        regions=arrays.region_names if arrays else (),
+        tags=tags_of(project.store, project.tenant, name) or None,
+    )
 
 
 def verify_file(project: Project, path: Path) -> Verification:
@@ -339,6 +375,13 @@ def verify_file(project: Project, path: Path) -> Verification:
         return verify(certificate, project.folder / certificate.dataset, _arrays(project, certificate), metric)
     except (DataError, CallerError, OperatorError) as error:
         return Verification(Verdict.UNREADABLE, (str(error),), None)
+
+
+def _asked_last(project: Project, task: str, known: list[Certificate]) -> Certificate | None:
+    """The certificate of the policy that was written last; asking for an earlier one again writes it again."""
+    by_id = {c.id: c for c in known}
+    rows = records.policy_rows(project.store, project.tenant, task)
+    return next((by_id[row.certificate] for row in reversed(rows) if row.certificate in by_id), None)
 
 
 def _arrays(project: Project, certificate: Certificate) -> Scorer | None:
@@ -356,12 +399,17 @@ def report_task(project: Project, task: str, out: Path, certificate: Path | None
 
     project.task(task)
     known = [c for c in records.certificates_of(project.store, project.tenant, task) if c.dataset]
-    main = read_certificate(certificate) if certificate else (known[-1] if known else None)
+    main = read_certificate(certificate) if certificate else _asked_last(project, task, known)
     if main is None or main.dataset is None:
         raise CallerError(f"Task '{task}' has no certificate to report on. Run 'freehold certify {task} …' first.")
     if main.task != task:
         raise CallerError(f"{certificate} is about task '{main.task}', not '{task}'.")
     say("recomputing from the frozen data")
+    if erased := erased_items(project.folder / main.dataset):
+        raise DataError(
+            f"{erased} of the items certificate {main.id[:12]} rests on were erased since, and its frozen data with them: there is nothing to "
+            f"draw. Certify '{task}' again on what is left."
+        )
     made = remake(main, thaw(project.folder / main.dataset), _arrays(project, main), project.catalog.metric(main.metric))
     beside = [c for c in known if c.dataset_hash == main.dataset_hash and c.id != main.id and c.metric == main.metric]
     say("drawing")
@@ -376,6 +424,8 @@ class Erased(NamedTuple):
     """Items by frozen data set; certificates on those are unverifiable from now on."""
     learnt: tuple[str, ...]
     """Policies, as `TASK HASH` and `(active)` where they are served, whose arrays learnt from such data and keep what they learnt."""
+    unreadable: tuple[str, ...]
+    """Frozen files that are damaged, so that nobody can say whose items they hold."""
 
 
 def erase_subject(project: Project, subject: str) -> Erased:
@@ -384,10 +434,13 @@ def erase_subject(project: Project, subject: str) -> Erased:
     for task, item in items_of_subject(project.store, project.tenant, subject):
         items.setdefault(task, set()).add(item)
     frozen: dict[str, int] = {}
+    unreadable: set[str] = set()
     for task, names in items.items():
-        frozen |= erase_frozen(project.datasets, task, names)
+        removed = erase_frozen(project.datasets, task, names)
+        frozen |= removed.items
+        unreadable |= {str(path) for path in removed.unreadable}
     counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
     rows = records.policies_from(project.store, project.tenant, frozen)
     active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
     learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
-    return Erased(counts.calls, frozen, tuple(learnt))
+    return Erased(counts.calls, frozen, tuple(learnt), tuple(sorted(unreadable)))

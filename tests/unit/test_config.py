@@ -54,6 +54,14 @@ def read(text: str, folder: Path) -> Config:
     return load(folder)
 
 
+def test_a_word_that_is_none_of_those_there_are_names_the_nearest() -> None:
+    with pytest.raises(OperatorError, match=r"metrics\.correct\.kind is 'bin'\. Did you mean 'binary'\? Known: binary, bounded"):
+        parse({"metrics": {"correct": {"kind": "bin"}}}, Path())
+    with pytest.raises(OperatorError, match=r"tasks\.triage\.max_loss is '2 %': expected `float`"):
+        parse({"tasks": {"triage": {"max_loss": "2 %"}}}, Path())
+    assert parse({"providers": {"google": {"kind": "gemini"}}}, Path()).providers["google"].kind == "gemini"
+
+
 def test_the_contract_parses(tmp_path: Path) -> None:
     config = read(CONTRACT, tmp_path)
     assert config.folder == tmp_path

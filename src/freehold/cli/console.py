@@ -45,18 +45,19 @@ def out() -> "Console":
     """Where results go."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _width())
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _width())
 
 
 def notes() -> "Console":
     """Where progress and remarks go."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def _width() -> int:
-    return int(os.environ.get("COLUMNS", "120"))
+    said = os.environ.get("COLUMNS", "")
+    return int(said) if said.isdecimal() and int(said) > 0 else 120
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], right: tuple[int, ...] = ()) -> None:
@@ -83,6 +84,13 @@ def steps(enabled: bool = True) -> "Iterator[Callable[[str], None]]":
         return
     with console.status("starting") as status:
         yield lambda text: status.update(escape(text))
+
+
+def program() -> str:
+    """How to call this program again: its name where the shell finds it, else its path."""
+    import shutil
+
+    return "freehold" if shutil.which("freehold") else str(Path(sys.argv[0]))
 
 
 def usd(value: float | None, digits: int = 4) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from freehold.cli.console import GATE_SAID_NO, JsonOption, exit_with, out, print_json, share, steps
+from freehold.cli.console import GATE_SAID_NO, JsonOption, exit_with, out, print_json, program, share, steps
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,8 @@ def demo(
         verdict = f"saves {share(strict.saving)}" if strict.certified else "cannot be certified"
         out().print(f"Beside it: within {strict.max_loss:g} the policy {verdict}.", markup=False)
         out().print(
-            f"All of it in {result.seconds:.0f} s. Look at {result.report}, or go on: freehold certify triage --project {to}", markup=False
+            f"All of it in {result.seconds:.0f} s. Look at {result.report}, or go on: {program()} certify triage --project {to}",
+            markup=False,
         )
     if not main.certified:
         exit_with(GATE_SAID_NO)

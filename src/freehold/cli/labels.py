@@ -1,5 +1,6 @@
 """The command about labels: label."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,7 +58,9 @@ def label(
         session, asked = open_session(home.store, home.catalog, request, rater or _login(), home.tenant, content)
         print_beginning(session.progress(), asked)
         was_interrupted = converse(session, out())
-        print_end(session.progress(), task)
+        asked_for = {"--metric": metric, "--reference": reference, "--variants": variants}
+        said = "".join(f" {option} {shlex.quote(value)}" for option, value in asked_for.items() if value)
+        print_end(session.progress(), task, said)
     if was_interrupted:
         exit_with(INTERRUPTED)
 
@@ -107,8 +110,8 @@ def print_beginning(progress: "Progress", asked: "Population") -> None:
     )
 
 
-def print_end(progress: "Progress", task: str) -> None:
-    """What a session leaves."""
+def print_end(progress: "Progress", task: str, said: str) -> None:
+    """What a session leaves. `said` are the options that go on from here, as they were typed."""
     lines = [f"{progress.answered:,} of {progress.questions:,} questions have an answer."]
     if progress.drawn:
         lines.append(
@@ -118,10 +121,10 @@ def print_end(progress: "Progress", task: str) -> None:
     if progress.waiting:
         lines.append(f"Answers given beyond an open question, which certify when it has one: {progress.waiting:,}.")
     if progress.answered < progress.questions:
-        lines.append(f"Go on with 'freehold label {task}'.")
+        lines.append(f"Go on with 'freehold label {task}{said}'.")
     else:
         lines.append(
-            f"Next: freehold certify {task}. For more labels, say a larger --budget; freehold label {task} --status tells how many."
+            f"Next: freehold certify {task}{said}. For more labels, say a larger --budget; freehold label {task}{said} --status tells how many."
         )
     out().print("\n".join(lines), markup=False, soft_wrap=True)
 

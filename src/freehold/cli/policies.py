@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_json, print_table
+from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_json, print_table, share
+
+if TYPE_CHECKING:
+    from freehold.promotion.certificate import Certificate
 
 _TaskArgument = Annotated[str, typer.Argument(help="The task.")]
 
@@ -27,19 +30,36 @@ def register(app: typer.Typer) -> None:
 def list_policies(task: _TaskArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """Every policy of a task, and which one is active."""
     from freehold.promotion.gate import active_hash
-    from freehold.promotion.records import policy_rows
+    from freehold.promotion.records import certificates_of, policy_rows
 
     with opened(project) as home:
         home.task(task)
-        rows = policy_rows(home.store, home.tenant, task)
+        written = {(row.hash, row.certificate): row for row in policy_rows(home.store, home.tenant, task)}  # each as it was written last
         active = active_hash(home.store, home.tenant, task)
+        proofs = {c.id: c for c in certificates_of(home.store, home.tenant, task)}
+    rows = sorted(written.values(), key=lambda row: row.seq)
     if as_json:
         print_json([{**row._asdict(), "active": row.hash == active} for row in rows])
         return
     cells = [
-        [row.hash[:12], "active" if row.hash == active else "", row.origin, _day(row.created_at), row.certificate or "none"] for row in rows
+        [
+            row.hash[:12],
+            "active" if row.hash == active else "",
+            row.origin,
+            _day(row.created_at),
+            *_proof(proofs.get(row.certificate or "")),
+        ]
+        for row in rows
     ]
-    print_table(f"Policies of {task}", ["hash", "", "written by", "on", "certificate"], cells)
+    print_table(f"Policies of {task}", ["hash", "", "written by", "on", "proof", "floor", "saving", "certificate"], cells)
+
+
+def _proof(certificate: "Certificate | None") -> list[str]:
+    if certificate is None:
+        return ["none", "", "", ""]
+    c = certificate
+    status = "certified" if c.certified else "estimate" if c.estimate else "nothing certified"
+    return [status, f"{c.metric} {c.max_loss:g} at {c.confidence:g}", share(c.saving), c.id[:12]]
 
 
 def _day(microseconds: int) -> str:
@@ -48,16 +68,19 @@ def _day(microseconds: int) -> str:
 
 def show_policy(
     task: _TaskArgument,
-    policy: Annotated[str | None, typer.Option(metavar="HASH", help="Its hash or the beginning of it; the newest when left out.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Its hash or the beginning of it; the active one when left out, else the newest.")
+    ] = None,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print a policy's program."""
+    from freehold.promotion.gate import active_hash
     from freehold.promotion.records import find_policy
 
     with opened(project) as home:
         home.task(task)
-        row = find_policy(home.store, home.tenant, task, policy)
+        row = find_policy(home.store, home.tenant, task, policy or active_hash(home.store, home.tenant, task))
     if as_json:
         print_json(row._asdict())
     else:
@@ -119,15 +142,10 @@ def promote(
     as_json: JsonOption = False,
 ) -> None:
     """Activate a policy. Exit 3 for one that is not certified, unless the task sets allow_uncertified."""
-    from msgspec.structs import replace
-
     from freehold.promotion import gate
 
     with opened(project) as home:
-        known = home.task(task)
-        if task not in home.catalog.tasks:
-            known = replace(known, max_loss=0.999)  # a task of the journal alone has no floor of its own
-        row = gate.promote(home.store, home.tenant, known, policy, "cli", datetime.now(UTC))
+        row = gate.promote(home.store, home.tenant, home.task(task), policy, "cli", datetime.now(UTC))
     if as_json:
         print_json({"task": task, "active": row.hash})
     else:

@@ -1,11 +1,13 @@
 """Commands about the project itself: init, doctor, backup, restore, erase."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from freehold.cli.console import JsonOption, ProjectOption, exit_with, opened, out, print_json, print_table
+from freehold.errors import CallerError
 
 
 def register(app: typer.Typer) -> None:
@@ -76,14 +78,29 @@ def erase(
     from freehold.improve import erase_subject
 
     if not yes:
-        typer.confirm(f"Remove everything of '{subject}' for good?", abort=True)
+        if not sys.stdin.isatty():
+            raise CallerError("Erasing asks for a yes, and there is nobody to ask. Say --yes.")
+        typer.confirm(
+            f"Remove everything of '{subject}' for good? Frozen data sets that hold any of it go whole, and certificates on them can no longer "
+            "be verified.",
+            abort=True,
+        )
     with opened(project) as home:
         erased = erase_subject(home, subject)
     if as_json:
         print_json(erased._asdict())
     else:
-        frozen = ", ".join(f"{n} items of {name[:12]}" for name, n in erased.frozen.items()) or "none"
-        out().print(f"Erased {erased.calls} calls; frozen data concerned: {frozen}.", markup=False, soft_wrap=True)
+        if not erased.calls:
+            out().print(f"No call is about '{subject}'. Calls name a person in 'subject', or in the tag of that name.", markup=False)
+            return
+        frozen = ", ".join(f"{name[:12]} (which held {n} of the items)" for name, n in erased.frozen.items()) or "none"
+        out().print(
+            f"Erased {erased.calls} calls. Frozen data sets removed whole: {frozen}. Importing the same log again would bring the person back.",
+            markup=False,
+            soft_wrap=True,
+        )
+        for path in erased.unreadable:
+            out().print(f"{path} cannot be read, and may hold some of it. Delete it, or restore it and erase again.", markup=False)
         if erased.learnt:
             out().print(
                 f"Policies that learnt from it: {', '.join(erased.learnt)}. Their arrays keep what they learnt: certify again on what is left, "

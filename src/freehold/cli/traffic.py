@@ -65,12 +65,12 @@ def import_files(
     if as_json:
         print_json(report)
     else:
-        print_report(report)
+        print_report(report, label_design)
     if report.problem_count or report.conflicts:
         exit_with(1)
 
 
-def print_report(report: "IngestReport") -> None:
+def print_report(report: "IngestReport", design: Design) -> None:
     """What became of an import, for people."""
     print_table(
         f"{report.lines:,} lines in {report.seconds:.1f} s: {report.added:,} calls added, {report.present:,} there already",
@@ -94,19 +94,37 @@ def print_report(report: "IngestReport") -> None:
         )
     for note in report.notes:
         told.print(note, markup=False, soft_wrap=True)
+    if report.conflicts:
+        told.print(
+            "What differs from an earlier record was not stored. If it is another answer, give it another item; if the first was wrong, "
+            "erase its subject or begin another project.",
+            soft_wrap=True,
+        )
+    if not report.lines:
+        told.print("There was nothing to import.")
+    if report.scores and design is Design.FOUND:
+        told.print(
+            "These scores count as found: they estimate, and certify nothing. If every item was judged, import again with --label-design "
+            "census; if they were drawn at random, with audit.",
+            soft_wrap=True,
+        )
 
 
 def groups(project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """Show what kinds of call there are: volume, cost, latency, repetition and an example of each."""
     from freehold.journal.groups import groups as find_groups
+    from freehold.journal.read import counts
 
     with opened(project) as home:
         found = find_groups(home.store, home.tenant)
+        tasks = counts(home.store, home.tenant).tasks
     if as_json:
         print_json(found)
         return
     if not found:
-        out().print("No calls yet. Import some with 'freehold import FILE'.")
+        named = ", ".join(f"{task} ({n:,})" for task, n in sorted(tasks.items()))
+        nothing = f"Every call has a task: {named}." if named else "No calls yet. Import some with 'freehold import FILE'."
+        out().print(nothing, markup=False)
         return
     rows = [
         [

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -80,22 +80,36 @@ def freeze(pairs: Pairs, folder: Path) -> tuple[str, Path]:
     return name, path
 
 
-def erase_frozen(folder: Path, task: str, items: set[str]) -> dict[str, int]:
-    """Removes every frozen file of the task that holds one of these items, and leaves a mark that says how many; by hash."""
+class Removed(NamedTuple):
+    """What an erasure did to frozen files."""
+
+    items: dict[str, int]
+    """How many of the items each file held that is gone now, by hash."""
+    unreadable: tuple[Path, ...]
+    """Files that are damaged and were left: whose items they hold nobody can say."""
+
+
+def erase_frozen(folder: Path, task: str, items: set[str]) -> Removed:
+    """Removes every frozen file of the task that holds one of these items, and leaves a mark that says how many."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     gone: dict[str, int] = {}
+    unreadable: list[Path] = []
     for path in sorted(folder.glob("*.parquet")):
-        file = pq.ParquetFile(path)
-        if msgspec.json.decode(file.schema_arrow.metadata[b"freehold"])["task"] != task:
+        try:
+            with pq.ParquetFile(path) as file:
+                if msgspec.json.decode(file.schema_arrow.metadata[b"freehold"])["task"] != task:
+                    continue
+                count = len(items.intersection(file.read(columns=["item"]).column("item").to_pylist()))
+        except (OSError, pa.ArrowException, KeyError, TypeError, msgspec.DecodeError):
+            unreadable.append(path)
             continue
-        count = len(items.intersection(file.read(columns=["item"]).column("item").to_pylist()))
-        file.close()
         if count:
             _mark(path).write_text(f"{count}\n")
             path.unlink()
             gone[path.stem] = count
-    return gone
+    return Removed(gone, tuple(unreadable))
 
 
 def erased_items(path: Path) -> int:

@@ -3,6 +3,7 @@
 from sqlalchemy import select
 
 from freehold.journal.call import TRUTH
+from freehold.journal.rows import tags_of as decoded
 from freehold.store.open import Store
 from freehold.store.schema import calls, draws, feedback
 
@@ -12,6 +13,13 @@ def variants_of(store: Store, tenant: str, task: str) -> list[str]:
     wanted = select(calls.c.variant).where(calls.c.tenant == tenant, calls.c.task == task).distinct().order_by(calls.c.variant)
     with store.reading() as connection:
         return list(connection.execute(wanted).scalars())
+
+
+def tags_of(store: Store, tenant: str, task: str) -> tuple[str, ...]:
+    """The names of tags that calls of the task carry."""
+    wanted = select(calls.c.tags).where(calls.c.tenant == tenant, calls.c.task == task, calls.c.tags.is_not(None)).distinct()
+    with store.reading() as connection:
+        return tuple(sorted({name for (tags,) in connection.execute(wanted) for name in decoded(tags)}))
 
 
 def metrics_of(store: Store, tenant: str, task: str) -> list[str]:

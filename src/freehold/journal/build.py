@@ -67,7 +67,7 @@ class Builder:
         now: datetime,
     ) -> None:
         self.drawn: Mapping[tuple[str | None, str], tuple[int, int]] = {}
-        """Of an audit, by task and metric: how many items were drawn of how many."""
+        """By task and metric, how many of the file's items carry a score, and how many there are; empty before anybody has looked."""
         self._task = task
         self._tenant = tenant
         self._design = design
@@ -128,7 +128,7 @@ class Builder:
         if name is None:
             return None, None, None
         if isinstance(record, Logged) and record.price_tier:
-            return None, None, f"{name} ({record.price_tier})"
+            name = f"{name} ({record.price_tier})"  # priced by a price of one's own for that name alone
         cost = self._prices.cost(name, record.usage, at)
         return (None, None, name) if cost is None else (cost, self._prices.id, None)
 
@@ -153,21 +153,22 @@ class Builder:
             if score is None:
                 continue
             self._refuse_out_of_range(metric, score)
+            design = self._design_of(task, metric)
             found.append(
                 Feedback(
-                    id=said_id(call.id, metric, self._design),
+                    id=said_id(call.id, metric, design),
                     tenant=self._tenant,
                     call=call.id,
                     metric=metric,
                     kind="score",
                     value=score,
                     source=SOURCE,
-                    design=self._design,
+                    design=design,
                     inclusion=self._inclusion_of(record, task, metric),
                     at=at or self._now,
                 )
             )
-        if record.reference_output is not None and self._design != "found":
+        if record.reference_output is not None and self._design_of(task, TRUTH) != "found":
             found.append(
                 Feedback(
                     id=said_id(call.id, TRUTH, self._design),
@@ -195,8 +196,13 @@ class Builder:
         except CallerError as error:
             raise DataError(str(error)) from None
 
+    def _design_of(self, task: str | None, metric: str) -> LabelDesign:
+        """As the import was told; but a census in which some items were not judged is none, and what it has was found."""
+        judged, items = self.drawn.get((task, metric), (1, 1))
+        return "found" if self._design == "census" and judged < items else self._design
+
     def _inclusion_of(self, record: Record, task: str | None, metric: str) -> float | None:
-        if self._design == "found":
+        if self._design_of(task, metric) == "found":
             return None
         if self._design == "census":
             return 1.0

@@ -75,8 +75,8 @@ def ingest(
 ) -> IngestReport:
     """Imports `files` one after the other; importing them again adds nothing. A bad line is reported and the rest goes in.
 
-    Nothing is written before all files are there and in a known format. With `options.strict` or an audit a file is read twice, and a
-    strict file with a problem is refused whole. `named` (`naming.already_named`) lets a file that came in without a task come in again
+    Nothing is written before all files are there and in a known format. With `options.strict`, an audit or a census a file is read twice,
+    and a strict file with a problem is refused whole. `named` (`naming.already_named`) lets a file that came in without a task come in again
     with one. `now` dates scores of records without a time. Raises CallerError and DataError for files that cannot be imported at all,
     OperatorError from reading and from the sink; what the sink took before that stays.
     """
@@ -100,13 +100,13 @@ def _ingest_file(
     named: Named | None,
 ) -> None:
     lines = read(source)
-    if options.strict or options.design == "audit":
+    if options.strict or options.design != "found":
         found = survey(lines, build, MOST_PROBLEMS)
         if options.strict and found.problem_count:
             tally.refuse(source.name, found)
             return
         build.drawn = found.drawn
-        tally.note_audit(source.name, found)
+        tally.note_design(source.name, found)
         lines = _unchanged(read(source), source, found.last) if options.strict else read(source)
     conflicts: dict[str, tuple[int, Conflict]] = {}
     for batch, stored in _stored(_batches(lines, build, source, tally), sink, named):

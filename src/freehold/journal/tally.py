@@ -78,7 +78,6 @@ class Tally:
         self._problems: list[Problem] = []
         self._pairs: Counter[tuple[str, str]] = Counter()
         self._unpriced: Counter[str] = Counter()
-        self._scored: Counter[tuple[str, str]] = Counter()
         self._notes: list[str] = []
 
     def entry(self, entry: Entry) -> None:
@@ -93,9 +92,6 @@ class Tally:
             self._unknown_costs += 1
             if entry.unpriced is not None:
                 self._unpriced[_bounded(self._unpriced, entry.unpriced, "…")] += 1
-        if self._design == "census":
-            for said in entry.feedback:
-                self._scored[_bounded(self._scored, (task, said.metric), ("…", "…"))] += 1
 
     def problem(self, file: str, line: int, reason: str) -> None:
         """Counts a line that is no record, and keeps the first of them."""
@@ -127,15 +123,19 @@ class Tally:
         for line, reason in found.problems[: MOST_PROBLEMS - len(self._problems)]:
             self._problems.append(Problem(file, line, reason))
 
-    def note_audit(self, file: str, found: Survey) -> None:
-        """Says which inclusion probability an audit's scores got."""
-        if self._design != "audit":
-            return
+    def note_design(self, file: str, found: Survey) -> None:
+        """Says which inclusion probability an audit's scores got, and which census is none."""
         for (task, metric), (scored, items) in sorted(found.drawn.items(), key=str):
-            self._notes.append(
-                f"{file}: {scored} of {items} items{_of(task or UNTASKED)} have a score '{metric}'; taken as drawn at random, each with "
-                f"probability {scored / items:.4g}, unless its tags.inclusion says otherwise"
-            )
+            have = f"{file}: {scored} of {items} items{_of(task or UNTASKED)} have a score '{metric}'"
+            if self._design == "audit":
+                self._notes.append(
+                    f"{have}; taken as drawn at random, each with probability {scored / items:.4g}, unless its tags.inclusion says otherwise"
+                )
+            elif self._design == "census" and scored < items:
+                self._notes.append(
+                    f"{have}; a census is one only where every item was judged, so these count as found, which certifies nothing. If they "
+                    "were drawn at random, import them as an audit"
+                )
 
     def report(self, seconds: float) -> IngestReport:
         """The counts as a record."""
@@ -156,18 +156,10 @@ class Tally:
             scores=self._scores,
             unpriced=dict(self._unpriced.most_common()),
             unknown_costs=self._unknown_costs,
-            notes=(*self._notes, *self._census_notes(counts)),
+            notes=tuple(self._notes),
             seconds=seconds,
             calls_per_s=self._good / seconds if seconds > 0 else 0.0,
         )
-
-    def _census_notes(self, counts: dict[str, dict[str, int]]) -> list[str]:
-        return [
-            f"{lines - scored} of {lines} records{_of(task)} have no score '{metric}'; a census is one only where every item was judged, "
-            "so import these as found, or as an audit if they were drawn at random"
-            for (task, metric), scored in sorted(self._scored.items())
-            if (lines := sum(counts.get(task, {}).values())) > scored
-        ]
 
 
 def _of(task: str) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 from freehold.catalog import Task
 from freehold.errors import CallerError
 from freehold.promotion.records import PolicyRow, add_event, events, find_certificate, find_policy, policy_rows
+from freehold.routing.program import Rule, Use, parse
 from freehold.store.open import Store
 
 
@@ -15,16 +16,20 @@ class GateClosed(CallerError):
 def promote(store: Store, tenant: str, task: Task, hash: str | None, who: str, now: datetime) -> PolicyRow:
     """Activates a policy: the newest, or the one whose hash begins with `hash`.
 
-    Raises GateClosed when none of its certificates certifies it and the task does not set `allow_uncertified`. A certificate speaks for the
-    reference, metric and floor it was issued for: it does not open the gate of a task that now asks for another.
+    Raises GateClosed when none of its certificates certifies it and the task does not set `allow_uncertified`; OperatorError where the
+    arrays it decides by are missing. A certificate speaks for the reference, metric and floor it was issued for: it does not open the gate
+    of a task that now asks for another. A policy that sends every call to the reference loses nothing against it and needs no certificate.
     """
     row = find_policy(store, tenant, task.id, hash)
+    if row.artefact is not None:
+        store.blobs.get(row.artefact)  # raises where the arrays it decides by are gone
     same = [each for each in policy_rows(store, tenant, task.id) if each.hash == row.hash]
     against = [_why_not(store, tenant, task, each) for each in reversed(same)]
     if None not in against and not task.allow_uncertified:
         raise GateClosed(
-            f"Policy {row.hash[:12]} of task '{task.id}' stays inactive: {against[0]}. Certify one with 'freehold certify {task.id} …', "
-            f"or set allow_uncertified = true under [tasks.{task.id}]."
+            f"Policy {row.hash[:12]} of task '{task.id}' stays inactive: {against[0]}. Certify one that fits with 'freehold certify "
+            f"{task.id} …', or change what [tasks.{task.id}] asks for (max_loss, confidence, reference, metric; allow_uncertified = true "
+            "lets anything pass)."
         )
     if active_hash(store, tenant, task.id) != row.hash:
         add_event(store, tenant, task.id, row.hash, "activate", who, now)
@@ -33,6 +38,9 @@ def promote(store: Store, tenant: str, task: Task, hash: str | None, who: str, n
 
 def _why_not(store: Store, tenant: str, task: Task, row: PolicyRow) -> str | None:
     certificate = find_certificate(store, tenant, row.certificate) if row.certificate else None
+    reference = task.reference or (certificate.reference if certificate else None)
+    if reference is not None and parse(row.source).rules == (Rule(None, Use(reference)),):
+        return None
     if certificate is None:
         return "it has no certificate"
     if certificate.estimate:
@@ -54,7 +62,10 @@ def rollback(store: Store, tenant: str, task: str, who: str, now: datetime) -> s
     """Serves again what was served before the present policy; its hash. Raises CallerError where there is nothing before it."""
     stack = served_stack(store, tenant, task)
     if len(stack) < 2:
-        raise CallerError(f"Task '{task}' has no earlier policy to go back to. See 'freehold policy list {task}'.")
+        raise CallerError(
+            f"Task '{task}' has no earlier policy to go back to. See 'freehold policy list {task}'. To let the reference answer everything "
+            f"again, add and promote a policy 'task {task} otherwise use REFERENCE': 'freehold policy add FILE'."
+        )
     add_event(store, tenant, task, stack[-2], "rollback", who, now)
     return stack[-2]
 

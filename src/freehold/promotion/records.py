@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import insert, select
 
-from freehold.errors import CallerError, nearest
+from freehold.errors import CallerError, StoreBusy, nearest
 from freehold.journal.rows import microseconds
 from freehold.promotion.certificate import Certificate
 from freehold.store.open import Store
@@ -15,10 +15,12 @@ from freehold.store.schema import certificates, policies, policy_events
 
 
 class PolicyRow(NamedTuple):
-    """A policy as it was written."""
+    """A policy as it was written. One that was written again stands there again."""
 
     seq: int
+    """Order in which policies were written."""
     task: str
+    """The task it decides for."""
     hash: str
     """Of text and arrays."""
     source: str
@@ -37,19 +39,24 @@ class Event(NamedTuple):
     """A policy became the one served."""
 
     seq: int
+    """Order of events."""
     hash: str
+    """The policy that is served from here on."""
     action: str
     """`activate` or `rollback`."""
     at: int
     """Microseconds since 1970 UTC."""
     who: str
+    """Who made it so."""
 
 
 class Attempt(NamedTuple):
     """An earlier certification of a task."""
 
     number: int
+    """Which attempt on its data, from 1."""
     dataset_hash: str
+    """The frozen data it was made on."""
     spec_hash: str
     """What was asked: the same hash is the same question."""
     id: str
@@ -68,10 +75,14 @@ def attempts(store: Store, tenant: str, task: str) -> list[Attempt]:
 
 
 def add_certificate(store: Store, certificate: Certificate, spec_hash: str) -> None:
-    """Records an attempt and its result. Issuing the same one again adds nothing."""
+    """Records an attempt and its result. Issuing the same one again adds nothing. Raises StoreBusy where its number was taken meanwhile."""
     with store.writing() as connection:
-        known = connection.execute(select(certificates.c.id).where(certificates.c.id == certificate.id)).first()
+        c = certificates.c
+        known = connection.execute(select(c.id).where(c.id == certificate.id)).first()
+        taken = select(c.id).where(c.tenant == certificate.tenant, c.task == certificate.task, c.attempt == certificate.attempt)
         if known is None:
+            if connection.execute(taken.where(c.dataset_hash == certificate.dataset_hash)).first() is not None:
+                raise StoreBusy(f"Somebody else certified '{certificate.task}' on the same data meanwhile. Run it again.")
             connection.execute(
                 insert(certificates).values(
                     id=certificate.id,
@@ -105,11 +116,11 @@ def certificates_of(store: Store, tenant: str, task: str) -> list[Certificate]:
 def add_policy(
     store: Store, tenant: str, task: str, hash: str, source: str, artefact: str | None, certificate: str | None, origin: str, now: datetime
 ) -> None:
-    """Adds an inactive policy. One of that hash and certificate that is there already stays the only one."""
+    """Adds an inactive policy, which is the task's newest then. Where it is that already, nothing is added."""
     with store.writing() as connection:
         p = policies.c
-        same = select(p.seq).where(p.tenant == tenant, p.task == task, p.hash == hash, p.certificate.is_not_distinct_from(certificate))
-        if connection.execute(same).first() is None:
+        newest = select(p.hash, p.certificate).where(p.tenant == tenant, p.task == task).order_by(p.seq.desc()).limit(1)
+        if connection.execute(newest).first() != (hash, certificate):
             connection.execute(
                 insert(policies).values(
                     tenant=tenant,
