@@ -76,11 +76,39 @@ def _store(config: Config) -> Iterator[Finding]:
             )
             if found.unnamed:
                 yield Finding("note", "calls without a task", f"{found.unnamed:,}", "freehold calls groups")
+            yield from _policies(project)
             path = project.store.database.path
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
                 yield Finding("wrong", "store", f"{path} can be read by others", f"chmod 600 {path}")
     except FreeholdError as error:
         yield Finding("wrong", "store", str(error), "see the message")
+
+
+def _policies(project: Project) -> Iterator[Finding]:
+    """Whether what is served can be: the arrays it decides by, and the data its certificate rests on."""
+    from freehold.datasets.freeze import erased_items
+    from freehold.journal.read import counts
+    from freehold.promotion.gate import active_hash
+    from freehold.promotion.records import find_certificate, find_policy
+
+    for task in counts(project.store, project.tenant).tasks:
+        active = active_hash(project.store, project.tenant, task)
+        if active is None:
+            continue
+        row = find_policy(project.store, project.tenant, task, active)
+        what = f"policy of {task}"
+        if row.artefact is not None and not project.blobs.path(row.artefact).exists():
+            yield Finding(
+                "wrong", what, f"{active[:12]} decides by arrays that are missing", "restore blobs/ from a backup, or certify again"
+            )
+            continue
+        proof = find_certificate(project.store, project.tenant, row.certificate) if row.certificate else None
+        data = project.folder / proof.dataset if proof is not None and proof.dataset is not None else None
+        if data is not None and not data.exists():
+            why = "was erased" if erased_items(data) else "is missing"
+            yield Finding("note", what, f"{active[:12]} is served; the data of its certificate {why}", "certify again on what there is")
+        else:
+            yield Finding("ok", what, f"{active[:12]} is served")
 
 
 def _tasks(config: Config) -> Iterator[Finding]:

@@ -386,7 +386,7 @@ def _asked_last(project: Project, task: str, known: list[Certificate]) -> Certif
 
 def _arrays(project: Project, certificate: Certificate) -> Scorer | None:
     """The arrays a certificate's policy decides with; None where it needs none."""
-    return artefact.load(project.store.blobs.get(certificate.artefact)) if certificate.artefact else None
+    return artefact.load(project.blobs.get(certificate.artefact)) if certificate.artefact else None
 
 
 def report_task(project: Project, task: str, out: Path, certificate: Path | None = None, say: Report = lambda _: None) -> list[Path]:

@@ -16,6 +16,7 @@ from freehold.journal.redact import redact
 from freehold.journal.tally import IngestReport
 from freehold.journal.write import Appended, append_many
 from freehold.pricing import PriceBook
+from freehold.store.blobs import Blobs
 from freehold.store.open import Store, open_store
 
 
@@ -41,6 +42,11 @@ class Project:
         if self._store is None:
             self._store = open_store(self.config.store.url, self.folder, self.config.store.durability)
         return self._store
+
+    @property
+    def blobs(self) -> Blobs:
+        """The folder of blobs alone, for reading where the store need not be opened, as in a copy that cannot be written."""
+        return Blobs(self.folder / "blobs", self.config.store.durability)
 
     @property
     def prices(self) -> PriceBook:

@@ -227,6 +227,19 @@ def test_certifying_reads_columns(store: Store, a_call: MakeCall, a_score: MakeS
     assert list(read.scores(store, "default", "triage", "note")) == []
 
 
+def test_a_call_told_again_brings_the_price_and_the_content_that_were_not_known(store: Store, a_call: MakeCall) -> None:
+    """What is known already stays as it is."""
+    call = a_call(1, cost_usd=None, price_id=None, output="cards", output_digest=digest_of("cards"))
+    append_many(store, [redact(call, "none")])
+    priced = msgspec.structs.replace(call, cost_usd=0.5, price_id="snapshot 1")
+    assert append_many(store, [priced]).present == 1
+    assert read.find_call(store, "default", call.id) == priced
+    append_many(store, [msgspec.structs.replace(call, cost_usd=0.7, price_id="snapshot 2")])
+    assert read.find_call(store, "default", call.id) == priced
+    append_many(store, [redact(priced, "none")])
+    assert read.find_call(store, "default", call.id) == priced
+
+
 def test_episodes_are_kept(store: Store) -> None:
     run = Episode(id="run 1", name="nightly", at=NOON, subject="person 9")
     assert append_episodes(store, [run]) == 1

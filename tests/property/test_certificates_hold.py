@@ -107,7 +107,7 @@ def test_every_policy_of_a_real_family_is_above_the_floor_and_the_judge_says_so_
     pairs = a_task(400)
     rng = np.random.default_rng(6)
     predicted_NV = np.column_stack([np.zeros(400), rng.normal(0.05, 0.02, 400)])
-    scored = Scored(np.zeros((400, 17), np.float32), np.zeros(400, np.int64), predicted_NV, np.ones((400, 2)) * [1, 0.1],
+    scored = Scored(np.zeros((400, 17), np.float32), np.zeros(400, np.int64), np.zeros(400), predicted_NV, np.ones((400, 2)) * [1, 0.1],
                     np.full(400, -1), np.full(400, np.nan))  # fmt: skip
     family = Family("linear", (1,), np.quantile(predicted_NV[:, 1], np.linspace(0.8, 1, 5)))
     share_T = (choices(predicted_NV, scored.cost_NV, family, 2) == 1).mean(axis=1)
@@ -251,7 +251,7 @@ def test_slices_of_a_judge_share_delta() -> None:
     """What `judge` gives the slices in the beginning sums to δ, and a slice with too few items gets nothing of it."""
     pairs = a_task(600)
     pairs.loss_NV[:, 1] = 0.0
-    scored = Scored(np.zeros((600, 17), np.float32), np.zeros(600, np.int64), np.zeros((600, 2)), np.ones((600, 2)) * [1, 0.1],
+    scored = Scored(np.zeros((600, 17), np.float32), np.zeros(600, np.int64), np.zeros(600), np.zeros((600, 2)), np.ones((600, 2)) * [1, 0.1],
                     np.full(600, -1), np.full(600, np.nan))  # fmt: skip
     holds = [np.arange(600) < 290, (np.arange(600) >= 290) & (np.arange(600) < 580), np.arange(600) >= 580]
     cuts = [Cut(name, Constant(True), h) for name, h in zip("abc", holds, strict=True)]

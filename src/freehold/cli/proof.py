@@ -119,6 +119,8 @@ def _loss(c: "Certificate") -> str:
 
 def remarks(c: "Certificate") -> list[str]:
     """What has to be said beside the numbers."""
+    from freehold.catalog import AGREEMENT
+
     lines = [
         f"{c.n_items:,} paired items in {c.n_groups:,} groups: {c.n_train:,} to train, {c.n_calibrate:,} to prove, {c.n_test:,} to test. "
         f"Labels: {c.label_design}. Method: {c.method}, attempt {c.attempt}, {c.thresholds_tested} policies tested."
@@ -130,10 +132,11 @@ def remarks(c: "Certificate") -> list[str]:
             + ("" if c.labels_needed is None else f" About {c.labels_needed:,} groups with such labels are expected to be needed.")
         )
     elif not c.certified:
+        more = "more recorded items" if c.metric == AGREEMENT else "more labelled groups"
         lines.append(
             "No number of labels is expected to be enough: nothing cheaper stays within the floor."
             if c.labels_needed is None
-            else f"About {c.labels_needed:,} more labelled groups are expected to be needed (at least {c.labels_at_least:,} to prove on)."
+            else f"About {c.labels_needed:,} {more} are expected to be needed (at least {c.labels_at_least:,} to prove on)."
         )
     if c.unpaired.n:
         apart = {name: d for name, d in c.unpaired.differences.items() if abs(d) > 0.2}
@@ -147,7 +150,8 @@ def remarks(c: "Certificate") -> list[str]:
     lines += [f"{n:,} answers of '{variant}' have no label and were counted as wrong." for variant, n in c.charged.items()]
     lines += [f"Not a candidate: {variant}, because {why}." for variant, why in c.left_out.items()]
     lines += [f"Condition: {condition}" for condition in c.conditions] if c.certified else []
-    lines.append(f"Certificate: {c.certificate}. Policy: {c.policy} (inactive; 'freehold promote {c.task}' activates it).")
+    way = f"; 'freehold promote {c.task} --policy {c.policy_hash[:12]}' activates it" if c.certified else ""
+    lines.append(f"Certificate: {c.certificate}. Policy: {c.policy} (inactive{way}).")
     return lines
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from freehold.catalog import Content
 from freehold.journal.call import Call, Feedback
@@ -33,6 +33,28 @@ def calls_in_conflict(store: Store, connection: Connection, calls: Sequence[Call
         if not is_same_call(first, calls[place]):
             conflicts[place] = Conflict(call_id, first, calls[place])
     return conflicts
+
+
+def fill_what_was_unknown(connection: Connection, rows: Sequence[CallRow]) -> None:
+    """Gives calls that were told again the cost that nobody knew when they came in, and the content that was not kept then.
+
+    Nothing that is known is changed. Their contents are inserted with those of new calls.
+    """
+    c = calls_table.c
+    known = [dict(zip(CALL_COLUMNS, row.values, strict=True)) for row in rows]
+    for some in slices(known):
+        ids = [row["id"] for row in some]
+        wanted = select(c.id, c.cost_usd, c.input).where(c.id.in_(ids), c.cost_usd.is_(None) | c.input.is_(None))
+        stored = {found.id: found for found in connection.execute(wanted)}
+        for row in some:
+            found = stored.get(row["id"])
+            if found is None:
+                continue
+            if found.cost_usd is None and row["cost_usd"] is not None:
+                connection.execute(update(calls_table).where(c.id == row["id"]).values(cost_usd=row["cost_usd"], price_id=row["price_id"]))
+            if found.input is None and row["input"] is not None:
+                kept = {name: None if row[name] is None else bytes(row[name]) for name in ("input", "body", "body_digest", "content")}
+                connection.execute(update(calls_table).where(c.id == row["id"]).values(**kept))
 
 
 def feedback_in_conflict(connection: Connection, feedback: Sequence[Feedback]) -> list[Conflict]:

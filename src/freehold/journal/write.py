@@ -71,6 +71,7 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
 def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback] = ()) -> Appended:
     """Stores calls and feedback in one transaction: all of them or, where it raises, none. Telling a call again adds nothing.
 
+    But what the journal did not know of it, a price or content that was not kept, it knows then.
     Feedback about a call that was refused for a conflict is left out with it. Batches of 1,000 to 5,000 are fastest; much larger ones
     hold other writers up. Raises DataError for a record that cannot be stored, OperatorError for a store that cannot store it.
     """
@@ -81,10 +82,11 @@ def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback
         added = store.insert_new(connection, "calls", CALL_COLUMNS, "id", [row.values for row in rows])
         refused: dict[int, Conflict] = {}
         if added < len(rows):
-            from freehold.journal.conflict import calls_in_conflict
+            from freehold.journal.conflict import calls_in_conflict, fill_what_was_unknown
 
             refused = calls_in_conflict(store, connection, calls, rows)
             rows = [row for place, row in enumerate(rows) if place not in refused]
+            fill_what_was_unknown(connection, rows)
         _insert_contents(store, connection, rows)
         store.insert_new(connection, "attempts", ATTEMPT_COLUMNS, "call, n", [attempt for row in rows for attempt in row.attempts])
         conflicts = list(refused.values())

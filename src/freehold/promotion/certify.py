@@ -128,7 +128,9 @@ def conclude(prepared: Prepared, unpaired: Unpaired, now: datetime) -> Certifica
     judgements = judge(pairs, made.family, prepared.exam, scored, calibrate_N, cuts, prepared.goal.delta, weight_N, made.unit)
     program = policy_program(pairs, made.scorer, made.family, judgements, settings.p95_s)
     choice_N = picked(made.family, scored, judgements)
-    found = Findings(pairs, part_N, prepared.design, made, prepared.goal, prepared.exam, judgements, choice_N, program, prepared.unpriced)
+    found = Findings(
+        pairs, part_N, prepared.design, made, prepared.goal, prepared.exam, judgements, scored, choice_N, program, prepared.unpriced
+    )
     certificate = issue(found, prepared.metric, settings, unpaired, now, prepared.tenant)
     scorer = made.scorer if any(v.chosen >= 0 for v in judgements) else None
     passed = 0 if cuts else judgements[0].walk.passed

@@ -167,14 +167,15 @@ def _develop(
     )
     surface_NS, x_NF = scorer.inputs(train.texts, [features(text) for text in train.texts])
     cost_V2, range_V2 = _cost_lines(cost_NV, surface_NS[:, SURFACE.index("chars")].astype(np.float64))
-    centroid_KD, names = draw_map(train, x_NF[:, len(SURFACE) :], goal.seed)
+    drawn = draw_map(train, x_NF[:, len(SURFACE) :], goal.seed)
     scorer = replace(
         scorer,
         cost_V2=cost_V2,
         cost_range_V2=range_V2,
         latency_V=_p95(train.latency_NV),
-        centroid_KD=centroid_KD,
-        region_names=names,
+        centroid_KD=drawn.centroid_KD,
+        region_names=drawn.names,
+        maps_answers=drawn.is_of_answers,
     )
     sample = Sample(
         x_NF=x_NF,
@@ -267,8 +268,19 @@ def _candidates(train: Pairs, cost_NV: Floats, latency_V: Floats, p95_s: float |
     return tuple(kept), left_out
 
 
-def draw_map(train: Pairs, embedding_ND: Floats, seed: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """The regions of a task's traffic: their centres, K by D, and what they are called.
+class Map(NamedTuple):
+    """The regions of a task's traffic."""
+
+    centroid_KD: NDArray[np.float32]
+    """Their centres."""
+    names: tuple[str, ...]
+    """What they are called."""
+    is_of_answers: bool
+    """Whether each is what resembles the inputs of one answer."""
+
+
+def draw_map(train: Pairs, embedding_ND: Floats, seed: int) -> Map:
+    """The regions of a task's traffic.
 
     Where the reference's answers are few, a region is what resembles the inputs of one answer and is called by it; elsewhere regions are
     clusters, called by their telling words.
@@ -279,9 +291,9 @@ def draw_map(train: Pairs, embedding_ND: Floats, seed: int) -> tuple[NDArray[np.
         centres = [embedding_ND[code_N == a].mean(axis=0) for a in counts]
         named = [_spoken(train.answers[a]) for a in counts]
         if len(set(named)) == len(named):
-            return np.asarray(centres, dtype=np.float32), tuple(named)
+            return Map(np.asarray(centres, dtype=np.float32), tuple(named), True)
     centroid_KD = centroids(embedding_ND, max(2, min(24, len(train) // _REGION_ITEMS)), seed)
-    return centroid_KD, region_names(train.texts, nearest_centroid(embedding_ND, centroid_KD), len(centroid_KD))
+    return Map(centroid_KD, region_names(train.texts, nearest_centroid(embedding_ND, centroid_KD), len(centroid_KD)), False)
 
 
 def _spoken(answer: JSON) -> str:

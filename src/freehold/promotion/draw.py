@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from freehold.catalog import AGREEMENT
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE, TEST
 from freehold.evaluation import bounds
@@ -27,7 +28,10 @@ def picture(
     """Everything the report page shows about this certification."""
     pairs = made.pairs
     seen = pairs.at_N[pairs.at_N >= 0]
-    cost = pairs.cost_NV[:, 0].sum()
+    head = made.developed.scorer.head
+    recorded = len(pairs.variants) - (head is not None)
+    answered_NV = pairs.answer_NV[:, :recorded] >= 0
+    cost = pairs.cost_NV[:, :recorded][answered_NV].sum()
     return Picture(
         project=project,
         title=certificate.task,
@@ -37,7 +41,9 @@ def picture(
         regions=tuple(_regions(made, certificate)),
         still=tuple(_still_needed(made)),
         labels=_label_cost(pairs, certificate),
-        calls=int((pairs.answer_NV[:, : pairs.answer_NV.shape[1]] >= 0).sum()) - (len(pairs) if made.developed.scorer.head else 0),
+        is_map_of_answers=made.developed.scorer.maps_answers,
+        head=pairs.variants[-1] if head is not None else None,
+        calls=int(answered_NV.sum()),
         cost_usd=None if np.isnan(cost) else float(cost),
         since=_day(seen.min()) if len(seen) else None,
         until=_day(seen.max()) if len(seen) else None,
@@ -77,6 +83,7 @@ def _points(made: Certification, certificate: Certificate) -> list[Point]:
         ]
     points += [point(v, "variant", np.full(len(pairs), column)) for column, v in enumerate(pairs.variants)]
     controls = certificate.controls
+    before = cost_per_1k(pairs, np.zeros(len(pairs), dtype=np.int64), here_N) if unit == "cost" else None
     for label, control in (
         ("all cheapest", controls.all_cheapest),
         ("all reference", controls.all_reference),
@@ -85,7 +92,14 @@ def _points(made: Certification, certificate: Certificate) -> list[Point]:
     ):
         if control.loss is not None:
             points.append(
-                Point(label=label, kind="control", saving=control.saving, loss=control.loss, quality=control.quality, cost_usd_per_1k=None)
+                Point(
+                    label=label,
+                    kind="control",
+                    saving=control.saving,
+                    loss=control.loss,
+                    quality=control.quality,
+                    cost_usd_per_1k=None if before is None or control.saving is None else before * (1.0 - control.saving),
+                )
             )
     return points
 
@@ -103,7 +117,7 @@ def _regions(made: Certification, certificate: Certificate) -> list[Region]:
         told_N = here_N & proven_N
         loss_N = pairs.loss_NV[np.arange(len(pairs)), made.choice_N][told_N]
         counts = Counter(made.choice_N[told_N].tolist())
-        longest_first = sorted(np.flatnonzero(here_N), key=lambda i: (not 20 < len(pairs.texts[i]) < _SHOWN, i))
+        typical = min(np.flatnonzero(here_N), key=lambda i: (not 20 < len(pairs.texts[i]) < _SHOWN, -scored.likeness_N[i]))
         out.append(
             Region(
                 name=name,
@@ -114,7 +128,7 @@ def _regions(made: Certification, certificate: Certificate) -> list[Region]:
                 quality_reference=mean_quality(pairs, reference_N, here_N),
                 cost_usd_per_1k=cost_per_1k(pairs, reference_N, here_N),
                 saving=saving_of(pairs, made.choice_N, told_N, made.developed.unit),
-                example=shortened(pairs.texts[longest_first[0]]),
+                example=shortened(pairs.texts[typical]),
             )
         )
     return sorted(out, key=lambda region: -region.n)
@@ -149,11 +163,17 @@ def _label_cost(pairs: Pairs, certificate: Certificate) -> LabelCost:
     recorded = [v for v, name in enumerate(pairs.variants) if not (pairs.latency_NV[:, v] == 0).all()]
     agree_N = (pairs.answer_NV[:, recorded] == pairs.answer_NV[:, :1]).all(axis=1) & (pairs.answer_NV[:, 0] >= 0)
     is_exact = certificate.method == "clopper-pearson"
+    n_free = int(agree_N.sum()) if pairs.is_deterministic else 0
+    next_delta = bounds.spend(1.0 - certificate.confidence, certificate.attempt + 1)
+    deltas = {
+        floor: certificate.delta if floor == certificate.max_loss else next_delta for floor in sorted({*FLOORS, certificate.max_loss})
+    }
     return LabelCost(
         n_labelled=len(pairs),
-        n_free=int(agree_N.sum()) if pairs.is_deterministic and certificate.metric != "agreement" else 0,
+        n_free=n_free,
+        n_asked=None if certificate.metric == AGREEMENT else len(pairs) - n_free,
         by_design=dict(Counter(pairs.designs)),
-        least_by_floor={f"{floor:g}": bounds.least_units(floor, certificate.delta, is_exact) for floor in FLOORS},
+        least_by_floor={f"{floor:g}": bounds.least_units(floor, deltas[floor], is_exact) for floor in sorted(deltas, reverse=True)},
     )
 
 

@@ -20,6 +20,7 @@ from freehold.promotion.measure import cost_per_1k, costed, mean_of, mean_qualit
 from freehold.promotion.settings import Settings
 from freehold.promotion.walk import Exam
 from freehold.routing.program import digest, show
+from freehold.routing.scorer import Scored
 from freehold.routing.syntax import Program
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,8 @@ class Findings(NamedTuple):
     """How losses were tested."""
     judgements: list[Judgement]
     """How far the family got, on all traffic or on each slice."""
+    scored: Scored
+    """What the arrays say of all items."""
     choice_N: NDArray[np.int64]
     """The column the policy picks for each item."""
     program: Program
@@ -123,7 +126,7 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
             saving=saving_of(pairs, choice_N, test_N, made.unit),
         ),
         controls=_controls(pairs, made, choice_N, test_N, settings.seed),
-        labels_needed=0 if is_certified else _labels_needed(made, goal, settings, 0 if is_estimate else goal.units),
+        labels_needed=0 if is_certified else _labels_needed(found, settings, 0 if is_estimate else goal.units),
         labels_at_least=bounds.least_units(settings.max_loss, goal.delta, goal.is_exact),
         slices=slices,
         by=settings.by,
@@ -257,20 +260,45 @@ def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N
     )
 
 
-def _labels_needed(made: Developed, goal: Goal, settings: Settings, have: int) -> int | None:
-    """How many more labelled groups, over all parts, before training losses let us expect a certificate that saves anything worth it.
+def _labels_needed(found: Findings, settings: Settings, have: int) -> int | None:
+    """How many more labelled groups, over all parts, a certificate is expected to need; None where no number is expected to do.
 
-    `have` is how many groups of the calibration part have labels that certify.
+    `have` is how many groups of the calibration part have labels that certify. Where training expects nothing to be provable yet, it goes
+    by training losses; where the calibration part said no to what training expected, by what was seen there.
     """
-    least = max(have, bounds.least_units(goal.epsilon, goal.delta, goal.is_exact))
-    units = least
-    for _ in range(12):
-        family = choose_family(made.rehearsal._replace(units=units), made.candidates, made.fitted)
-        if family is not None and (units > have or made.family is None):
-            break
-        units *= 2
+    made, goal = found.developed, found.goal
+    if found.judgements[0].cut is not None:
+        return _labels_needed_by_slices(found, settings)
+    least = bounds.least_units(goal.epsilon, goal.delta, goal.is_exact)
+    if made.family is not None and have >= least:
+        calibrate_N = found.part_N == CALIBRATE
+        first = made.family._replace(threshold_T=made.family.threshold_T[:1])
+        choice_1N = choices(found.scored.loss_NV[calibrate_N], found.scored.cost_NV[calibrate_N], first, len(found.pairs.variants))
+        seen = made.rehearsal._replace(loss_NV=found.pairs.loss_NV[calibrate_N], group_N=found.pairs.group_codes[calibrate_N])
     else:
-        return None
-    choice_TN = choices(made.fitted[family.predictor].oof_NV, made.rehearsal.predicted_cost_NV, family, made.rehearsal.loss_NV.shape[1])
-    needed = bounds.units_needed(lambda count: float(expected_bounds(made.rehearsal, choice_TN, count)[0]), goal.epsilon, least)
+        units = max(have, least)
+        for _ in range(12):
+            family = choose_family(made.rehearsal._replace(units=units), made.candidates, made.fitted)
+            if family is not None:
+                break
+            units *= 2
+        else:
+            return None
+        seen = made.rehearsal
+        choice_1N = choices(made.fitted[family.predictor].oof_NV, seen.predicted_cost_NV, family, seen.loss_NV.shape[1])
+    needed = bounds.units_needed(lambda count: float(expected_bounds(seen, choice_1N, count)[0]), goal.epsilon, max(have, least))
     return None if needed is None else max(1, int(np.ceil((needed - have) / settings.fractions.calibrate)))
+
+
+def _labels_needed_by_slices(found: Findings, settings: Settings) -> int | None:
+    """How many more before the first slice that has too few groups has enough; None where what has enough is refused all the same."""
+    calibrate_N = found.part_N == CALIBRATE
+    least = bounds.least_units(found.goal.epsilon, found.goal.delta / len(found.judgements), found.goal.is_exact)
+    missing = []
+    for judgement in found.judgements:
+        assert judgement.cut is not None
+        groups = len(np.unique(found.pairs.group_codes[calibrate_N & judgement.cut.holds_N]))
+        if 0 < groups < least:
+            share = groups / max(1, found.goal.units)
+            missing.append(int(np.ceil((least - groups) / (share * settings.fractions.calibrate))))
+    return min(missing, default=None)

@@ -66,7 +66,9 @@ class LabelCost(msgspec.Struct, frozen=True, kw_only=True):
     n_labelled: int
     """Items with a label."""
     n_free: int
-    """Those that needed nobody, because the answers agreed."""
+    """Those that need nobody, because the answers agree."""
+    n_asked: int | None
+    """Those somebody had to judge; None where nobody did, because the reference's answers count as right."""
     by_design: dict[str, int]
     """How many of each design."""
     least_by_floor: dict[str, int]
@@ -92,8 +94,12 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """What still needs the reference."""
     labels: LabelCost
     """What the labels cost."""
+    is_map_of_answers: bool = False
+    """Whether regions are what resembles the inputs of one answer, and are called by it."""
+    head: str | None = None
+    """The name of the head that was trained; None without one."""
     calls: int
-    """Calls the task has in the journal."""
+    """Calls the picture is of: the recorded answers of the reference and the candidates to its items."""
     cost_usd: float | None
     """What they cost in all; None where any is unknown."""
     since: str | None

@@ -37,6 +37,7 @@ class Verdict(StrEnum):
 
     VALID = "valid"
     INVALID = "invalid"
+    NOTHING = "nothing certified"
     ERASED = "unverifiable: erased"
     UNREADABLE = "unreadable"
 
@@ -83,10 +84,16 @@ def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: 
         wrong += _compare(certificate, pairs, scorer, metric)
     except (FreeholdError, ValueError, IndexError, KeyError) as error:  # a name, a column or a length that is not in what it says it is of
         wrong.append(f"it does not fit its data and arrays: {error}")
+    if wrong:
+        return Verification(Verdict.INVALID, tuple(wrong), certificate)
     if not certificate.certified:
-        what = "it is an estimate and certifies nothing" if certificate.estimate else "it certifies nothing cheaper than the reference"
-        wrong.append(what)
-    return Verification(Verdict.INVALID if wrong else Verdict.VALID, tuple(wrong), certificate)
+        what = (
+            "an estimate, which certifies nothing"
+            if certificate.estimate
+            else "it says that nothing cheaper than the reference is certified"
+        )
+        return Verification(Verdict.NOTHING, (what, "and that is what its data says"), certificate)
+    return Verification(Verdict.VALID, (), certificate)
 
 
 def remake(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, metric: Metric) -> Certification:

@@ -39,6 +39,8 @@ class Scored:
     """Surface features as the policy language sees them."""
     region_N: NDArray[np.int64]
     """Index into the scorer's regions."""
+    likeness_N: Floats
+    """The cosine between an input and its region's centre."""
     loss_NV: Floats
     """Predicted loss; 0 in column 0, the reference."""
     cost_NV: Floats
@@ -75,6 +77,8 @@ class Scorer:
     """Centres of the regions of traffic."""
     region_names: tuple[str, ...]
     """What the regions are called."""
+    maps_answers: bool = False
+    """Whether a region is what resembles the inputs of one answer, and is called by it; else of a cluster, by its telling words."""
 
     def inputs(self, texts: Sequence[str], hashed: Sequence[Features]) -> tuple[NDArray[np.float32], Floats]:
         """Surface features, N by S, and the predictor's features, N by F: scaled surface features, then the embedding.
@@ -100,9 +104,14 @@ class Scorer:
             head_class_N = np.argmax(probability_NC, axis=1)
             confidence_N = probability_NC.max(axis=1)
             loss_NV[:, self.head_column] = self.head.predict(confidence_N)
+        embedding_ND = x_NF[:, len(SURFACE) :]
+        region_N = nearest_centroid(embedding_ND, self.centroid_KD)
+        centre_ND = self.centroid_KD[region_N].astype(np.float64)
+        lengths_N = np.linalg.norm(embedding_ND, axis=1) * np.linalg.norm(centre_ND, axis=1)
         return Scored(
             surface_NS=surface_NS,
-            region_N=nearest_centroid(x_NF[:, len(SURFACE) :], self.centroid_KD),
+            region_N=region_N,
+            likeness_N=(embedding_ND * centre_ND).sum(axis=1) / np.maximum(lengths_N, 1e-12),
             loss_NV=loss_NV,
             cost_NV=self.costs(surface_NS[:, _CHARS].astype(np.float64)),
             head_class_N=head_class_N,

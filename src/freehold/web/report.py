@@ -103,7 +103,7 @@ def tiles(c: Certificate) -> list[Tile]:
     maybe = "Estimated saving" if status == "estimate" else "Saving"
     of = "of cost" if c.saving_unit == "cost" else f"of calls need no {words.name(c.reference, 24)}; costs are unknown"
     loss = {
-        "certified": Tile("Quality lost, at most", words.points(c.loss_upper_bound), f"the floor is {words.points(c.max_loss)}"),
+        "certified": Tile("Quality lost, at most", words.points(c.max_loss), f"the labels’ bound is {words.points(c.loss_upper_bound)}"),
         "estimate": Tile("Estimated quality lost", words.points(c.loss_calibrate), f"the floor asked for is {words.points(c.max_loss)}"),
         "not certified": Tile("Floor asked for", words.points(c.max_loss), "quality that may be lost, at most"),
     }[status]
@@ -127,7 +127,7 @@ def controls(picture: Picture) -> Table:
         ("this policy", policy, "what this page is about"),
         ("all reference", c.controls.all_reference, f"{reference} answers everything, as today"),
         ("all cheapest", c.controls.all_cheapest, "the cheapest candidate answers everything"),
-        ("shuffled", c.controls.shuffled, "the policy’s shares dealt out at random: what its judgement is worth"),
+        ("shuffled", c.controls.shuffled, "the policy’s shares dealt out at random: the difference is what its judgement is worth"),
         ("oracle", c.controls.oracle, "the cheapest answer that does no worse, known afterwards: nobody can do better"),
     )
     return Table(

@@ -3,6 +3,7 @@
 import unicodedata
 from typing import Any, Literal, TypeAlias
 
+from freehold.catalog import AGREEMENT
 from freehold.promotion.certificate import Certificate
 
 Status: TypeAlias = Literal["certified", "estimate", "not certified"]
@@ -141,7 +142,8 @@ def missing(c: Certificate, before: str = "") -> str:
         return f"{before}{some} that are drawn, by `freehold label`, can turn it into a proof; found ones never do."
     if c.labels_needed is None:
         return f"{before}No number of further labels is expected to prove it: the policies lose too much."
-    return f"{before}About {count(c.labels_needed, 'more ' + unit(c))} should be enough for a proof."
+    more = "more recorded item" if c.metric == AGREEMENT else f"more {unit(c)}"
+    return f"{before}About {count(c.labels_needed, more)} should be enough for a proof."
 
 
 def says(c: Certificate) -> list[str]:

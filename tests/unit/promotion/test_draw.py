@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from freehold.evaluation.bounds import least_units
+from freehold.evaluation.bounds import least_units, spend
 from freehold.promotion.certify import Certification
 from freehold.promotion.draw import picture, shortened
 from freehold.promotion.picture import Picture
@@ -53,9 +53,12 @@ def test_labels_and_calls_are_counted(drawn: Picture, with_head: Certification) 
     assert drawn.labels.n_labelled == 1200
     assert drawn.labels.n_free == agree_N.sum()
     assert drawn.labels.by_design == {"census": 1200}
-    assert drawn.labels.least_by_floor["0.02"] == least_units(0.02, with_head.certificate.delta, True)
+    assert drawn.labels.n_asked == 1200 - agree_N.sum()
+    next_attempt = spend(0.05, with_head.certificate.attempt + 1)
+    assert drawn.labels.least_by_floor["0.05"] == least_units(0.05, with_head.certificate.delta, True)
+    assert drawn.labels.least_by_floor["0.02"] == least_units(0.02, next_attempt, True), "another floor is another attempt"
     assert drawn.calls == 2400
-    assert drawn.cost_usd == pytest.approx(with_head.pairs.cost_NV[:, 0].sum())
+    assert drawn.cost_usd == pytest.approx(with_head.pairs.cost_NV[:, :2].sum())
 
 
 def test_project_notes_and_dates_are_told(drawn: Picture) -> None:

@@ -127,10 +127,12 @@ def test_paths_and_time_are_not_what_a_certificate_says(issued: Issued) -> None:
 # Not a certificate
 
 
-def test_one_that_certifies_nothing_is_not_valid(hopeless: Certification, tmp_path: Path) -> None:
-    found = issue(hopeless, hopeless.pairs, tmp_path).verified()
-    assert found.verdict is Verdict.INVALID
-    assert found.reasons == ("it certifies nothing cheaper than the reference",)
+def test_one_that_certifies_nothing_is_not_valid_and_not_called_forged(hopeless: Certification, tmp_path: Path) -> None:
+    issued = issue(hopeless, hopeless.pairs, tmp_path)
+    found = issued.verified()
+    assert found.verdict is Verdict.NOTHING
+    assert found.reasons[0] == "it says that nothing cheaper than the reference is certified"
+    assert issued.forged(n_items=7).verdict is Verdict.INVALID
 
 
 def test_an_estimate_is_not_valid(tmp_path: Path) -> None:
@@ -138,7 +140,8 @@ def test_an_estimate_is_not_valid(tmp_path: Path) -> None:
     found = replace(pairs, designs=("found",) * 800, inclusion_N=np.full(800, np.nan))
     estimate = issue(certified(found), found, tmp_path)
     assert estimate.certificate.estimate
-    assert estimate.verified().reasons == ("it is an estimate and certifies nothing",)
+    assert estimate.verified().verdict is Verdict.NOTHING
+    assert estimate.verified().reasons[0] == "an estimate, which certifies nothing"
     assert estimate.forged(certified=True, estimate=False, label_design="census").verdict is Verdict.INVALID
 
 

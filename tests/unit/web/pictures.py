@@ -158,7 +158,7 @@ def picture(c: Certificate | None = None, **changes: Any) -> Picture:
             StillNeeded(text="a direct debit I have never heard of took 29.99", region="direct debit, unknown", predicted_loss=0.17),
             StillNeeded(text="Two of my cards, one of them my daughter's, were charged in a country we have never been to, on the same night", region="fraud, scam, suspicious", predicted_loss=None),
         ),
-        labels=LabelCost(n_labelled=2143, n_free=1611, by_design={"census": 2143}, least_by_floor={"0.01": 363, "0.02": 181, "0.05": 73, "0.005": 1212}),
+        labels=LabelCost(n_labelled=2143, n_free=1611, n_asked=532, by_design={"census": 2143}, least_by_floor={"0.01": 363, "0.02": 181, "0.05": 73, "0.005": 1212}),
         calls=6600,
         cost_usd=4.8812,
         since="2026-01-05",
@@ -228,7 +228,7 @@ def bare() -> Picture:
         dataset=None,
         conditions=(),
     )
-    labels = LabelCost(n_labelled=0, n_free=0, by_design={}, least_by_floor={})
+    labels = LabelCost(n_labelled=0, n_free=0, n_asked=0, by_design={}, least_by_floor={})
     return picture(c, beside=(), points=(), regions=(), still=(), labels=labels, notes=(), cost_usd=None)
 
 

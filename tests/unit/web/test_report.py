@@ -81,7 +81,7 @@ def test_a_certified_policy_leads_with_saving_floor_and_confidence(read: Callabl
     text = read(pictures.picture()).text
     assert "Certified triage can cost 58.7 % less" in text
     assert "Certified with 95 % confidence: on traffic like this, the policy loses at most 5 points of “correct” against frontier." in text
-    assert "4.63 points the floor is 5 points" in text
+    assert "5 points the labels’ bound is 4.63 points" in text
     assert "$0.49 instead of $1.19" in text
 
 
