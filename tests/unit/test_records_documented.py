@@ -25,6 +25,7 @@ RECORDS = {
     },
     "journal/call.py": {"Attempt", "Call", "Episode", "Feedback"},
     "promotion/certificate.py": {"Certificate", "PerSide", "TestResult", "Control", "Controls", "Slice", "Unpaired"},
+    "promotion/records.py": {"PolicyRow", "Event", "Attempt"},
 }
 """The records that must be there, by file; others in these files are checked as well."""
 

@@ -1,5 +1,6 @@
 """`freehold`: every command by name, and what an error becomes: a message on stderr and an exit status."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -37,13 +38,19 @@ def options(
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 failed, 2 misused, 3 a gate said no."""
     try:
-        app(standalone_mode=True)
+        try:
+            app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()
     except FreeholdError as error:
         sys.stderr.write(f"freehold: {error}\n")
         sys.exit(_status(error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # of the output: everything that reads and writes a project says what failed in its own words
+        sys.stderr.write(f"freehold: what there is to say could not be written: {error}\n")
+        os._exit(1)  # the interpreter would try to write it again
     except KeyboardInterrupt:
         sys.stderr.write("freehold: stopped. What was committed stays; run it again to go on.\n")
         sys.exit(130)

@@ -100,9 +100,10 @@ def prepare(
     train_groups = len(np.unique(recorded.group_codes[train_N]))
     if train_N.sum() < LEAST_TRAINING_ITEMS or train_groups < FOLDS or not calibrate_N.any():
         raise CallerError(
-            f"Task '{recorded.task}' has {len(recorded)} usable paired items, {int(train_N.sum())} in {train_groups} groups for training "
-            f"and {int(calibrate_N.sum())} for calibration; at least {LEAST_TRAINING_ITEMS} in {FOLDS} and 1 are needed. Import or label "
-            "more, or change --train and --calibrate."
+            f"Task '{recorded.task}' has {len(recorded)} usable paired items: {int(train_N.sum())} to train on, in {train_groups} groups, and "
+            f"{int(calibrate_N.sum())} to prove on. Training takes at least {LEAST_TRAINING_ITEMS} in {FOLDS} groups, and a proof of "
+            f"{settings.max_loss:g} at least {bounds.least_units(settings.max_loss, 1.0 - settings.confidence, metric.kind == 'binary'):,}. "
+            "Import or label more."
         )
     is_exact = metric.kind == "binary" and weights(recorded, calibrate_N, design) is None and _all_single(recorded, calibrate_N)
     delta = bounds.spend(1.0 - settings.confidence, settings.attempt)

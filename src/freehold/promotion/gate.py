@@ -18,7 +18,7 @@ def promote(store: Store, tenant: str, task: Task, hash: str | None, who: str, n
 
     Raises GateClosed when none of its certificates certifies it and the task does not set `allow_uncertified`; OperatorError where the
     arrays it decides by are missing. A certificate speaks for the reference, metric and floor it was issued for: it does not open the gate
-    of a task that now asks for another. A policy that sends every call to the reference loses nothing against it and needs no certificate.
+    of a task that now asks for another. What a person wrote to send every call to the task's reference loses nothing against it and needs none.
     """
     row = find_policy(store, tenant, task.id, hash)
     if row.artefact is not None:
@@ -38,8 +38,7 @@ def promote(store: Store, tenant: str, task: Task, hash: str | None, who: str, n
 
 def _why_not(store: Store, tenant: str, task: Task, row: PolicyRow) -> str | None:
     certificate = find_certificate(store, tenant, row.certificate) if row.certificate else None
-    reference = task.reference or (certificate.reference if certificate else None)
-    if reference is not None and parse(row.source).rules == (Rule(None, Use(reference)),):
+    if certificate is None and task.reference is not None and parse(row.source).rules == (Rule(None, Use(task.reference)),):
         return None
     if certificate is None:
         return "it has no certificate"

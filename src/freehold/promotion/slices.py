@@ -35,8 +35,11 @@ def cut(by: str, pairs: Pairs, scored: Scored, scorer: Scorer, train_N: NDArray[
     key = by.removeprefix("tag.")
     values = sorted({tags[key] for tags in pairs.tags if key in tags})
     if not values:
-        known = [*sorted({f"tag.{k}" for tags in pairs.tags for k in tags}), "region", *SURFACE]
-        raise CallerError(f"No item of task '{pairs.task}' has a tag '{key}', and there is no such feature.{nearest(by, known)}")
+        tags = sorted({f"tag.{k}" for tags in pairs.tags for k in tags})
+        known = [*tags, "region", *SURFACE]
+        raise CallerError(
+            f"No item of task '{pairs.task}' has a tag '{key}', and there is no such feature. Tags: {', '.join(tags) or 'none'}.{nearest(by, known)}"
+        )
     held = np.array([tags.get(key) for tags in pairs.tags], dtype=object)
     return [Cut(f"{key} = {value}", Compare(Tag(key), "==", value), held == value) for value in values]
 

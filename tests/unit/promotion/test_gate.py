@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from freehold.catalog import Task
-from freehold.errors import CallerError
+from freehold.errors import CallerError, OperatorError
 from freehold.promotion.certify import Certification
 from freehold.promotion.gate import GateClosed, active_hash, promote, rollback, served_stack
 from freehold.promotion.records import add_certificate, add_event, add_policy, events
@@ -92,6 +92,27 @@ def test_a_policy_written_by_hand_has_no_certificate(journal: Store) -> None:
 
 
 @pytest.mark.parametrize("why", CLOSED)
+def test_the_reference_may_always_be_given_everything_back(journal: Store) -> None:
+    """It loses nothing against itself; a policy of another variant's does."""
+    for hash, source in (("rrrr", "task triage\notherwise use frontier\n"), ("cccc", "task triage\notherwise use cheap\n")):
+        add_policy(journal, "default", "triage", hash, source, None, None, "person", NOW)
+    assert activate(journal, "rrrr") == "rrrr"
+    with pytest.raises(GateClosed, match="it has no certificate"):
+        activate(journal, "cccc")
+
+
+def test_arrays_that_are_gone_decide_nothing(journal: Store) -> None:
+    add_policy(journal, "default", "triage", "aaaa", "task triage\notherwise use frontier\n", "ab" * 20, None, "person", NOW)
+    with pytest.raises(OperatorError, match="is missing"):
+        activate(journal, "aaaa")
+
+
+def test_what_is_asked_again_is_the_newest_again(journal: Store, written: Write) -> None:
+    first, second = written("aaaa"), written("bbbb")
+    add_policy(journal, "default", "triage", first, "", None, f"c-{first}", "certify", NOW)
+    assert activate(journal) == first != second
+
+
 def test_a_task_may_open_the_gate_to_all(journal: Store, written: Write, why: str) -> None:
     hash = written(**CLOSED[why][0])
     assert activate(journal, hash, msgspec.structs.replace(TASK, allow_uncertified=True)) == hash
