@@ -91,7 +91,6 @@ def test_a_policy_written_by_hand_has_no_certificate(journal: Store) -> None:
         promote(journal, "default", TASK, "hand", "ann", NOW)
 
 
-@pytest.mark.parametrize("why", CLOSED)
 def test_the_reference_may_always_be_given_everything_back(journal: Store) -> None:
     """It loses nothing against itself; a policy of another variant's does."""
     for hash, source in (("rrrr", "task triage\notherwise use frontier\n"), ("cccc", "task triage\notherwise use cheap\n")):
@@ -113,6 +112,7 @@ def test_what_is_asked_again_is_the_newest_again(journal: Store, written: Write)
     assert activate(journal) == first != second
 
 
+@pytest.mark.parametrize("why", CLOSED)
 def test_a_task_may_open_the_gate_to_all(journal: Store, written: Write, why: str) -> None:
     hash = written(**CLOSED[why][0])
     assert activate(journal, hash, msgspec.structs.replace(TASK, allow_uncertified=True)) == hash
