@@ -1,6 +1,7 @@
 """`freehold.toml` to frozen records: parsed once, checked at birth, with an unknown key answered by the nearest one."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from freehold.pricing import PriceBook
 FILE_NAME = "freehold.toml"
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
 _MAX_FILE_BYTES = 4 * 2**20
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ProjectTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,13 @@ class ProviderTable(msgspec.Struct, frozen=True, kw_only=True):
     """The environment variable that holds its key. Keys stand in no file."""
     trains_others: Literal["yes", "no", "ask"] = "ask"
     """Whether its terms allow its outputs to train other models."""
+
+    def __post_init__(self) -> None:
+        if self.key_env is not None and not _VARIABLE.fullmatch(self.key_env):
+            raise OperatorError(
+                "providers: a key_env is no name of an environment variable. If it is the key itself, take it out of the file: keys stand in "
+                'the environment, and the file names the variable, such as key_env = "OPENAI_API_KEY".'
+            )
 
 
 class ModelTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,12 @@ def read(text: str, folder: Path) -> Config:
     return load(folder)
 
 
+def test_a_key_in_the_file_is_refused_and_not_repeated() -> None:
+    with pytest.raises(OperatorError, match="no name of an environment variable") as refused:
+        parse({"providers": {"openai": {"kind": "openai", "key_env": "sk-abc123"}}}, Path())
+    assert "sk-abc123" not in str(refused.value)
+
+
 def test_a_word_that_is_none_of_those_there_are_names_the_nearest() -> None:
     with pytest.raises(OperatorError, match=r"metrics\.correct\.kind is 'bin'\. Did you mean 'binary'\? Known: binary, bounded"):
         parse({"metrics": {"correct": {"kind": "bin"}}}, Path())
