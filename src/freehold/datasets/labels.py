@@ -122,14 +122,16 @@ def _truths(count: int, told: Told) -> tuple[NDArray[np.int64], NDArray[np.int64
 def _losses(pairs: Pairs, score_NV: Floats, charge_N: NDArray[np.bool_], is_deterministic: bool) -> tuple[Floats, NDArray[np.bool_]]:
     """Paired losses, and which of them are charged: the difference of scores, 0 for equal answers where equality decides.
 
-    On the items of `charge_N` an answer without a score counts as wrong, and the reference's as right: leaving such items out would
-    keep those on which somebody cared to look, or on which all agree.
+    On the items of `charge_N` an answer without a score counts as wrong: leaving such items out would keep those on which somebody cared
+    to look, or on which all agree. Where the reference's own score is missing there is nothing to compare with, and the item is unpaired;
+    but where equality decides it counts as right, because answers that differ are what nobody was asked about.
     """
     answered_NV = pairs.answer_NV >= 0
     loss_NV = score_NV[:, :1] - score_NV
     if is_deterministic:
         loss_NV = np.where((pairs.answer_NV == pairs.answer_NV[:, :1]) & answered_NV, 0.0, loss_NV)
-    charged_NV = charge_N[:, None] & answered_NV & answered_NV[:, :1] & np.isnan(loss_NV)
+    comparable_N1 = answered_NV[:, :1] & (is_deterministic | ~np.isnan(score_NV[:, :1]))
+    charged_NV = charge_N[:, None] & answered_NV & comparable_N1 & np.isnan(loss_NV)
     charged_NV[:, 0] = False
     worst_NV = np.nan_to_num(score_NV[:, :1], nan=1.0) - np.nan_to_num(score_NV, nan=0.0)
     loss_NV = np.where(charged_NV, worst_NV, loss_NV)

@@ -197,6 +197,12 @@ def test_in_a_census_an_answer_that_nobody_scored_counts_as_wrong(loaded: Tell) 
     assert usable(found, ("cheap",)).left_out_N.sum() == 0
 
 
+def test_an_item_whose_reference_has_no_score_is_unpaired(loaded: Tell) -> None:
+    calls = [answered(item, variant, f"{variant} {item}") for item in "ab" for variant in ("frontier", "cheap")]
+    found = usable(loaded(calls, [said(call, 1) for call in calls if (call.item, call.variant) != ("b", "frontier")]), ("cheap",))
+    assert (found.pairs.items, found.reasons) == (("a",), {"a candidate has no answer or label": 1})
+
+
 def test_a_score_of_an_earlier_answer_says_nothing_of_the_one_that_is_kept(loaded: Tell) -> None:
     dear = answered("a", "frontier", "right")
     early = answered("a", "cheap", "right", id="1")
