@@ -1,4 +1,8 @@
-"""The nouns of one exchange: what was asked, as text the router can read, and what it used, as one canonical record."""
+"""The nouns of one exchange: what is asked of a model, what it answers, whole or in pieces, and what that used.
+
+They belong to no provider: `gateway/` and `providers/` read and write the wire formats. What a format says and these records have no
+place for stands in `further`, under the format's own name, and is an error where it would have to be said in another format.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
@@ -59,6 +63,340 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     def fresh_tokens(self) -> int:
         """Input tokens that touched no cache."""
         return self.input_tokens - self.cached_read - self.cached_write
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="text"):
+    """Words."""
+
+    text: str
+    """What is said."""
+    cache: JSON = None
+    """The provider's mark that a prompt cache may end here, such as `{"type": "ephemeral"}`."""
+
+
+class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="media"):
+    """An image, a recording, a film or a document: its bytes, its address, or a provider's name for it. Addresses are never fetched."""
+
+    kind: Modality
+    """What it is."""
+    media_type: str = ""
+    """Such as `image/png`; empty where nobody said."""
+    data: str = ""
+    """The bytes in base64."""
+    url: str = ""
+    """Where it lies."""
+    file: str = ""
+    """A provider's id of a file that was handed to it."""
+    name: str = ""
+    """The file's name or title."""
+    detail: str = ""
+    """How closely to look, in OpenAI's words."""
+    cache: JSON = None
+    """As of `Text`."""
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="tool_call"):
+    """A model asks for a tool."""
+
+    id: str
+    """What the result has to name."""
+    name: str
+    """Which tool."""
+    arguments: str
+    """JSON as the model wrote it, which may be none."""
+    cache: JSON = None
+    """As of `Text`."""
+
+
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="tool_result"):
+    """What a tool gave."""
+
+    call: str
+    """The id of the call it answers."""
+    parts: tuple["Text | Media", ...] = ()
+    """What it gave."""
+    is_error: bool = False
+    """Whether the tool failed."""
+    cache: JSON = None
+    """As of `Text`."""
+
+
+class Thinking(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="thinking"):
+    """What a model thought before it answered."""
+
+    text: str = ""
+    """The thought, or a summary of it."""
+    signature: str = ""
+    """What lets its provider recognise it when it comes back."""
+    sealed: str = ""
+    """A thought nobody but its provider can read."""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag="refusal"):
+    """A model says that it will not answer."""
+
+    text: str
+    """How it says so."""
+
+
+Part: TypeAlias = Text | Media | ToolCall | ToolResult | Thinking | Refusal
+"""A piece of a message, in the order in which it stands there."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What one side said."""
+
+    role: Role
+    """Who said it. Results of tools are the tool's."""
+    parts: tuple[Part, ...] = ()
+    """What was said."""
+    name: str = ""
+    """Which of several participants of that role."""
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A function that the model may ask for."""
+
+    name: str
+    """What it is called."""
+    description: str = ""
+    """When to ask for it."""
+    schema: JSON = None
+    """JSON schema of its arguments; None for none."""
+    strict: bool | None = None
+    """Whether arguments have to fit the schema."""
+    cache: JSON = None
+    """As of `Text`."""
+
+
+class ToolChoice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Which tools the model may or must ask for."""
+
+    kind: Literal["auto", "none", "required", "named"]
+    """As it likes, none, at least one, or the one of that name."""
+    name: str = ""
+    """The one that is named."""
+
+
+class OutputShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What the answer has to look like."""
+
+    kind: Literal["text", "json", "schema"]
+    """Words, any JSON object, or JSON of a schema."""
+    name: str = ""
+    """What the schema is called."""
+    schema: JSON = None
+    """The schema."""
+    strict: bool | None = None
+    """Whether the answer has to fit it."""
+    description: str = ""
+    """What the schema is for."""
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is asked of a model. None leaves a setting to the provider."""
+
+    model: str
+    """The model's name, as whoever is asked knows it."""
+    messages: tuple[Message, ...]
+    """The conversation so far; the system's words come first."""
+    tools: tuple[Tool, ...] = ()
+    """What it may ask for."""
+    tool_choice: ToolChoice | None = None
+    """Which of them."""
+    parallel_tools: bool | None = None
+    """Whether it may ask for several at once."""
+    shape: OutputShape | None = None
+    """What the answer has to look like."""
+    max_output_tokens: int | None = None
+    """The most it may write."""
+    stop: tuple[str, ...] = ()
+    """Where to stop."""
+    temperature: float | None = None
+    """Sampling temperature."""
+    top_p: float | None = None
+    """Nucleus sampling."""
+    top_k: int | None = None
+    """The most candidates for a token."""
+    seed: int | None = None
+    """For sampling that repeats."""
+    frequency_penalty: float | None = None
+    """As OpenAI has it."""
+    presence_penalty: float | None = None
+    """As OpenAI has it."""
+    logit_bias: dict[str, float] | None = None
+    """By token id."""
+    top_logprobs: int | None = None
+    """Log-probabilities of so many candidates beside each token's own; None for none at all."""
+    choices: int = 1
+    """How many answers to give."""
+    effort: str | None = None
+    """How hard to think, in the provider's words."""
+    thinking_tokens: int | None = None
+    """The most it may think; 0 for not at all."""
+    user: str | None = None
+    """A name for the end user, as the provider asks for one."""
+    metadata: dict[str, str] | None = None
+    """What the provider stores with it."""
+    service_tier: str | None = None
+    """The provider's class of service."""
+    stream: bool = False
+    """Whether the answer is wanted in pieces."""
+    usage_in_stream: bool = False
+    """Whether a stream has to say what it used."""
+    further: dict[str, JSON] = {}
+    """What only the format it came in knows, by that format's name of it, such as `openai.prediction`."""
+
+
+Finish: TypeAlias = Literal["stop", "length", "tools", "filtered", "refused", "paused"]
+"""Why an answer ended."""
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One answer."""
+
+    parts: tuple[Part, ...] = ()
+    """What it says."""
+    finish: Finish = "stop"
+    """Why it ended."""
+    stop: str | None = None
+    """The stop sequence it ended at, where the provider says."""
+    logprobs: JSON = None
+    """Log-probabilities, as OpenAI writes them."""
+
+
+class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a model answered."""
+
+    id: str
+    """The provider's id of it."""
+    model: str
+    """The model that answered, by the provider's name."""
+    choices: tuple[Choice, ...]
+    """The answer, or as many as were asked for."""
+    usage: Usage | None = None
+    """What it used; None where the provider did not say."""
+    created: int = 0
+    """Seconds since 1970 UTC; 0 where the provider did not say."""
+
+
+class CallPiece(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A piece of a call of a tool."""
+
+    index: int
+    """Which of the answer's calls it belongs to, from 0."""
+    id: str = ""
+    """The call's id, in its first piece."""
+    name: str = ""
+    """The tool, in its first piece."""
+    arguments: str = ""
+    """More of the arguments."""
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A piece of an answer. Whatever it does not say is empty."""
+
+    choice: int = 0
+    """Which of the answers it belongs to."""
+    id: str = ""
+    """The provider's id of the answer, in the first piece."""
+    model: str = ""
+    """The model that answers, in the first piece."""
+    created: int = 0
+    """As of `ChatAnswer`, in the first piece."""
+    text: str = ""
+    """More words."""
+    thinking: str = ""
+    """More thoughts."""
+    signature: str = ""
+    """The signature of the thought that ends here."""
+    sealed: str = ""
+    """A whole thought that nobody but its provider can read."""
+    refusal: str = ""
+    """More of a refusal."""
+    call: CallPiece | None = None
+    """More of a call of a tool."""
+    logprobs: JSON = None
+    """Log-probabilities of these words, as OpenAI writes them."""
+    finish: Finish | None = None
+    """Why the answer ended, in its last piece."""
+    stop: str | None = None
+    """The stop sequence it ended at."""
+    usage: Usage | None = None
+    """What it used so far; the last one that is told counts."""
+
+
+class Collected:
+    """An answer put together from its pieces."""
+
+    def __init__(self) -> None:
+        self.id = self.model = ""
+        self.created = 0
+        self.usage: Usage | None = None
+        self._parts: dict[int, list[Part]] = {}
+        self._calls: dict[tuple[int, int], int] = {}
+        self._ends: dict[int, Chunk] = {}
+        self._logprobs: dict[int, dict[str, list[JSON]]] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Takes the next piece."""
+        self.id, self.model, self.created = chunk.id or self.id, chunk.model or self.model, chunk.created or self.created
+        self.usage = chunk.usage or self.usage
+        parts = self._parts.setdefault(chunk.choice, [])
+        last = parts[-1] if parts else None
+        if chunk.thinking or chunk.signature:
+            if isinstance(last, Thinking) and not last.signature and not last.sealed:
+                parts[-1] = Thinking(text=last.text + chunk.thinking, signature=chunk.signature)
+            else:
+                parts.append(Thinking(text=chunk.thinking, signature=chunk.signature))
+        if chunk.sealed:
+            parts.append(Thinking(sealed=chunk.sealed))
+        if chunk.text:
+            if isinstance(last, Text):
+                parts[-1] = Text(text=last.text + chunk.text)
+            else:
+                parts.append(Text(text=chunk.text))
+        if chunk.refusal:
+            if isinstance(last, Refusal):
+                parts[-1] = Refusal(text=last.text + chunk.refusal)
+            else:
+                parts.append(Refusal(text=chunk.refusal))
+        if chunk.call is not None:
+            self._add_call(chunk.choice, chunk.call, parts)
+        if isinstance(chunk.logprobs, Mapping):
+            for kind, more in chunk.logprobs.items():
+                self._logprobs.setdefault(chunk.choice, {}).setdefault(kind, []).extend(more or ())
+        if chunk.finish is not None:
+            self._ends[chunk.choice] = chunk
+
+    def _add_call(self, choice: int, piece: CallPiece, parts: list[Part]) -> None:
+        place = self._calls.setdefault((choice, piece.index), len(parts))
+        if place == len(parts):
+            parts.append(ToolCall(id=piece.id, name=piece.name, arguments=piece.arguments))
+            return
+        known = parts[place]
+        assert isinstance(known, ToolCall)
+        parts[place] = ToolCall(id=known.id or piece.id, name=known.name or piece.name, arguments=known.arguments + piece.arguments)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every answer that was begun has ended."""
+        return bool(self._ends) and self._parts.keys() == self._ends.keys()
+
+    def answer(self) -> ChatAnswer:
+        """What there is by now. An answer that has not ended counts as cut off."""
+        return ChatAnswer(
+            id=self.id,
+            model=self.model,
+            choices=tuple(self._choice(n) for n in sorted(self._parts)),
+            usage=self.usage,
+            created=self.created,
+        )
+
+    def _choice(self, n: int) -> Choice:
+        end = self._ends.get(n)
+        finish: Finish = "length" if end is None or end.finish is None else end.finish
+        return Choice(parts=tuple(self._parts[n]), finish=finish, stop=end.stop if end else None, logprobs=self._logprobs.get(n))
 
 
 def text_of(asked: JSON) -> str:

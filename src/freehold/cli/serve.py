@@ -1,0 +1,26 @@
+"""The serve command."""
+
+from typing import Annotated
+
+import typer
+
+from freehold.cli.console import ProjectOption, notes, opened
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(serve)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on; only this machine's own until there are keys.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port.")] = 4141,
+    plain_asgi: Annotated[bool, typer.Option("--plain-asgi", help="Serve by plain ASGI instead of our own protocol.")] = False,
+    project: ProjectOption = None,
+) -> None:
+    """Serve the project's models at one address: OpenAI's and Anthropic's clients need another base URL and nothing else."""
+    from freehold.worker import run
+
+    with opened(project) as home:
+        notes().print(f"Serving {home.folder} at http://{host}:{port}/v1. Stop with Ctrl-C.", markup=False, soft_wrap=True)
+        run(home, host, port, plain_asgi)

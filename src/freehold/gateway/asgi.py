@@ -1,0 +1,127 @@
+"""The same handlers behind plain ASGI: for servers other than ours, and for what our own protocol leaves to an application."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, TypeAlias
+
+from freehold.gateway.guard import Guard
+from freehold.gateway.reply import Handler, Headers, Request
+
+_MOST_QUEUED_BYTES = 256 * 1024
+
+Message: TypeAlias = MutableMapping[str, Any]
+Application: TypeAlias = Callable[
+    [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+
+
+class AsgiReply:
+    """The way back of one request, as messages that a task sends on."""
+
+    def __init__(self) -> None:
+        self.messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self.is_gone = False
+        self.on_gone: Callable[[], None] | None = None
+        self.on_room: Callable[[bool], None] | None = None
+        self._queued = 0
+        self._is_full = False
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        self._put({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
+        self._put({"type": "http.response.body", "body": body, "more_body": False})
+        self._put(None)
+
+    def begin(self, status: int, headers: Headers) -> None:
+        self._put({"type": "http.response.start", "status": status, "headers": list(headers)})
+
+    def write(self, data: bytes) -> None:
+        if data:
+            self._put({"type": "http.response.body", "body": data, "more_body": True})
+
+    def end(self) -> None:
+        self._put({"type": "http.response.body", "body": b"", "more_body": False})
+        self._put(None)
+
+    def abort(self) -> None:
+        self._put(None)
+
+    def sent(self, message: Message) -> None:
+        """A message has gone out."""
+        self._queued -= len(message.get("body", b""))
+        if self._is_full and self._queued < _MOST_QUEUED_BYTES // 2:
+            self._is_full = False
+            if self.on_room is not None:
+                self.on_room(True)
+
+    def left(self) -> None:
+        """The other side is gone."""
+        if not self.is_gone:
+            self.is_gone = True
+            if self.on_gone is not None:
+                self.on_gone()
+            self._put(None)
+
+    def _put(self, message: Message | None) -> None:
+        self.messages.put_nowait(message)
+        self._queued += len(message.get("body", b"")) if message else 0
+        if not self._is_full and self._queued > _MOST_QUEUED_BYTES:
+            self._is_full = True
+            if self.on_room is not None:
+                self.on_room(False)
+
+
+def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> Application:
+    """An ASGI application of these routes; what there is no route for is not found."""
+
+    async def app(
+        scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+            return
+        reply = AsgiReply()
+        method, path = scope["method"].encode(), scope["raw_path"] or scope["path"].encode()
+        headers = [(name.lower(), value) for name, value in scope["headers"]]
+        refusal = guard.why_not(headers, scope["http_version"])
+        body = b"" if refusal else await _body(receive, guard.body_bytes)
+        if body is None:
+            refusal = 413, b"the body is too large"
+        handler = routes.get((method, path))
+        if refusal is not None:
+            reply.send(refusal[0], ((b"content-type", b"text/plain; charset=utf-8"),), refusal[1])
+        elif handler is None:
+            reply.send(404, ((b"content-type", b"text/plain; charset=utf-8"),), b"there is nothing here; the routes are under /v1")
+        else:
+            handler(Request(method, path, headers, body or b""), reply)
+        watching = asyncio.get_running_loop().create_task(_watch(receive, reply))
+        try:
+            while (message := await reply.messages.get()) is not None:
+                await send(message)
+                reply.sent(message)
+        finally:
+            watching.cancel()
+            reply.left()
+
+    return app
+
+
+async def _body(receive: Callable[[], Awaitable[Message]], most: int) -> bytes | None:
+    """The whole body; None for one beyond the limit."""
+    pieces, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > most:
+            return None
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+async def _watch(receive: Callable[[], Awaitable[Message]], reply: AsgiReply) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    reply.left()

@@ -1,0 +1,442 @@
+"""OpenAI's chat completions: what a request and an answer say, read into our records and written from them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from freehold.chat import (
+    JSON,
+    ChatAnswer,
+    ChatRequest,
+    Choice,
+    Finish,
+    Media,
+    Message,
+    Modality,
+    OutputShape,
+    Part,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Usage,
+)
+from freehold.errors import CallerError, DataError
+from freehold.gateway.fields import Fields
+
+FINISHES: dict[str, Finish] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tools",
+    "function_call": "tools",
+    "content_filter": "filtered",
+}
+_FINISH_WORDS: dict[Finish, str] = {
+    "stop": "stop",
+    "length": "length",
+    "tools": "tool_calls",
+    "filtered": "content_filter",
+    "refused": "content_filter",
+    "paused": "stop",
+}
+_SETTINGS: dict[str, tuple[str, Any]] = {
+    "temperature": ("temperature", float),
+    "top_p": ("top_p", float),
+    "seed": ("seed", int),
+    "frequency_penalty": ("frequency_penalty", float),
+    "presence_penalty": ("presence_penalty", float),
+    "logit_bias": ("logit_bias", dict[str, float]),
+    "parallel_tools": ("parallel_tool_calls", bool),
+    "effort": ("reasoning_effort", str),
+    "user": ("user", str),
+    "metadata": ("metadata", dict[str, str]),
+    "service_tier": ("service_tier", str),
+}
+"""Settings that are the same there, by our name: theirs, and the type."""
+_PREFIX = "openai."
+
+
+def read_request(body: JSON) -> ChatRequest:
+    """The request a body asks for. Raises CallerError that names the field."""
+    fields = Fields(body, "")
+    stream_options = Fields(fields.raw("stream_options") or {}, "stream_options")
+    most, most_before = fields.take("max_completion_tokens", int), fields.take("max_tokens", int)
+    logprobs, top_logprobs = fields.take("logprobs", bool, False), fields.take("top_logprobs", int)
+    stop = fields.raw("stop")
+    request = {name: fields.take(theirs, kind) for name, (theirs, kind) in _SETTINGS.items()}
+    messages = tuple(_read_message(one, f"messages[{n}]") for n, one in enumerate(fields.need("messages", list)))
+    tools = tuple(_read_tool(one, f"tools[{n}]") for n, one in enumerate(fields.take("tools", list, [])))
+    return ChatRequest(
+        model=fields.need("model", str),
+        messages=messages,
+        tools=tools,
+        tool_choice=_read_tool_choice(fields.raw("tool_choice")),
+        shape=_read_shape(fields.raw("response_format")),
+        max_output_tokens=most if most is not None else most_before,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        top_logprobs=(top_logprobs or 0) if logprobs else None,
+        choices=fields.take("n", int, 1),
+        stream=fields.take("stream", bool, False),
+        usage_in_stream=stream_options.take("include_usage", bool, False),
+        **request,
+        top_k=fields.take("top_k", int),
+        further={f"{_PREFIX}{name}": value for name, value in (fields.rest() | _named("stream_options.", stream_options.rest())).items()},
+    )
+
+
+def _named(prefix: str, rest: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {f"{prefix}{name}": value for name, value in rest.items()}
+
+
+def _read_message(value: JSON, where: str) -> Message:
+    fields = Fields(value, where)
+    role: Role = fields.need("role", Role)  # type: ignore[arg-type]  # a Literal is no class
+    content = fields.raw("content")
+    parts: list[Part] = []
+    if thought := fields.take("reasoning_content", str) or fields.take("reasoning", str):
+        parts.append(Thinking(text=thought))
+    said = (
+        [Text(text=content)] if isinstance(content, str) else [_read_part(p, f"{where}.content[{n}]") for n, p in enumerate(content or ())]
+    )
+    if role == "tool":
+        kept = tuple(part for part in said if isinstance(part, Text | Media))
+        parts.append(ToolResult(call=fields.need("tool_call_id", str), parts=kept))
+    else:
+        parts += said
+    if refusal := fields.take("refusal", str):
+        parts.append(Refusal(text=refusal))
+    parts += [_read_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(fields.take("tool_calls", list, []))]
+    name = fields.take("name", str, "")
+    fields.end()
+    return Message(role=role, parts=tuple(parts), name=name)
+
+
+def _read_part(value: JSON, where: str) -> Text | Media | Refusal:
+    fields = Fields(value, where)
+    part: Text | Media | Refusal
+    match kind := fields.need("type", str):
+        case "text":
+            part = Text(text=fields.need("text", str), cache=fields.raw("cache_control"))
+        case "refusal":
+            part = Refusal(text=fields.need("refusal", str))
+        case "image_url":
+            image = Fields(fields.raw("image_url"), f"{where}.image_url")
+            part = _media_at(image.need("url", str), "image", detail=image.take("detail", str, ""))
+            image.end()
+        case "input_audio":
+            audio = Fields(fields.raw("input_audio"), f"{where}.input_audio")
+            part = Media(kind="audio", media_type=f"audio/{audio.need('format', str)}", data=audio.need("data", str))
+            audio.end()
+        case "file":
+            file = Fields(fields.raw("file"), f"{where}.file")
+            data, name = file.take("file_data", str, ""), file.take("filename", str, "")
+            part = _media_at(data, "file", name=name) if data else Media(kind="file", file=file.take("file_id", str, ""), name=name)
+            file.end()
+        case _:
+            raise CallerError(f"{where}.type is '{kind}'; expected text, image_url, input_audio, file or refusal")
+    fields.end()
+    return part
+
+
+def _media_at(url: str, kind: Modality, **further: str) -> Media:
+    """What an address points at; the bytes of a data address."""
+    if not url.startswith("data:"):
+        return Media(kind=kind, url=url, **further)
+    head, _, data = url[len("data:") :].partition(",")
+    return Media(kind=kind, media_type=head.removesuffix(";base64"), data=data, **further)
+
+
+def _read_call(value: JSON, where: str) -> ToolCall:
+    fields = Fields(value, where)
+    kind = fields.take("type", str, "function")
+    if kind != "function":
+        raise CallerError(f"{where}.type is '{kind}', which cannot be said to a provider of another format; expected function")
+    function = Fields(fields.raw("function"), f"{where}.function")
+    call = ToolCall(id=fields.take("id", str, ""), name=function.need("name", str), arguments=function.take("arguments", str, ""))
+    fields.raw("index")
+    function.end()
+    fields.end()
+    return call
+
+
+def _read_tool(value: JSON, where: str) -> Tool:
+    fields = Fields(value, where)
+    kind = fields.take("type", str, "function")
+    if kind != "function":
+        raise CallerError(f"{where}.type is '{kind}', which cannot be said to a provider of another format; expected function")
+    function = Fields(fields.raw("function"), f"{where}.function")
+    tool = Tool(
+        name=function.need("name", str),
+        description=function.take("description", str, ""),
+        schema=function.raw("parameters"),
+        strict=function.take("strict", bool),
+        cache=fields.raw("cache_control"),
+    )
+    function.end()
+    fields.end()
+    return tool
+
+
+def _read_tool_choice(value: JSON) -> ToolChoice | None:
+    if value is None:
+        return None
+    if value in ("auto", "none", "required"):
+        return ToolChoice(kind=value)
+    fields = Fields(value, "tool_choice")
+    if fields.take("type", str) != "function":
+        raise CallerError("tool_choice is neither auto, none, required nor a function; anything else cannot be said to another provider")
+    return ToolChoice(kind="named", name=Fields(fields.raw("function"), "tool_choice.function").need("name", str))
+
+
+def _read_shape(value: JSON) -> OutputShape | None:
+    if value is None:
+        return None
+    fields = Fields(value, "response_format")
+    match kind := fields.need("type", str):
+        case "text":
+            return OutputShape(kind="text")
+        case "json_object":
+            return OutputShape(kind="json")
+        case "json_schema":
+            schema = Fields(fields.raw("json_schema"), "response_format.json_schema")
+            return OutputShape(
+                kind="schema",
+                name=schema.take("name", str, ""),
+                schema=schema.raw("schema"),
+                strict=schema.take("strict", bool),
+                description=schema.take("description", str, ""),
+            )
+    raise CallerError(f"response_format.type is '{kind}'; expected text, json_object or json_schema")
+
+
+def write_request(request: ChatRequest) -> dict[str, JSON]:
+    """The body that asks for it. Raises CallerError for what OpenAI's format cannot say."""
+    body: dict[str, JSON] = {"model": request.model, "messages": [m for one in request.messages for m in _write_message(one)]}
+    for name, (theirs, _) in _SETTINGS.items():
+        value = getattr(request, name)
+        if value is not None:
+            body[theirs] = value
+    if request.tools:
+        body["tools"] = [_write_tool(tool) for tool in request.tools]
+    if (choice := request.tool_choice) is not None:
+        body["tool_choice"] = {"type": "function", "function": {"name": choice.name}} if choice.kind == "named" else choice.kind
+    if request.shape is not None:
+        body["response_format"] = _write_shape(request.shape)
+    if request.max_output_tokens is not None:
+        body["max_completion_tokens"] = request.max_output_tokens
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.top_logprobs is not None:
+        body["logprobs"] = True
+        if request.top_logprobs:
+            body["top_logprobs"] = request.top_logprobs
+    if request.choices != 1:
+        body["n"] = request.choices
+    if request.top_k is not None:
+        body["top_k"] = request.top_k
+    if request.thinking_tokens is not None:
+        if request.thinking_tokens == 0:
+            body["reasoning_effort"] = "none"
+        elif request.effort is None:
+            raise CallerError("a budget of thinking tokens cannot be said to an OpenAI-compatible provider; say an effort")
+    if request.stream:
+        body["stream"] = True
+        if request.usage_in_stream:
+            body["stream_options"] = {"include_usage": True}
+    for name, value in request.further.items():
+        if not name.startswith(_PREFIX):
+            raise CallerError(f"{name.partition('.')[2]} cannot be said to an OpenAI-compatible provider")
+        body[name.removeprefix(_PREFIX)] = value
+    return body
+
+
+def _write_message(message: Message) -> list[dict[str, JSON]]:
+    """A message; results of tools are a message each."""
+    out: list[dict[str, JSON]] = []
+    said: list[dict[str, JSON]] = []
+    calls: list[dict[str, JSON]] = []
+    beside: dict[str, JSON] = {}
+    for part in message.parts:
+        match part:
+            case ToolResult():
+                content = [_write_part(one) for one in part.parts]
+                out.append({"role": "tool", "tool_call_id": part.call, "content": _plain(content)})
+            case ToolCall():
+                calls.append({"id": part.id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}})
+            case Refusal() if message.role == "assistant":
+                beside["refusal"] = part.text
+            case Thinking():
+                if part.text:
+                    beside["reasoning_content"] = part.text
+            case _:
+                said.append(_write_part(part))
+    if said or calls or beside or not out:
+        own: dict[str, JSON] = {"role": message.role, "content": _plain(said) if said or not calls else None}
+        if message.name:
+            own["name"] = message.name
+        out.append(own | beside | ({"tool_calls": calls} if calls else {}))
+    return out
+
+
+def _plain(parts: list[dict[str, JSON]]) -> JSON:
+    """One unmarked text as a text, anything else as parts."""
+    return parts[0]["text"] if len(parts) == 1 and parts[0].keys() == {"type", "text"} else parts or ""
+
+
+def _write_part(part: Part) -> dict[str, JSON]:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text} | ({"cache_control": part.cache} if part.cache is not None else {})
+        case Refusal():
+            return {"type": "refusal", "refusal": part.text}
+        case Media(kind="image"):
+            if part.file:
+                raise CallerError("an image by a file's id cannot be said to an OpenAI-compatible provider")
+            url = part.url or f"data:{part.media_type or 'image/png'};base64,{part.data}"
+            return {"type": "image_url", "image_url": {"url": url} | ({"detail": part.detail} if part.detail else {})}
+        case Media(kind="audio") if part.data:
+            format = part.media_type.removeprefix("audio/").replace("mpeg", "mp3").removeprefix("x-")
+            return {"type": "input_audio", "input_audio": {"data": part.data, "format": format}}
+        case Media(kind="file") if not part.url:
+            held = {"file_id": part.file} if part.file else {"file_data": f"data:{part.media_type or 'application/pdf'};base64,{part.data}"}
+            return {"type": "file", "file": held | ({"filename": part.name} if part.name else {})}
+    what = part.kind if isinstance(part, Media) else type(part).__name__
+    raise CallerError(f"{what} by address cannot be said to an OpenAI-compatible provider")
+
+
+def _write_tool(tool: Tool) -> dict[str, JSON]:
+    function: dict[str, JSON] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.schema is not None:
+        function["parameters"] = tool.schema
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function} | ({"cache_control": tool.cache} if tool.cache is not None else {})
+
+
+def _write_shape(shape: OutputShape) -> dict[str, JSON]:
+    if shape.kind != "schema":
+        return {"type": "json_object" if shape.kind == "json" else "text"}
+    schema: dict[str, JSON] = {"name": shape.name or "answer", "schema": shape.schema}
+    if shape.strict is not None:
+        schema["strict"] = shape.strict
+    if shape.description:
+        schema["description"] = shape.description
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def read_answer(body: JSON) -> ChatAnswer:
+    """The answer a body holds. Raises DataError where it is none."""
+    try:
+        fields = Fields(body, "")
+        choices = tuple(_read_choice(one, f"choices[{n}]") for n, one in enumerate(fields.need("choices", list)))
+        return ChatAnswer(
+            id=fields.take("id", str, ""),
+            model=fields.take("model", str, ""),
+            choices=choices,
+            usage=read_usage(fields.raw("usage")),
+            created=fields.take("created", int, 0),
+        )
+    except CallerError as error:
+        raise DataError(f"the provider's answer is no chat completion: {error}") from None
+
+
+def _read_choice(value: JSON, where: str) -> Choice:
+    fields = Fields(value, where)
+    message = Fields(fields.raw("message"), f"{where}.message")
+    parts: list[Part] = []
+    if thought := message.take("reasoning_content", str) or message.take("reasoning", str):
+        parts.append(Thinking(text=thought))
+    content = message.raw("content")
+    if isinstance(content, str):
+        if content:
+            parts.append(Text(text=content))
+    else:
+        parts += [_read_part(one, f"{where}.message.content[{n}]") for n, one in enumerate(content or ())]
+    if refusal := message.take("refusal", str):
+        parts.append(Refusal(text=refusal))
+    parts += [_read_call(call, f"{where}.message.tool_calls[{n}]") for n, call in enumerate(message.take("tool_calls", list, []))]
+    finish: Finish = FINISHES.get(fields.take("finish_reason", str, "stop"), "stop")
+    if refusal and finish == "stop":
+        finish = "refused"
+    return Choice(parts=tuple(parts), finish=finish, logprobs=fields.raw("logprobs"))
+
+
+def read_usage(value: JSON) -> Usage | None:
+    """The usage an answer states; None where it states none, or one that cannot be: an unknown usage is better than a wrong one."""
+    if not isinstance(value, Mapping):
+        return None
+    before, after = value.get("prompt_tokens_details") or {}, value.get("completion_tokens_details") or {}
+    try:
+        total, written = int(value["prompt_tokens"]), int(value.get("completion_tokens") or 0)
+        return Usage(
+            input_tokens=total,
+            cached_read=int(before.get("cached_tokens") or 0),
+            cached_write=int(before.get("cache_write_tokens") or 0),
+            output_tokens=written,
+            reasoning_tokens=int(after.get("reasoning_tokens") or 0),
+            input_by_modality=_by_modality(before, total),
+            output_by_modality=_by_modality(after, written),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _by_modality(details: Mapping[str, JSON], total: int) -> dict[Modality, int] | None:
+    """The split that `details` state, text being the rest; None where there is nothing but text."""
+    kinds: tuple[Modality, ...] = ("audio", "image", "video")
+    other: dict[Modality, int] = {kind: count for kind in kinds if (count := int(details.get(f"{kind}_tokens") or 0))}
+    return {"text": total - sum(other.values()), **other} if other else None
+
+
+def write_answer(answer: ChatAnswer) -> dict[str, JSON]:
+    """The body that holds the answer."""
+    body: dict[str, JSON] = {
+        "id": answer.id,
+        "object": "chat.completion",
+        "created": answer.created,
+        "model": answer.model,
+        "choices": [_write_choice(n, choice) for n, choice in enumerate(answer.choices)],
+    }
+    return body | ({"usage": write_usage(answer.usage)} if answer.usage is not None else {})
+
+
+def _write_choice(index: int, choice: Choice) -> dict[str, JSON]:
+    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
+    thought = "".join(part.text for part in choice.parts if isinstance(part, Thinking))
+    refusal = "".join(part.text for part in choice.parts if isinstance(part, Refusal))
+    calls = list(write_calls(part for part in choice.parts if isinstance(part, ToolCall)))
+    message: dict[str, JSON] = {"role": "assistant", "content": text or (None if calls or refusal else ""), "refusal": refusal or None}
+    message |= {"reasoning_content": thought} if thought else {}
+    message |= {"tool_calls": calls} if calls else {}
+    return {"index": index, "message": message, "finish_reason": finish_word(choice.finish), "logprobs": choice.logprobs}
+
+
+def write_calls(calls: Iterable[ToolCall]) -> Iterable[dict[str, JSON]]:
+    """Calls of tools as an answer lists them."""
+    for call in calls:
+        yield {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+
+
+def finish_word(finish: Finish) -> str:
+    """OpenAI's word for why an answer ended."""
+    return _FINISH_WORDS[finish]
+
+
+def write_usage(usage: Usage) -> dict[str, JSON]:
+    """The usage as OpenAI states it."""
+    before: dict[str, JSON] = {"cached_tokens": usage.cached_read, "cache_write_tokens": usage.cached_write}
+    after: dict[str, JSON] = {"reasoning_tokens": usage.reasoning_tokens}
+    for details, split in ((before, usage.input_by_modality), (after, usage.output_by_modality)):
+        details.update({f"{kind}_tokens": count for kind, count in (split or {}).items()})
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+        "prompt_tokens_details": before,
+        "completion_tokens_details": after,
+    }

@@ -1,0 +1,122 @@
+"""OpenAI's streams: events into pieces of an answer, and pieces into events."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from freehold.chat import JSON, CallPiece, Chunk, Usage
+from freehold.errors import ProviderError
+from freehold.gateway.openai import FINISHES, finish_word, read_usage, write_usage
+from freehold.gateway.sse import DONE, Event, event
+
+_encode = msgspec.json.Encoder().encode
+
+
+class StreamReader:
+    """Reads a provider's events. `is_done` once the stream has said that it ended."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+
+    def read(self, told: Event) -> list[Chunk]:
+        """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no JSON."""
+        if told.data == DONE:
+            self.is_done = True
+            return []
+        try:
+            body = msgspec.json.decode(told.data)
+            if not isinstance(body, Mapping):
+                raise ProviderError(f"the provider's stream holds {type(body).__name__}, and no piece of an answer")
+            if (error := body.get("error")) is not None:
+                said = error.get("message") if isinstance(error, Mapping) else error
+                raise ProviderError(f"the provider broke its answer off: {said}")
+            return _chunks(body)
+        except (msgspec.DecodeError, TypeError, ValueError, AttributeError) as error:
+            raise ProviderError(f"the provider's stream is not what it should be: {error}") from None
+
+
+def _chunks(body: Mapping[str, JSON]) -> list[Chunk]:
+    found = [piece for choice in body.get("choices") or () for piece in _pieces(choice)] or [Chunk()]
+    found[0] = msgspec.structs.replace(
+        found[0],
+        id=body.get("id") or "",
+        model=body.get("model") or "",
+        created=body.get("created") or 0,
+        usage=read_usage(body.get("usage")),
+    )
+    return found
+
+
+def _pieces(choice: Mapping[str, JSON]) -> list[Chunk]:
+    n, delta, finish = choice.get("index") or 0, choice.get("delta") or {}, choice.get("finish_reason")
+    calls = [
+        CallPiece(
+            index=call.get("index") or 0,
+            id=call.get("id") or "",
+            name=(call.get("function") or {}).get("name") or "",
+            arguments=(call.get("function") or {}).get("arguments") or "",
+        )
+        for call in delta.get("tool_calls") or ()
+    ]
+    content = delta.get("content") or ""
+    first = Chunk(
+        choice=n,
+        text=content if isinstance(content, str) else "".join(part.get("text") or "" for part in content),
+        thinking=delta.get("reasoning_content") or delta.get("reasoning") or "",
+        refusal=delta.get("refusal") or "",
+        call=calls[0] if calls else None,
+        logprobs=choice.get("logprobs"),
+        finish=None if finish is None else FINISHES.get(finish, "stop"),
+    )
+    return [first, *(Chunk(choice=n, call=call) for call in calls[1:])]
+
+
+class StreamWriter:
+    """Writes events for a caller that speaks OpenAI's format."""
+
+    def __init__(self, with_usage: bool) -> None:
+        self._with_usage = with_usage
+        self._about: dict[str, JSON] = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self._begun: set[int] = set()
+        self._usage: Usage | None = None
+
+    def write(self, chunk: Chunk) -> bytes:
+        """The events of one piece; nothing where it says nothing that this format has a word for."""
+        for key in ("id", "model", "created"):
+            self._about[key] = getattr(chunk, key) or self._about[key]
+        self._usage = chunk.usage or self._usage
+        delta: dict[str, JSON] = {}
+        if chunk.text:
+            delta["content"] = chunk.text
+        if chunk.thinking:
+            delta["reasoning_content"] = chunk.thinking
+        if chunk.refusal:
+            delta["refusal"] = chunk.refusal
+        if (call := chunk.call) is not None:
+            begun = {"id": call.id, "type": "function"} if call.id or call.name else {}
+            function = {"arguments": call.arguments} | ({"name": call.name} if call.name else {})
+            delta["tool_calls"] = [{"index": call.index, **begun, "function": function}]
+        if chunk.choice not in self._begun:
+            self._begun.add(chunk.choice)
+            delta = {"role": "assistant", "content": "", **delta}
+        elif not delta and chunk.finish is None and chunk.logprobs is None:
+            return b""
+        choice: dict[str, JSON] = {
+            "index": chunk.choice,
+            "delta": delta,
+            "finish_reason": None if chunk.finish is None else finish_word(chunk.finish),
+        }
+        if chunk.logprobs is not None:
+            choice["logprobs"] = chunk.logprobs
+        return event(_encode({**self._about, "choices": [choice], **({"usage": None} if self._with_usage else {})}))
+
+    def end(self) -> bytes:
+        """The events that end the stream, the one about usage first."""
+        told = b""
+        if self._with_usage and self._usage is not None:
+            told = event(_encode({**self._about, "choices": [], "usage": write_usage(self._usage)}))
+        return told + event(DONE)
+
+    def broken(self, message: str, kind: str) -> bytes:
+        """The event that says that the answer ends here because something failed."""
+        return event(_encode({"error": {"message": message, "type": kind, "param": None, "code": None}}))

@@ -1,0 +1,68 @@
+"""What came in, and the way back to whoever asked: the same for the protocol-level server and for plain ASGI."""
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import NamedTuple, Protocol, TypeAlias
+
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class Request(NamedTuple):
+    """A request whose body is whole."""
+
+    method: bytes
+    path: bytes
+    """Without what comes after a question mark."""
+    headers: Headers
+    """Names in lower case."""
+    body: bytes
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of that name."""
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
+
+
+class Reply(Protocol):
+    """The way back. An answer is sent whole, or begun, written and ended. After the other side is gone nothing reaches it."""
+
+    is_gone: bool
+    """Whether the other side has left."""
+    on_gone: Callable[[], None] | None
+    """Called when it leaves before the answer is whole."""
+    on_room: Callable[[bool], None] | None
+    """Called with False when what was written piles up, and with True when there is room again."""
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        """The whole answer."""
+
+    def begin(self, status: int, headers: Headers) -> None:
+        """Status and headers of an answer that comes in pieces."""
+
+    def write(self, data: bytes) -> None:
+        """A piece."""
+
+    def end(self) -> None:
+        """That was all."""
+
+    def abort(self) -> None:
+        """Breaks off, so that nobody takes what was sent for a whole answer."""
+
+
+Handler: TypeAlias = Callable[[Request, Reply], None]
+"""Answers one request, now or later."""
+
+
+def head_bytes(status: int, headers: Headers, length: int | None, keep_alive: bool) -> bytes:
+    """Status line and headers; without a length the body comes in chunks."""
+    lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    lines.append(b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length)
+    if not keep_alive:
+        lines.append(b"connection: close\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)

@@ -1,0 +1,289 @@
+"""Connections to whom we call: HTTP/1.1 over pooled sockets, one read and one write for each side of a call, no task but to connect.
+
+Callbacks, not coroutines: on the way of every request a future costs more than what it waits for. `Receiver` hears what comes back;
+`providers/call.py` is for those who would rather await.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, cast
+from urllib.parse import urlsplit
+
+import httptools
+
+from freehold.errors import OperatorError, ProviderError
+
+MOST_IDLE = 256
+"""Connections to one origin that are kept for later."""
+MOST_HEADER_BYTES = 64 * 1024
+HIGH_WATER_BYTES = 256 * 1024
+"""From so much that was read and not passed on, reading waits."""
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Origin(NamedTuple):
+    """Where a provider listens."""
+
+    host: str
+    port: int
+    is_tls: bool
+    prefix: str
+    """The path before every route, such as `/v1`; no slash at its end."""
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says."""
+        usual = self.port == (443 if self.is_tls else 80)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if usual else f"{host}:{self.port}"
+
+
+def origin_of(url: str) -> Origin:
+    """The origin a base URL names. Raises OperatorError."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or parts.query or parts.fragment:
+        raise OperatorError(f"base_url '{url}' is no address; expected such as https://api.openai.com/v1")
+    if parts.username is not None or parts.password is not None:
+        raise OperatorError("a base_url holds a name or a password; keys stand in environment variables, and key_env names them")
+    is_tls = parts.scheme == "https"
+    return Origin(parts.hostname, port or (443 if is_tls else 80), is_tls, parts.path.rstrip("/"))
+
+
+class Receiver(Protocol):
+    """Who hears what comes back. After `on_end` or `on_failure` nothing more is said."""
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        """The status and the headers, names in lower case."""
+
+    def on_data(self, data: bytes) -> None:
+        """A piece of the body."""
+
+    def on_end(self) -> None:
+        """The body is whole."""
+
+    def on_failure(self, error: ProviderError) -> None:
+        """Nothing more comes."""
+
+
+class Pool:
+    """The connections to one origin. The one used last is used next, so that few stay warm and the others run out."""
+
+    def __init__(self, origin: Origin, context: ssl.SSLContext | None = None) -> None:
+        self.origin = origin
+        self._context = context if context is not None else ssl.create_default_context() if origin.is_tls else None
+        self._idle: list[Connection] = []
+        self.open = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, data: bytes, receiver: Receiver, connect_s: float) -> "Ticket":
+        """Sends a request and gives the way to stop listening. Nothing is ever sent twice: what was sent may have been paid for."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.transport.is_closing():
+                ticket = Ticket(receiver)
+                connection.begin(data, ticket)
+                return ticket
+        ticket = Ticket(receiver)
+        task = asyncio.get_running_loop().create_task(self._connect(data, ticket, connect_s))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return ticket
+
+    async def _connect(self, data: bytes, ticket: "Ticket", connect_s: float) -> None:
+        loop, origin = asyncio.get_running_loop(), self.origin
+        try:
+            async with asyncio.timeout(connect_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self),
+                    origin.host,
+                    origin.port,
+                    ssl=self._context,
+                    server_hostname=origin.host if origin.is_tls else None,
+                )
+        except TimeoutError:
+            ticket.fail(ProviderError(f"{origin.authority} took no connection within {connect_s:g} s"))
+        except (OSError, ssl.SSLError) as error:
+            ticket.fail(ProviderError(f"{origin.authority} takes no connection: {error.strerror or error}"))
+        else:
+            if ticket.is_over:
+                connection.transport.close()
+            else:
+                connection.begin(data, ticket)
+
+    def keep(self, connection: "Connection") -> None:
+        """Takes a connection back whose answer is whole."""
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.transport.close()
+
+    def drop(self, connection: "Connection") -> None:
+        """Forgets a connection that has ended."""
+        self.open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """Ends what is idle, and what is being connected."""
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self._idle):
+            connection.transport.close()
+
+
+class Ticket:
+    """A request on its way. Whoever sent it may stop listening, and wait with reading."""
+
+    __slots__ = ("_connection", "_is_paused", "is_over", "receiver")
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.is_over = False
+        self._connection: Connection | None = None
+        self._is_paused = False
+
+    def sent_on(self, connection: "Connection") -> None:
+        """The request has gone out on this connection."""
+        self._connection = connection
+        if self._is_paused:
+            connection.transport.pause_reading()
+
+    def cancel(self) -> None:
+        """Listens no more. The connection is ended, for what is on its way in would be taken for the next answer."""
+        self.is_over = True
+        if self._connection is not None:
+            self._connection.transport.abort()
+
+    def pause(self) -> None:
+        """Reads nothing until `resume`: whoever gets it has no room."""
+        self._is_paused = True
+        if self._connection is not None:
+            self._connection.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Reads on."""
+        self._is_paused = False
+        if self._connection is not None and not self.is_over:
+            self._connection.transport.resume_reading()
+
+    def end(self) -> None:
+        """The answer is whole."""
+        if not self.is_over:
+            self.is_over = True
+            self.receiver.on_end()
+
+    def fail(self, error: ProviderError) -> None:
+        """Nothing more comes."""
+        if not self.is_over:
+            self.is_over = True
+            self.receiver.on_failure(error)
+
+
+class Connection(asyncio.Protocol):
+    """One socket to an origin, which carries one request at a time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._ticket: Ticket | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._header_bytes = 0
+        self._has_head = False
+        self._may_stay = False
+
+    def begin(self, data: bytes, ticket: Ticket) -> None:
+        """Sends a request; its ticket hears the answer."""
+        self._ticket = ticket
+        self._headers, self._header_bytes, self._has_head = [], 0, False
+        ticket.sent_on(self)
+        self.transport.write(data)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._pool.open += 1
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._pool.drop(self)
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            return
+        if self._has_head and error is None and self._ends_with_the_connection():
+            ticket.end()
+        else:
+            how = "in the middle of its answer" if self._has_head else "without an answer"
+            ticket.fail(ProviderError(f"{self._pool.origin.authority} closed the connection {how}"))
+
+    def _ends_with_the_connection(self) -> bool:
+        """Whether the end of the body is the end of the connection: no length was said, and it does not come in chunks."""
+        return not any(name in (b"content-length", b"transfer-encoding") for name, _ in self._headers)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ticket is None:  # said without being asked
+            self.transport.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._broken(f"{self._pool.origin.authority} answered with what is not HTTP: {error}")
+
+    def _broken(self, message: str) -> None:
+        ticket, self._ticket = self._ticket, None
+        self.transport.abort()
+        if ticket is not None:
+            ticket.fail(ProviderError(message))
+
+    # httptools calls these.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MOST_HEADER_BYTES:
+            raise ValueError("headers of more than 64 KiB")
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < 200:  # 100 Continue and its like come before the answer
+            self._headers = []
+            return
+        self._has_head = True
+        self._may_stay = self._parser.should_keep_alive()
+        if self._ticket is not None and not self._ticket.is_over:
+            self._ticket.receiver.on_head(status, self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        if self._ticket is not None and not self._ticket.is_over:
+            self._ticket.receiver.on_data(body)
+
+    def on_message_complete(self) -> None:
+        if not self._has_head:
+            return
+        ticket, self._ticket = self._ticket, None
+        if self._may_stay and not self.transport.is_closing():
+            self._pool.keep(self)
+        else:
+            self.transport.close()
+        if ticket is not None:
+            ticket.end()
+
+
+def request_head(origin: Origin, method: str, path: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """The beginning of a request that is the same for all of them; a length and the body follow."""
+    lines = [f"{method} {origin.prefix}{path} HTTP/1.1", f"host: {origin.authority}", *(f"{name}: {value}" for name, value in headers)]
+    if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+        raise OperatorError("an address or a key holds a line end, and cannot be sent")
+    return "".join(f"{line}\r\n" for line in lines).encode()
+
+
+def request(head: bytes, body: bytes) -> bytes:
+    """The whole request."""
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+Pools = Callable[[Origin], Pool]

@@ -1,0 +1,144 @@
+"""Streams: pieces of an answer survive any cut of the bytes, and one format's pieces are the other's."""
+
+import json
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import pytest
+
+from freehold.chat import CallPiece, Chunk, Collected, Text, Thinking, ToolCall, Usage
+from freehold.errors import ProviderError
+from freehold.gateway import anthropic_stream, openai_stream
+from freehold.gateway.sse import Event, EventReader, event
+
+CHUNKS = [
+    Chunk(id="a1", model="small-1", usage=Usage(input_tokens=10)),
+    Chunk(thinking="Hm"),
+    Chunk(thinking=", yes."),
+    Chunk(signature="sig"),
+    Chunk(text="Größe "),
+    Chunk(text="😀"),
+    Chunk(call=CallPiece(index=0, id="c1", name="weather")),
+    Chunk(call=CallPiece(index=0, arguments='{"city":')),
+    Chunk(call=CallPiece(index=0, arguments='"Oslo"}')),
+    Chunk(call=CallPiece(index=1, id="c2", name="weather", arguments="{}")),
+    Chunk(finish="tools", usage=Usage(input_tokens=10, output_tokens=7)),
+]
+WHOLE = (
+    Thinking(text="Hm, yes.", signature="sig"),
+    Text(text="Größe 😀"),
+    ToolCall(id="c1", name="weather", arguments='{"city":"Oslo"}'),
+    ToolCall(id="c2", name="weather", arguments="{}"),
+)
+
+
+def collected(chunks: Iterable[Chunk]) -> Collected:
+    whole = Collected()
+    for chunk in chunks:
+        whole.add(chunk)
+    return whole
+
+
+def test_pieces_make_the_answer() -> None:
+    whole = collected(CHUNKS)
+    assert whole.is_whole
+    answer = whole.answer()
+    assert (answer.id, answer.model, answer.choices[0].parts, answer.choices[0].finish) == ("a1", "small-1", WHOLE, "tools")
+    assert answer.usage == Usage(input_tokens=10, output_tokens=7)
+
+
+def test_an_answer_that_broke_off_is_not_whole() -> None:
+    whole = collected(CHUNKS[:6])
+    assert not whole.is_whole
+    assert whole.answer().choices[0].finish == "length"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_events_are_whole_wherever_the_bytes_were_cut(size: int, end: bytes) -> None:
+    """Inside a character, between the two halves of a line's end, in the middle of a field."""
+    sent = b"".join(
+        [b": hello\n\n", event('{"a": "Größe 😀"}'.encode(), "told"), b"data: one\ndata: two\n\n", b"id: 3\nretry: 5\n\n", event(b"[DONE]")]
+    )
+    sent = sent.replace(b"\n", end)
+    reader = EventReader()
+    found = [told for start in range(0, len(sent), size) for told in reader.feed(sent[start : start + size])]
+    assert found == [Event(b"told", '{"a": "Größe 😀"}'.encode()), Event(b"", b"one\ntwo"), Event(b"", b"[DONE]")]
+
+
+def test_an_event_beyond_all_bounds_ends_the_stream() -> None:
+    reader = EventReader()
+    with pytest.raises(ProviderError, match="more than 16 MiB"):
+        for _ in range(20):
+            reader.feed(b"data: " + b"x" * 2**20 if _ == 0 else b"x" * 2**20)
+
+
+Writer: TypeAlias = openai_stream.StreamWriter | anthropic_stream.StreamWriter
+Reader: TypeAlias = openai_stream.StreamReader | anthropic_stream.StreamReader
+
+
+def through(writer: Writer, reader: Reader) -> list[Chunk]:
+    """The pieces as a client of the writer's format reads them."""
+    sent = b"".join([*map(writer.write, CHUNKS), writer.end()])
+    found = [chunk for told in EventReader().feed(sent) for chunk in reader.read(told)]
+    assert reader.is_done
+    return found
+
+
+def test_openais_stream_says_it_all() -> None:
+    answer = collected(through(openai_stream.StreamWriter(True), openai_stream.StreamReader())).answer()
+    unsigned = (Thinking(text="Hm, yes."), *WHOLE[1:])
+    assert (answer.id, answer.choices[0].parts, answer.choices[0].finish, answer.usage) == (
+        "a1", unsigned, "tools", Usage(input_tokens=10, output_tokens=7)
+    )  # fmt: skip
+
+
+def test_anthropics_stream_says_it_all() -> None:
+    answer = collected(through(anthropic_stream.StreamWriter(), anthropic_stream.StreamReader())).answer()
+    assert (answer.choices[0].parts, answer.choices[0].finish, answer.usage) == (WHOLE, "tools", Usage(input_tokens=10, output_tokens=7))
+
+
+def test_usage_is_told_only_to_who_asked() -> None:
+    sent = b"".join([*map((writer := openai_stream.StreamWriter(False)).write, CHUNKS), writer.end()])
+    assert b'"usage"' not in sent
+
+
+def test_a_stream_of_real_shape_is_read() -> None:
+    """Roles and empty deltas first, several calls at once, the finish and the usage in events of their own."""
+    events = [
+        {"id": "x", "object": "chat.completion.chunk", "created": 5, "model": "m", "choices": [
+            {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]},
+        {"id": "x", "choices": [{"index": 0, "delta": {"tool_calls": [
+            {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}},
+            {"index": 1, "id": "d", "type": "function", "function": {"name": "g", "arguments": "{}"}}]}}]},
+        {"id": "x", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}}]},
+        {"id": "x", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+        {"id": "x", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}},
+    ]  # fmt: skip
+    reader = openai_stream.StreamReader()
+    whole = collected(chunk for told in events for chunk in reader.read(Event(b"", json.dumps(told).encode())))
+    assert whole.answer().choices[0].parts == (ToolCall(id="c", name="f", arguments="{}"), ToolCall(id="d", name="g", arguments="{}"))
+    assert (whole.created, whole.usage) == (5, Usage(input_tokens=3, output_tokens=4))
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b"5", b'{"choices": 5}', b'{"error": {"message": "overloaded"}}', b'{"choices": [{"delta": "x"}]}']
+)
+def test_a_stream_that_is_none_is_the_providers_failure(data: bytes) -> None:
+    with pytest.raises(ProviderError):
+        openai_stream.StreamReader().read(Event(b"", data))
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"[]", b'{"type": "content_block_delta"}', b'{"type": "error", "error": {"message": "overloaded"}}']
+)
+def test_an_anthropic_stream_that_is_none_is_the_providers_failure(data: bytes) -> None:
+    with pytest.raises(ProviderError):
+        anthropic_stream.StreamReader().read(Event(b"", data))
+
+
+def test_unknown_events_are_passed_over() -> None:
+    """Anthropic says that new ones may come."""
+    reader = anthropic_stream.StreamReader()
+    for told in ({"type": "ping"}, {"type": "later"}, {"type": "content_block_start", "index": 0, "content_block": {"type": "later"}}):
+        assert reader.read(Event(b"", json.dumps(told).encode())) == []

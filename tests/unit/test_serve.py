@@ -1,0 +1,48 @@
+"""Who answers to a model's name."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from freehold.config import parse
+from freehold.errors import CallerError, OperatorError
+from freehold.gateway.formats import ANTHROPIC, OPENAI
+from freehold.journal.write import Writer
+from freehold.serve import Gateway
+
+ONE = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
+NOWHERE = cast(Writer, None)
+"""Nothing is journalled here."""
+
+
+def gateway(**tables: object) -> Gateway:
+    return Gateway(parse(tables, Path()), NOWHERE)
+
+
+def test_a_configured_model_is_asked_of_its_provider_by_its_own_name() -> None:
+    target = gateway(providers={"one": ONE}, models={"frontier": {"provider": "one", "name": "gpt-x"}}).target("frontier", ANTHROPIC)
+    assert (target.variant, target.provider.name, target.model) == ("frontier", "one", "gpt-x")
+
+
+def test_a_name_may_say_its_provider() -> None:
+    target = gateway(providers={"one": ONE, "other": ONE}).target("other/a/b", OPENAI)
+    assert (target.provider.name, target.model) == ("other", "a/b")
+
+
+def test_a_name_that_could_be_anybodys_is_nobodys() -> None:
+    both = gateway(providers={"one": ONE, "other": ONE}, models={"frontier": {"provider": "one"}, "recorded": {}})
+    with pytest.raises(CallerError, match="no model 'fronteir'. Did you mean 'frontier'"):
+        both.target("fronteir", OPENAI)
+    with pytest.raises(CallerError, match="no model 'recorded'"):
+        both.target("recorded", OPENAI)
+    with pytest.raises(CallerError, match="no model 'gpt'"):
+        gateway(providers={"one": ONE}).target("gpt", ANTHROPIC)
+
+
+def test_a_provider_that_cannot_be_called_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with pytest.raises(OperatorError, match="NO_SUCH_KEY is not set"):
+        gateway(providers={"one": {**ONE, "key_env": "NO_SUCH_KEY"}})
+    with pytest.raises(OperatorError, match="nothing calls providers of kind 'gemini' yet"):
+        gateway(providers={"one": {"kind": "gemini"}})

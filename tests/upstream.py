@@ -1,0 +1,149 @@
+"""Somebody else's paid API, scripted: a real HTTP server on a real socket that speaks both wire formats, and remembers what it was asked."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, NamedTuple
+
+
+class Said(NamedTuple):
+    """What was asked of it."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+class Upstream:
+    """The server. `answer` decides by the request: bytes to send as they are, or a number for an error of that status."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self.asked: list[Said] = []
+        self.answer: Callable[[Said], Iterator[bytes]] = answered
+        self.broken_off = 0
+
+
+def whole(body: dict[str, Any], status: int = 200) -> Iterator[bytes]:
+    """An answer in one piece."""
+    data = json.dumps(body).encode()
+    yield b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (status, len(data)) + data
+
+
+def events(*pieces: bytes, wait_s: float = 0.0, ends: bool = True) -> Iterator[bytes]:
+    """A stream, chunk by chunk."""
+    yield b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    for piece in pieces:
+        yield b"%x\r\n%b\r\n" % (len(piece), piece)
+        time.sleep(wait_s)
+    if ends:
+        yield b"0\r\n\r\n"
+
+
+def event(body: dict[str, Any], name: str = "") -> bytes:
+    """One event."""
+    return (f"event: {name}\n" if name else "").encode() + b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\n\n"
+
+
+def answered(said: Said) -> Iterator[bytes]:
+    """What a model would say, in the words of whichever format was spoken."""
+    stream, model = said.body.get("stream", False), said.body["model"]
+    if said.path.endswith("/messages"):
+        return events(*anthropic_events(model)) if stream else whole(anthropic_answer(model))
+    with_usage = said.body.get("stream_options", {}).get("include_usage", False)
+    return events(*openai_events(model, with_usage)) if stream else whole(openai_answer(model))
+
+
+def openai_answer(model: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "Größe 😀", "refusal": None}
+    return {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1_750_000_000, "model": f"{model}-2026",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120, "prompt_tokens_details": {"cached_tokens": 60}},
+    }  # fmt: skip
+
+
+def openai_events(model: str, with_usage: bool) -> list[bytes]:
+    about = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_750_000_000, "model": f"{model}-2026"}
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        return event({**about, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": None})
+
+    told = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in ("Grö", "ße ", "😀")), chunk({}, "stop")]
+    if with_usage:
+        told.append(event({**about, "choices": [], "usage": openai_answer(model)["usage"]}))
+    return [*told, b"data: [DONE]\n\n"]
+
+
+def anthropic_answer(model: str) -> dict[str, Any]:
+    return {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": f"{model}-2026", "content": [{"type": "text", "text": "Größe 😀"}],
+        "stop_reason": "end_turn", "stop_sequence": None,
+        "usage": {"input_tokens": 40, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 0, "output_tokens": 20},
+    }  # fmt: skip
+
+
+def anthropic_events(model: str) -> list[bytes]:
+    message = {
+        **anthropic_answer(model),
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 40, "cache_read_input_tokens": 60, "output_tokens": 1},
+    }
+    told: list[dict[str, Any]] = [
+        {"type": "message_start", "message": message},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "ping"},
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}} for piece in ("Grö", "ße ", "😀")),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 20}},
+        {"type": "message_stop"},
+    ]
+    return [event(one, one["type"]) for one in told]
+
+
+@contextmanager
+def upstream() -> Iterator[Upstream]:
+    """A running server."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            said = Said(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            known.asked.append(said)
+            try:
+                for piece in known.answer(said):
+                    if not piece:  # nothing more comes
+                        self.close_connection = True
+                        return
+                    self.wfile.write(piece)
+                    self.wfile.flush()
+            except (BrokenPipeError, ConnectionResetError):
+                known.broken_off += 1
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 256
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    known = Upstream(server.server_address[1])
+    thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield known
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
