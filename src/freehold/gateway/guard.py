@@ -20,6 +20,8 @@ class Guard(NamedTuple):
     """The most its body may be."""
     slow_s: float = 30.0
     """The longest it may take to come in."""
+    idle_s: float = 75.0
+    """How long a connection may lie idle."""
 
     def why_not(self, headers: Headers, http_version: str) -> Refusal | None:
         """Why a request is refused before its body is read; None where it is not."""

@@ -122,6 +122,7 @@ class HotProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self.active_since: float | None = None
         """When the request that is coming in began; None between requests."""
+        self._idle_since = 0.0
 
     # The connection.
 
@@ -153,12 +154,19 @@ class HotProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _look_for_slowness(self) -> None:
-        """Once in a while, not for each request: whether the one that is coming in takes too long."""
-        now, limit = self.loop.time(), self.guard.slow_s
-        if self.active_since is not None and now - self.active_since >= limit:
-            self._refuse(408, b"the request took too long to come in")
-            return
-        due = limit if self.active_since is None else self.active_since + limit - now
+        """Once in a while, not for each request: whether the one that is coming in takes too long, or none has come for long."""
+        now, guard = self.loop.time(), self.guard
+        due = guard.slow_s
+        if self.active_since is not None:
+            due = self.active_since + guard.slow_s - now
+            if due <= 0:
+                self._refuse(408, b"the request took too long to come in")
+                return
+        elif self._is_free():
+            due = self._idle_since + guard.idle_s - now
+            if due <= 0:
+                self.transport.close()
+                return
         self._timer = self.loop.call_later(max(0.05, due), self._look_for_slowness)
 
     def shutdown(self) -> None:
@@ -205,6 +213,8 @@ class HotProtocol(HttpToolsProtocol):
         parser = self.parser
         self._told = _Told(parser.get_method(), parser.get_http_version(), parser.should_keep_alive())
         self._refusal = self.guard.why_not(self._headers, self._told.http_version)
+        if self._refusal is None and parser.should_upgrade():
+            self._refusal = 400, b"this server upgrades no connection"
         path = self._url.partition(b"?")[0]
         is_hot = (self._told.method, path) in self.routes or self._refusal is not None
         if not is_hot and self._is_free():
@@ -278,6 +288,7 @@ class HotProtocol(HttpToolsProtocol):
     def answered(self, keep_alive: bool) -> None:
         """The hot request at the front has its answer."""
         self._reply = None
+        self._idle_since = self.loop.time()
         self.server_state.total_requests += 1
         if not keep_alive or (self._is_ending and not self._waiting):
             self._is_ending = True
