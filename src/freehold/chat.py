@@ -326,6 +326,29 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """What it used so far; the last one that is told counts."""
 
 
+def pieces_of(answer: "ChatAnswer") -> Iterator[Chunk]:
+    """An answer that is whole, as a stream would bring it: each part in one piece."""
+    yield Chunk(id=answer.id, model=answer.model, created=answer.created)
+    for n, choice in enumerate(answer.choices):
+        calls = 0
+        for part in choice.parts:
+            match part:
+                case Text():
+                    yield Chunk(choice=n, text=part.text)
+                case Thinking(sealed=sealed) if sealed:
+                    yield Chunk(choice=n, sealed=sealed)
+                case Thinking():
+                    yield Chunk(choice=n, thinking=part.text, signature=part.signature)
+                case Refusal():
+                    yield Chunk(choice=n, refusal=part.text)
+                case ToolCall():
+                    yield Chunk(choice=n, call=CallPiece(index=calls, id=part.id, name=part.name, arguments=part.arguments))
+                    calls += 1
+        yield Chunk(choice=n, finish=choice.finish, stop=choice.stop, logprobs=choice.logprobs)
+    if answer.usage is not None:
+        yield Chunk(usage=answer.usage)
+
+
 class Collected:
     """An answer put together from its pieces."""
 

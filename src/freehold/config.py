@@ -156,7 +156,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
         `head` is a head unless a provider serves a model of that name; `[models.head]` may still say what a call to it costs.
         """
-        served = {name for name, model in self.models.items() if model.provider is not None}
+        served = {name for name, model in self.models.items() if model.provider is not None and not self.is_recorded(model)}
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
             tasks={name: Task(id=name, **msgspec.structs.asdict(table)) for name, table in self.tasks.items()},
@@ -170,6 +170,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             },
             metrics={name: Metric(id=name, **msgspec.structs.asdict(table)) for name, table in self.metrics.items()},
         )
+
+    def is_recorded(self, model: ModelTable) -> bool:
+        """Whether answers of this model are replayed from the journal."""
+        return model.provider is not None and self.providers[model.provider].kind == "recorded"
 
     def price_book(self) -> PriceBook:
         """Prices by model name, the file's own above the snapshot's."""

@@ -50,9 +50,15 @@ PROJECT = """\
 [project]
 name = "Larkfield Bank support desk (simulated)"
 
+# 'freehold serve' answers for both models from the recordings.
+[providers.recordings]
+kind = "recorded"
+
 [models.frontier]
+provider = "recordings"
 price = { input_per_mtok = 2.5, output_per_mtok = 10.0 }
 [models.cheap]
+provider = "recordings"
 price = { input_per_mtok = 0.15, output_per_mtok = 0.6 }
 
 [metrics.correct]

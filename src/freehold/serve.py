@@ -1,6 +1,10 @@
-"""The upper line of the loop: a request comes in by a door, a provider is asked, the call is journalled, and the answer goes out."""
+"""The upper line of the loop: a request comes in by a door, a policy or a name says who answers, the call is journalled, the answer goes out.
+
+`Gateway` is what a worker assembles once; `Exchange` is what happens to one request, top to bottom.
+"""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -9,8 +13,8 @@ from uuid import uuid4
 
 import msgspec
 
-from freehold.catalog import Catalog
-from freehold.chat import JSON, ChatAnswer, Chunk, Collected
+from freehold.catalog import Catalog, Task
+from freehold.chat import JSON, ChatAnswer, Choice, Chunk, Collected, Text, Usage, pieces_of, text_of
 from freehold.config import Config
 from freehold.errors import CallerError, DataError, FreeholdError, ProviderError, nearest
 from freehold.gateway.formats import ANTHROPIC, OPENAI, Format, StreamReader, StreamWriter, error_message
@@ -19,32 +23,47 @@ from freehold.gateway.sse import EventReader, comment
 from freehold.journal.build import Builder
 from freehold.journal.call import Attempt, Call, Outcome
 from freehold.journal.formats.openai import logged
+from freehold.journal.read import calls
 from freehold.journal.redact import redact
 from freehold.journal.write import Writer
+from freehold.promotion.served import Served
 from freehold.providers.provider import Provider, Target, named
-from freehold.providers.transport import Headers
+from freehold.providers.transport import Headers, Ticket
+from freehold.routing.decide import Decision
+from freehold.routing.online import Chosen, OnlinePolicy
+from freehold.store.open import Store
+from freehold.variants import head, outcome
+from freehold.variants.recorded import Recordings
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _MOST_ANSWER_BYTES = 64 * 2**20
+TASK_PREFIX = "freehold/"
+"""Before a task's name where a model's is asked for."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, JSON]).decode
-
-Append = Callable[[Call, Callable[[FreeholdError | None], None]], None]
-"""Stores a call, and says when it is durable, or why it is not."""
+_log = logging.getLogger("freehold.serve")
 
 
 class Gateway:
     """Everything that answering takes, assembled once for each worker."""
 
-    def __init__(self, config: Config, writer: Writer) -> None:
-        """Raises OperatorError for a provider that cannot be called."""
+    def __init__(self, config: Config, store: Store, writer: Writer, tenant: str = "default") -> None:
+        """Raises OperatorError for a provider that cannot be called, or a policy whose arrays are missing."""
         self.catalog: Catalog = config.catalog()
         self.providers = {name: Provider(name, table) for name, table in config.providers.items() if table.kind != "recorded"}
+        self.served = Served(store, tenant)
+        self.in_flight: set[Exchange] = set()
+        self.failed_decisions = 0
+        """Calls that went to the reference because their policy could not decide."""
+        self._tenant = tenant
         self._content = config.journal.content
         self._writer = writer
-        self._builder = Builder(None, "default", "found", self.catalog, config.price_book(), datetime.now(UTC))
-        self.in_flight: set[Exchange] = set()
+        self._builder = Builder(None, tenant, "found", self.catalog, config.price_book(), datetime.now(UTC))
+        self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
+        self._recordings = self._record(store)
+        self.served.refresh()
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
         """The hot routes."""
@@ -64,24 +83,47 @@ class Gateway:
         if slash and rest and prefix in self.providers:
             return Target(rest, self.providers[prefix], rest)
         of_this_kind = [provider for provider in self.providers.values() if provider.format is door]
-        if len(of_this_kind) == 1:  # an unchanged client, and one provider that it can have meant
+        if len(of_this_kind) == 1 and name not in self._replayed:  # an unchanged client, and one provider that it can have meant
             return Target(name, of_this_kind[0], name)
-        known = [*self.catalog.models, *(f"{provider}/…" for provider in self.providers)]
+        known = [*self._names(), *(f"{provider}/…" for provider in self.providers)]
         raise CallerError(f"There is no model '{name[:120]}'.{nearest(name, known)}")
+
+    def task(self, name: str) -> Task:
+        """The task of that name. Raises CallerError."""
+        if name in self.catalog.tasks:
+            return self.catalog.tasks[name]
+        if name in self.served.policies:
+            return Task(id=name)
+        raise CallerError(f"There is no model '{TASK_PREFIX}{name[:120]}'.{nearest(TASK_PREFIX + name, self._names())}")
+
+    def here(self, task: str, variant: str, text: str, chosen: Chosen | None) -> outcome.Outcome | None:
+        """What a variant on this machine answers; None for one that is asked elsewhere. Raises CallerError for words nobody recorded."""
+        policy = self.served.policies.get(task)
+        scorer = policy.scorer if policy is not None and chosen is not None else None
+        if scorer is not None and chosen is not None and chosen.scored is not None and variant == scorer.head_variant:
+            model = self.catalog.models.get(variant)
+            return head.run(scorer, chosen.scored, model.price.per_call if model and model.price else 0.0)
+        if variant in self._replayed:
+            found = self._recordings[task, variant].run(text) if (task, variant) in self._recordings else None
+            if found is None:
+                raise CallerError(
+                    f"'{variant}' is a recording, and nobody ever asked it this of task '{task}'. Ask what is in the journal."
+                )
+            return found
+        return None
 
     def append(self, call: Call, done: Callable[[FreeholdError | None], None]) -> None:
         """Journals a call, with as much of its content as is kept."""
-        self._writer.submit(redact(call, self._content), (), done)
+        task = self.catalog.tasks.get(call.task or "")
+        self._writer.submit(redact(call, (task.content if task else None) or self._content), (), done)
 
     def call(self, record: dict[str, JSON], **fields: JSON) -> Call:
         """The call of a request and its answer, the same that an import of their log would give, but for these fields."""
         return msgspec.structs.replace(self._builder.entry(logged(record)).call, source="gateway", **fields)
 
-    def _list_models(self, _: Request, reply: Reply) -> None:
-        models = [
-            {"id": name, "object": "model", "created": 0, "owned_by": model.provider or ""} for name, model in self.catalog.models.items()
-        ]
-        reply.send(200, (_JSON,), _encode({"object": "list", "data": models}))
+    def price(self, variant: str, usage: Usage | None, at: datetime) -> tuple[float | None, str | None]:
+        """What an answer cost, and by which prices."""
+        return self._builder.price(variant, usage, at)
 
     def close(self) -> None:
         """Breaks off what is in flight, journals it, and ends the connections."""
@@ -89,6 +131,24 @@ class Gateway:
             exchange.give_up("the gateway is shutting down")
         for provider in self.providers.values():
             provider.pool.close()
+
+    def _names(self) -> list[str]:
+        return [*self.catalog.models, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
+
+    def _list_models(self, _: Request, reply: Reply) -> None:
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "freehold"} for name in self._names()]
+        reply.send(200, (_JSON,), _encode({"object": "list", "data": models}))
+
+    def _record(self, store: Store) -> dict[tuple[str, str], Recordings]:
+        """The recordings of every task that has a variant which is replayed."""
+        found: dict[tuple[str, str], Recordings] = {}
+        for name, task in self.catalog.tasks.items():
+            if self._replayed.isdisjoint({*task.variants, task.reference}):
+                continue
+            for call in calls(store, self._tenant, name):
+                if call.variant in self._replayed and call.source != "gateway" and call.outcome == "answered" and call.input is not None:
+                    found.setdefault((name, call.variant), Recordings()).add(call.input, call.output, call.usage, call.cost_usd)
+        return found
 
 
 class _Asked(NamedTuple):
@@ -102,7 +162,7 @@ class _Asked(NamedTuple):
 
 
 class Exchange:
-    """One request: from the door to a provider and back. Callbacks all the way; `_over` once it has ended, however it did."""
+    """One request: from the door to whoever answers, and back. Callbacks all the way; `_over` once it has ended, however it did."""
 
     def __init__(self, gateway: Gateway, door: Format, reply: Reply) -> None:
         self._gateway = gateway
@@ -112,32 +172,43 @@ class Exchange:
         self._began = time.perf_counter()
         self._at = datetime.now(UTC)
         self._over = False
-        self._status = 0
-        self._body: list[bytes] = []
-        self._size = 0
-        self._events: EventReader | None = None
-        self._reader: StreamReader | None = None
-        self._stream_writer: StreamWriter | None = None
-        self._collected = Collected()
+        self._variant = ""
+        self._task: str | None = None
+        self._policy: OnlinePolicy | None = None
+        self._chosen: Chosen | None = None
+        self._decision: Decision | None = None
+        self._attempts: list[Attempt] = []
+        self._asked_at = 0.0
+        self._target: Target | None = None
+        self._ticket: Ticket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
+        self._writer: StreamWriter | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing of an answer has come yet."""
+        self._status = self._size = 0
+        self._body: list[bytes] = []
+        self._events: EventReader | None = None
+        self._reader: StreamReader | None = None
+        self._collected = Collected()
+
+    # A request has come in.
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
         try:
             self._asked = self._read(request)
-            self._target = self._gateway.target(str(self._asked.body.get("model") or ""), self._door)
-            outgoing = self._outgoing()
+            self._gateway.in_flight.add(self)
+            self._reply.on_gone, self._reply.on_room = self._gone, self._room
+            model = str(self._asked.body.get("model") or "")
+            if model.startswith(TASK_PREFIX):
+                self._follow(self._decide(self._gateway.task(model.removeprefix(TASK_PREFIX))))
+            else:
+                self._ask(self._gateway.target(model, self._door))
         except CallerError as error:
             self._refuse(404 if str(error).startswith("There is no model") else 400, str(error))
-            return
-        self._gateway.in_flight.add(self)
-        self._reply.on_gone, self._reply.on_room = self._gone, self._room
-        provider = self._target.provider
-        self._loop = asyncio.get_running_loop()
-        self._ticket = provider.pool.send(provider.request(outgoing), self, provider.deadlines.connect_s)
-        self._heard = self._loop.time()
-        self._watch()
 
     def _read(self, request: Request) -> _Asked:
         kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
@@ -153,65 +224,128 @@ class Exchange:
             return _Asked(body, stream, isinstance(options, dict) and options.get("include_usage") is True, body)
         return _Asked(body, stream, True, OPENAI.write_request(_sayable(ANTHROPIC.read_request(body))))
 
-    def _outgoing(self) -> bytes:
-        """The body for the provider: the caller's own where both speak one format, else the same in the other's words."""
-        target, asked = self._target, self._asked
+    def _decide(self, task: Task) -> Decision:
+        """What the task's active policy says; its reference where there is none, or where it fails."""
+        self._task = task.id
+        self._policy = self._gateway.served.policies.get(task.id)
+        self._text = text_of(self._asked.as_openai)
+        if self._policy is not None:
+            tags = self._asked.body.get("metadata")
+            words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
+            try:
+                self._chosen = self._policy.choose(self._text, words)
+                return self._chosen.decision
+            except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
+                self._gateway.failed_decisions += 1
+                _log.exception("decision.failed", extra={"call": self.id, "task": task.id, "policy": self._policy.hash})
+                self._policy = self._chosen = None
+        if task.reference is None:
+            raise CallerError(
+                f"Task '{task.id}' has no active policy and no reference. Set reference under [tasks.{task.id}], or promote a policy."
+            )
+        return Decision(task.reference, -1)
+
+    def _follow(self, decision: Decision) -> None:
+        """Asks whom the decision names. What runs here answers at once, and where that will not do the next one is asked."""
+        assert self._task is not None
+        while True:
+            self._decision = decision
+            found = self._gateway.here(self._task, decision.variant, self._text, self._chosen)
+            if found is None:
+                self._ask(self._gateway.target(decision.variant, self._door))
+                return
+            self._variant, self._asked_at = decision.variant, time.perf_counter()
+            words = found.output if isinstance(found.output, str) else _encode(found.output).decode()
+            self._note(found.usage, found.cost_usd, "answered", None)
+            following = self._following({**found.known, "answer_chars": float(len(words))})
+            if following is None:
+                choice = Choice(parts=(Text(text=words),))
+                answer = ChatAnswer(
+                    id=f"call-{self.id}", model=decision.variant, choices=(choice,), usage=found.usage, created=int(self._at.timestamp())
+                )
+                self._deliver(answer, None)
+                return
+            decision = following
+
+    def _following(self, known: dict[str, float]) -> Decision | None:
+        """Who is asked next, where the answer that is known so will not do; None where it will."""
+        decision = self._decision
+        return decision.then if decision is not None and decision.accept is not None and not decision.accept(known) else None
+
+    def _ask(self, target: Target) -> None:
+        """Sends the request on."""
+        self._forget()
+        self._target, self._variant = target, target.variant
+        outgoing = self._outgoing(target)
+        self._loop = asyncio.get_running_loop()
+        self._asked_at = time.perf_counter()
+        self._ticket = target.provider.pool.send(target.provider.request(outgoing), self, target.provider.deadlines.connect_s)
+        self._heard = self._loop.time()
+        if self._timer is None:
+            self._watch()
+
+    def _outgoing(self, target: Target) -> bytes:
+        """The body for the provider: the caller's own where both speak one format, else the same in the other's words.
+
+        An answer that may not do is asked for whole, for nobody can take back a stream.
+        """
+        asked = self._asked
+        stream = asked.stream and (self._decision is None or self._decision.accept is None)
         if target.provider.format is self._door:
             body = named(asked.body, target.model)
-            if asked.stream and self._door is OPENAI and not asked.wants_usage:
+            if asked.stream and not stream:
+                body = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
+            elif stream and self._door is OPENAI and not asked.wants_usage:
                 body = {**body, "stream_options": {"include_usage": True}}  # what it cost has to be known, whoever asked
             return _encode(body)
-        request = msgspec.structs.replace(self._door.read_request(asked.body), model=target.model, usage_in_stream=True)
+        request = msgspec.structs.replace(self._door.read_request(asked.body), model=target.model, stream=stream, usage_in_stream=True)
         return _encode(target.provider.format.write_request(request))
 
-    # The provider answers.
+    # A provider answers.
 
     def on_head(self, status: int, headers: Headers) -> None:
         """As of `Receiver`."""
+        assert self._target is not None
         self._status = status
         self._heard = self._loop.time()
         is_events = any(name == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in headers)
         if status == 200 and self._asked.stream and is_events:
             self._events, self._reader = EventReader(), self._target.provider.format.stream_reader()
-            self._stream_writer = self._door.stream_writer(self._asked.wants_usage)
-            self._reply.begin(200, (_EVENTS, (b"cache-control", b"no-cache"), *self._headers()))
+            self._begin_stream()
 
     def on_data(self, data: bytes) -> None:
         """As of `Receiver`."""
         self._heard = self._loop.time()
-        if self._events is None or self._reader is None or self._stream_writer is None:
+        if self._events is None or self._reader is None or self._writer is None:
             self._size += len(data)
             if self._size > _MOST_ANSWER_BYTES:
-                self.give_up(f"the provider's answer is larger than {_MOST_ANSWER_BYTES // 2**20} MiB")
-                return
-            self._body.append(data)
+                self._failed(502, f"the provider's answer is larger than {_MOST_ANSWER_BYTES // 2**20} MiB", "failed")
+            else:
+                self._body.append(data)
             return
         try:
             chunks = [chunk for told in self._events.feed(data) for chunk in self._reader.read(told)]
         except ProviderError as error:
             self.on_failure(error)
             return
-        self._pass_on(chunks, self._stream_writer)
-
-    def _pass_on(self, chunks: Sequence[Chunk], writer: StreamWriter) -> None:
-        for chunk in chunks:
-            self._collected.add(chunk)
-        self._reply.write(b"".join(map(writer.write, chunks)))
+        self._pass_on(chunks, self._writer)
 
     def on_end(self) -> None:
         """As of `Receiver`."""
-        if self._over:
+        if self._over or self._target is None:
             return
-        if self._events is not None and self._reader is not None and self._stream_writer is not None:
+        if self._events is not None and self._reader is not None and self._writer is not None:
             try:
-                self._pass_on([chunk for told in self._events.end() for chunk in self._reader.read(told)], self._stream_writer)
+                self._pass_on([chunk for told in self._events.end() for chunk in self._reader.read(told)], self._writer)
             except ProviderError as error:
                 self.on_failure(error)
                 return
             if not self._reader.is_done:
                 self.on_failure(ProviderError("the provider's stream ended in the middle of its answer"))
                 return
-            self._journal("answered", self._collected.answer(), self._stream_ended)
+            answer = self._collected.answer()
+            self._note(answer.usage, *self._cost(answer.usage), _outcome_of(answer), None)
+            self._journal(_outcome_of(answer), answer, self._stream_ended)
             return
         body = b"".join(self._body)
         if self._status != 200:
@@ -219,18 +353,46 @@ class Exchange:
             return
         try:
             answer = self._target.provider.format.read_answer(msgspec.json.decode(body))
-            same = self._target.provider.format is self._door
-            told = body if same else _encode(self._door.write_answer(answer))
+            raw = body if self._target.provider.format is self._door else None
+            words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
         except (DataError, msgspec.DecodeError, RecursionError) as error:
             self._failed(502, f"the provider's answer cannot be read: {error}", "malformed")
             return
-        self._journal("answered", answer, lambda call, error: self._whole_ended(call, error, told))
+        self._note(answer.usage, *self._cost(answer.usage), _outcome_of(answer), None)
+        following = self._following({"answer_chars": float(words)})
+        if following is None:
+            self._deliver(answer, raw)
+            return
+        try:
+            self._follow(following)
+        except CallerError as error:
+            self._failed(502, str(error), "failed", asked=False)
 
     def on_failure(self, error: ProviderError) -> None:
         """As of `Receiver`."""
         self._failed(502, str(error), "failed")
 
     # The caller hears.
+
+    def _deliver(self, answer: ChatAnswer, raw: bytes | None) -> None:
+        """Journals a whole answer, and then gives it to the caller, in pieces where those were asked for."""
+        if self._asked.stream:
+            self._begin_stream()
+            assert self._writer is not None
+            self._pass_on(list(pieces_of(answer)), self._writer)
+            self._journal(_outcome_of(answer), answer, self._stream_ended)
+            return
+        told = raw if raw is not None else _encode(self._door.write_answer(answer))
+        self._journal(_outcome_of(answer), answer, lambda call, error: self._whole_ended(call, error, told))
+
+    def _begin_stream(self) -> None:
+        self._writer = self._door.stream_writer(self._asked.wants_usage)
+        self._reply.begin(200, (_EVENTS, (b"cache-control", b"no-cache"), *self._headers()))
+
+    def _pass_on(self, chunks: Sequence[Chunk], writer: StreamWriter) -> None:
+        for chunk in chunks:
+            self._collected.add(chunk)
+        self._reply.write(b"".join(map(writer.write, chunks)))
 
     def _whole_ended(self, call: Call, error: FreeholdError | None, told: bytes) -> None:
         if error is not None:
@@ -240,16 +402,17 @@ class Exchange:
         self._reply.send(200, (_JSON, *self._headers(), *cost), told)
 
     def _stream_ended(self, call: Call, error: FreeholdError | None) -> None:
-        assert self._stream_writer is not None
+        assert self._writer is not None
         if error is not None:
-            self._reply.write(self._stream_writer.broken("the answer could not be journalled", self._door.error_kind(503)))
+            self._reply.write(self._writer.broken("the answer could not be journalled", self._door.error_kind(503)))
         else:
             cost = b"" if call.cost_usd is None else comment(f"x-freehold-cost-usd {call.cost_usd:.9g}")
-            self._reply.write(cost + self._stream_writer.end())
+            self._reply.write(cost + self._writer.end())
         self._reply.end()
 
     def _headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        return (b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self._target.variant.encode("ascii", "replace"))
+        about = (b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self._variant.encode("ascii", "replace"))
+        return about if self._policy is None else (*about, (b"x-freehold-policy", self._policy.hash.encode()))
 
     def _send_error(self, status: int, message: str) -> None:
         body = _encode(self._door.error(status, message, self.id))
@@ -258,16 +421,21 @@ class Exchange:
     def _refuse(self, status: int, message: str) -> None:
         """Says no before anybody was asked: nothing happened, so nothing is journalled."""
         self._over = True
+        self._gateway.in_flight.discard(self)
         self._send_error(status, message)
 
     # It ends otherwise.
 
-    def _failed(self, status: int, message: str, outcome: Outcome) -> None:
-        """Ends with an error; what was paid for is journalled all the same."""
+    def _failed(self, status: int, message: str, outcome: Outcome, asked: bool = True) -> None:
+        """Ends with an error; what was paid for is journalled all the same. `asked`: whether somebody was being asked just now."""
         if self._over:
             return
-        self._ticket.cancel()
-        begun = self._stream_writer
+        if self._ticket is not None:
+            self._ticket.cancel()
+        begun, partial = self._writer, self._collected.answer() if self._writer is not None else None
+        if asked:
+            usage = partial.usage if partial is not None else None
+            self._note(usage, *self._cost(usage), outcome, message)
 
         def told(call: Call, error: FreeholdError | None) -> None:
             if begun is None:
@@ -276,7 +444,7 @@ class Exchange:
                 self._reply.write(begun.broken(message, self._door.error_kind(status)))
                 self._reply.end()
 
-        self._journal(outcome, self._collected.answer() if begun is not None else None, told, message)
+        self._journal(outcome, partial, told, message)
 
     def give_up(self, why: str) -> None:
         """Breaks off from our side."""
@@ -284,28 +452,49 @@ class Exchange:
 
     def _gone(self) -> None:
         """The caller has left: the provider is told to stop, and what was made by then is journalled."""
-        if not self._over:
-            self._ticket.cancel()
-            self._journal("cancelled", self._collected.answer() if self._stream_writer is not None else None, lambda *_: None)
+        self._failed(499, "the caller left", "cancelled")
 
     def _room(self, has_room: bool) -> None:
         """The caller reads more slowly than the provider writes, or has caught up."""
-        if not self._over:
+        if not self._over and self._ticket is not None:
             (self._ticket.resume if has_room else self._ticket.pause)()
 
     def _watch(self) -> None:
         """Looks at the deadlines when the nearest of them may be due, and not for every piece."""
-        if self._over:
+        if self._over or self._target is None:
             return
-        deadlines, now = self._target.provider.deadlines, self._loop.time()
+        provider, now = self._target.provider, self._loop.time()
+        deadlines = provider.deadlines
         step, what = (deadlines.between_s, "the next piece of its answer") if self._status else (deadlines.first_byte_s, "an answer")
         elapsed = time.perf_counter() - self._began
         if elapsed >= deadlines.total_s:
-            self._failed(504, f"'{self._target.provider.name}' took longer than {deadlines.total_s:g} s", "timed_out")
+            self._failed(504, f"'{provider.name}' took longer than {deadlines.total_s:g} s", "timed_out")
         elif now - self._heard >= step:
-            self._failed(504, f"'{self._target.provider.name}' did not send {what} within {step:g} s", "timed_out")
+            self._failed(504, f"'{provider.name}' did not send {what} within {step:g} s", "timed_out")
         else:
             self._timer = self._loop.call_later(max(0.01, min(self._heard + step - now, deadlines.total_s - elapsed)), self._watch)
+
+    # It is written down.
+
+    def _cost(self, usage: Usage | None) -> tuple[float | None]:
+        return (self._gateway.price(self._variant, usage, self._at)[0],)
+
+    def _note(self, usage: Usage | None, cost_usd: float | None, outcome: Outcome, error: str | None) -> None:
+        """Adds what was just asked to the attempts: nothing paid is hidden."""
+        n = len(self._attempts)
+        self._attempts.append(
+            Attempt(
+                n=n,
+                variant=self._variant,
+                cause="escalation" if n else "first",
+                outcome=outcome,
+                at=self._at,
+                latency_s=time.perf_counter() - self._asked_at if self._asked_at else None,
+                usage=usage,
+                cost_usd=cost_usd,
+                error=error,
+            )
+        )
 
     def _journal(
         self, outcome: Outcome, answer: ChatAnswer | None, then: Callable[[Call, FreeholdError | None], None], why: str | None = None
@@ -315,38 +504,43 @@ class Exchange:
         if self._timer is not None:
             self._timer.cancel()
         self._gateway.in_flight.discard(self)
-        seconds, target = time.perf_counter() - self._began, self._target
-        record: dict[str, JSON] = {"request": self._asked.as_openai, "variant": target.variant}
+        record: dict[str, JSON] = {"request": self._asked.as_openai, "variant": self._variant}
         if answer is not None and answer.choices:
-            record["response"] = {**OPENAI.write_answer(answer), "model": answer.model or target.model}
+            record["response"] = {**OPENAI.write_answer(answer), "model": answer.model or self._variant}
         else:
-            record |= {"response": {"model": target.model}, "error": {"message": why or outcome}}
+            record |= {"response": {"model": self._variant}, "error": {"message": why or outcome}}
+        costs = [attempt.cost_usd for attempt in self._attempts]
+        total = None if None in costs else sum(cost for cost in costs if cost is not None)
+        usages = [attempt.usage for attempt in self._attempts]
         call = self._gateway.call(
             record,
             id=self.id,
-            outcome=outcome if outcome != "answered" or answer is None else _outcome_of(answer),
+            task=self._task,
+            outcome=outcome,
             at=self._at,
-            latency_s=seconds,
+            usage=usages[0] if len(usages) == 1 else _sum_of(usages),
+            cost_usd=total,
+            price_id=None if total is None else self._gateway.price(self._variant, Usage(), self._at)[1] or "recorded",
+            latency_s=time.perf_counter() - self._began,
+            policy=None if self._policy is None else self._policy.hash,
+            propensity=None if self._policy is None else 1.0,
             delivered=not self._reply.is_gone,
-            attempts=(),
+            attempts=tuple(self._attempts),
         )
-        attempt = Attempt(
-            n=0,
-            variant=target.variant,
-            cause="first",
-            outcome=call.outcome,
-            at=self._at,
-            latency_s=seconds,
-            usage=call.usage,
-            cost_usd=call.cost_usd,
-            error=why,
-        )
-        call = msgspec.structs.replace(call, attempts=(attempt,))
         self._gateway.append(call, lambda failed: then(call, failed))
 
 
 def _outcome_of(answer: ChatAnswer) -> Outcome:
-    return "refused" if all(choice.finish in ("refused", "filtered") for choice in answer.choices) else "answered"
+    return "refused" if answer.choices and all(choice.finish in ("refused", "filtered") for choice in answer.choices) else "answered"
+
+
+def _sum_of(usages: Sequence[Usage | None]) -> Usage | None:
+    """The usage of several attempts; None where any of them is unknown."""
+    known = [usage for usage in usages if usage is not None]
+    if len(known) != len(usages) or not known:
+        return None
+    names = ("input_tokens", "cached_read", "cached_write", "output_tokens", "reasoning_tokens")
+    return Usage(**{name: sum(getattr(usage, name) for usage in known) for name in names})
 
 
 def _sayable(request: JSON) -> JSON:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator, MutableMapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from freehold.errors import OperatorError
+from freehold.errors import FreeholdError, OperatorError
 from freehold.gateway.asgi import Application, application
 from freehold.gateway.guard import Guard, hosts_of, is_loopback
 from freehold.gateway.server import protocol_for
@@ -18,6 +19,8 @@ from freehold.journal.write import Writer
 from freehold.project import Project
 from freehold.serve import Gateway
 
+REFRESH_S = 1.0
+"""How often it is asked whether a policy was promoted or rolled back."""
 GRACE_S = 20
 """How long answers that are on their way may take after a signal to stop."""
 
@@ -34,7 +37,7 @@ def run(project: Project, host: str, port: int, plain_asgi: bool) -> None:
         raise OperatorError(f"Cannot listen on {host}:{port}: {error.strerror}. Is it taken? Choose another --port.") from None
     with listener:
         writer = Writer(project.store)
-        gateway = Gateway(project.config, writer)
+        gateway = Gateway(project.config, project.store, writer, project.tenant)
         routes, guard = gateway.routes(), Guard(hosts_of(host, listener.getsockname()[1]))
         config = uvicorn.Config(
             _with_ending(application(routes if plain_asgi else {}, guard), gateway, writer),
@@ -69,6 +72,14 @@ class _Server(uvicorn.Server):
 def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Application:
     """The application, which closes the gateway and then the journal when the server ends."""
 
+    async def look_for_policies() -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await asyncio.to_thread(gateway.served.refresh)
+            except FreeholdError as error:  # what is served goes on being served
+                logging.getLogger("freehold.serve").warning("policies.refresh_failed: %s", error)
+
     async def with_ending(scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         if scope["type"] != "lifespan":
             await app(scope, receive, send)
@@ -76,8 +87,10 @@ def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Applicat
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                looking = asyncio.get_running_loop().create_task(look_for_policies())
                 await send({"type": "lifespan.startup.complete"})
             else:
+                looking.cancel()
                 gateway.close()
                 await asyncio.sleep(0)
                 await writer.close()

@@ -38,7 +38,7 @@ key_env = "TWO_KEY"
 [models.frontier]
 provider = "one"
 name = "gpt-x"
-price = {{ input_per_mtok = 10.0, output_per_mtok = 100.0, cached_read_per_mtok = 1.0 }}
+price = { input_per_mtok = 10.0, output_per_mtok = 100.0, cached_read_per_mtok = 1.0 }
 [models.claude]
 provider = "two"
 name = "claude-x"
@@ -99,13 +99,13 @@ def served(gateway: Served) -> Served:
 
 
 @contextmanager
-def running(project: Path, options: list[str]) -> Iterator[Served]:
+def running(project: Path, options: list[str], toml: str = TOML) -> Iterator[Served]:
     """A gateway and its provider, while the block lasts."""
     with ExitStack() as stack:
         provider = stack.enter_context(upstream())
-        (project / "freehold.toml").write_text(TOML.format(url=provider.url))
+        (project / "freehold.toml").write_text(toml.replace("{url}", provider.url))
         port = free_port()
-        environment = {**os.environ, "ONE_KEY": "secret-one", "TWO_KEY": "secret-two", "PYTHONWARNINGS": "error"}
+        environment = {**os.environ, "ONE_KEY": "secret-one", "TWO_KEY": "secret-two", "PYTHONWARNINGS": "error", "PYTHONFAULTHANDLER": "1"}
         command = [
             sys.executable,
             "-c",

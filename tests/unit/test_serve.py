@@ -1,5 +1,6 @@
 """Who answers to a model's name."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -10,14 +11,27 @@ from freehold.errors import CallerError, OperatorError
 from freehold.gateway.formats import ANTHROPIC, OPENAI
 from freehold.journal.write import Writer
 from freehold.serve import Gateway
+from freehold.store.open import Store, open_store
 
 ONE = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
 NOWHERE = cast(Writer, None)
 """Nothing is journalled here."""
 
 
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An empty journal, in which nothing is served."""
+    with open_store("sqlite:///freehold.db", tmp_path) as one:
+        journals.append(one)
+        yield one
+        journals.clear()
+
+
+journals: list[Store] = []
+
+
 def gateway(**tables: object) -> Gateway:
-    return Gateway(parse(tables, Path()), NOWHERE)
+    return Gateway(parse(tables, Path()), journals[0], NOWHERE)
 
 
 def test_a_configured_model_is_asked_of_its_provider_by_its_own_name() -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from freehold.catalog import Catalog, Metric
+from freehold.chat import Usage
 from freehold.errors import CallerError, DataError
 from freehold.journal.call import TRUTH, Call, Feedback, LabelDesign
 from freehold.journal.formats.record import Logged, Record, Tag
@@ -117,6 +118,12 @@ class Builder:
             unpriced,
             call_id(self._tenant, None, record.item, record.variant, key) if record.task is None and task is not None else None,
         )
+
+    def price(self, variant: str, usage: Usage | None, at: datetime) -> tuple[float | None, str | None]:
+        """What an answer of a variant cost, and by which prices; None where either is unknown."""
+        name = self._priced_name(variant)
+        cost = None if name is None else self._prices.cost(name, usage, at)
+        return (None, None) if cost is None else (cost, self._prices.id)
 
     def _cost(self, record: Record, at: datetime | None) -> tuple[float | None, str | None, str | None]:
         """Cost, where it is from, and the name that has no price. What was recorded wins; what nobody knows stays unknown."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from freehold.errors import CallerError, StoreBusy, nearest
 from freehold.journal.rows import microseconds
@@ -182,6 +182,20 @@ def events(store: Store, tenant: str, task: str) -> list[Event]:
     wanted = select(e.seq, e.hash, e.action, e.at, e.who).where(e.tenant == tenant, e.task == task).order_by(e.seq)
     with store.reading() as connection:
         return [Event(*row) for row in connection.execute(wanted)]
+
+
+def newest_event(store: Store, tenant: str) -> int:
+    """The number of the newest event of any task; 0 before the first."""
+    e = policy_events.c
+    with store.reading() as connection:
+        return connection.execute(select(func.max(e.seq)).where(e.tenant == tenant)).scalar_one() or 0
+
+
+def tasks_with_policies(store: Store, tenant: str) -> list[str]:
+    """The tasks that ever had a policy activated."""
+    e = policy_events.c
+    with store.reading() as connection:
+        return list(connection.execute(select(e.task).where(e.tenant == tenant).distinct().order_by(e.task)).scalars())
 
 
 def add_event(store: Store, tenant: str, task: str, hash: str, action: str, who: str, now: datetime) -> None:

@@ -80,6 +80,11 @@ class Scorer:
     maps_answers: bool = False
     """Whether a region is what resembles the inputs of one answer, and is called by it; else of a cluster, by its telling words."""
 
+    @property
+    def head_variant(self) -> str | None:
+        """What the head is called; None without one."""
+        return self.variants[self.head_column] if self.head is not None else None
+
     def inputs(self, texts: Sequence[str], hashed: Sequence[Features]) -> tuple[NDArray[np.float32], Floats]:
         """Surface features, N by S, and the predictor's features, N by F: scaled surface features, then the embedding.
 

@@ -1,5 +1,6 @@
 """Keeps SQLite's write-ahead log short, in a thread beside the writer, so that no commit waits for a checkpoint."""
 
+import os
 import sqlite3
 import struct
 import threading
@@ -15,10 +16,9 @@ SOFT_BYTES = 16 << 20
 """From so much in the log on it is written back in the background."""
 HARD_BYTES = 40 << 20
 """From so much on the writer waits for one round of that, so that the log stays under 64 MB with one batch more."""
-_INDEX_VERSION = 3007000
-_INDEX_HEADER = struct.Struct("=I8x2xHI")
-"""Version, page size and newest frame, as SQLite's write-ahead index begins (https://sqlite.org/walformat.html, section 2.1)."""
-_FRAME_HEADER_BYTES = 24
+_LOG_HEADER = struct.Struct(">8xI4x8s8x")
+"""Page size and salts, as SQLite's write-ahead log begins (https://sqlite.org/fileformat2.html, section 4.1)."""
+_FRAME_HEADER_BYTES, _FRAME_SALTS_AT = 24, 8
 _AGAIN_S = 1.0
 """After a round that could not cut the log, commits are left alone for so long."""
 _PASSES = 2
@@ -39,7 +39,6 @@ class Checkpointer:
 
     def __init__(self, path: Path, lock: KernelLock, connect: Callable[[], sqlite3.Connection]) -> None:
         self._wal = path.with_name(path.name + "-wal")
-        self._index = path.with_name(path.name + "-shm")
         self._lock = lock
         self._connect = connect
         self._state = threading.Condition()
@@ -75,15 +74,34 @@ class Checkpointer:
             self._thread.join(_ROUND_S)
 
     def _used(self) -> int:
-        """How many bytes of the log hold something."""
+        """How many bytes of the log hold something: its frames begin with those that carry the log's own salts.
+
+        Read from the log, and never from the index beside it: a process that closes any file descriptor of the index gives up SQLite's locks
+        on it (POSIX has them so), and the next process to open the journal cuts it off under our feet.
+        """
         try:
-            with self._index.open("rb", buffering=0) as file:
-                header: tuple[int, int, int] = _INDEX_HEADER.unpack(file.read(_INDEX_HEADER.size))
-        except (OSError, struct.error):
+            descriptor = os.open(self._wal, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
             return 0
-        version, page_bytes, frames = header
-        is_known = version == _INDEX_VERSION
-        return frames * (page_bytes + _FRAME_HEADER_BYTES) if is_known else self._size()  # of a later SQLite, what it is at most
+        try:
+            header = os.pread(descriptor, _LOG_HEADER.size, 0)
+            if len(header) < _LOG_HEADER.size:
+                return 0
+            page_bytes: int
+            page_bytes, salts = _LOG_HEADER.unpack(header)
+            frame_bytes = page_bytes + _FRAME_HEADER_BYTES
+            used, unused = 0, (os.fstat(descriptor).st_size - len(header)) // frame_bytes
+            while used < unused:
+                middle = (used + unused) // 2
+                if os.pread(descriptor, len(salts), len(header) + middle * frame_bytes + _FRAME_SALTS_AT) == salts:
+                    used = middle + 1
+                else:
+                    unused = middle
+            return used * frame_bytes
+        except OSError:
+            return 0
+        finally:
+            os.close(descriptor)
 
     def _size(self) -> int:
         try:

@@ -1,10 +1,11 @@
 """SQLite as the journal's database: one file in WAL mode, readable by its owner only, with writers that queue in the kernel."""
 
+import errno
 import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -130,15 +131,19 @@ class SqliteDatabase:
         return OperatorError(f"The journal {where} failed: {error}.")
 
     def _make_private_files(self) -> None:
-        """Creates database and lock for their owner only, whatever the umask; SQLite gives its log the database's mode."""
+        """Creates database and lock for their owner only, whatever the umask; SQLite gives its log the database's mode.
+
+        A database that is there is not opened for that: closing it again would give up the locks that other connections of this process
+        hold on it.
+        """
         for path in (self._file, self._lock.path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                status = os.fstat(descriptor)
-                if stat.S_IMODE(status.st_mode) != 0o600 and status.st_uid == os.geteuid():
-                    os.fchmod(descriptor, 0o600)
-            finally:
-                os.close(descriptor)
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            status = path.stat()
+            if stat.S_IMODE(status.st_mode) != 0o600 and status.st_uid == os.geteuid():
+                path.chmod(0o600)
+            if not os.access(path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     def _engine(self, use: str, begin: str, connections: int) -> Engine:
         engine = create_engine(

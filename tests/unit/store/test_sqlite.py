@@ -127,6 +127,44 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         assert sorted(int(call.id) for call in read.calls(store, "default")) == list(range(200))
 
 
+_OPENS_AND_CLOSES = """
+import sys
+from pathlib import Path
+from freehold.journal import read
+from freehold.store.open import open_store
+
+for _ in range(30):
+    with open_store("sqlite:///freehold.db", Path(sys.argv[1])) as store:
+        read.counts(store, "default")
+"""
+
+
+@pytest.mark.slow
+def test_another_process_that_comes_and_goes_takes_nothing_from_under_a_writer(tmp_path: Path, a_call: MakeCall) -> None:
+    """SQLite's locks are the process's: a descriptor of ours that is closed on the journal or its index would give them up, and whoever
+    opens the journal next would begin it anew."""
+    with open_store(URL, tmp_path) as store, open_store(URL, tmp_path) as beside:
+        append_many(store, [a_call(0)])
+        locks = Path("/proc/locks")
+        index = f":{(tmp_path / 'freehold.db-shm').stat().st_ino} "
+        mine = (
+            [line for line in locks.read_text().splitlines() if index in line and f" {os.getpid()} " in line] if locks.exists() else ["?"]
+        )
+        assert mine, "SQLite holds a lock on its index while it has connections"
+        with open_store(URL, tmp_path):
+            pass
+        other = subprocess.Popen([sys.executable, "-c", _OPENS_AND_CLOSES, str(tmp_path)])
+        n = 1
+        while other.poll() is None:
+            append_many(store if n % 2 else beside, [a_call(n)])
+            n += 1
+        assert other.returncode == 0
+        assert n > 30
+        assert read.counts(store, "default").calls == n
+    with closing(sqlite3.connect(tmp_path / "freehold.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
 def test_the_log_stays_short(tmp_path: Path, a_call: MakeCall) -> None:
     """Under 64 MB while 90 MB are written as fast as it goes, and nothing of it is lost."""
     wal, largest = tmp_path / "freehold.db-wal", 0

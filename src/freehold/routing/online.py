@@ -1,0 +1,36 @@
+"""A policy at work: one text in, who is to answer it out, and why."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from freehold.routing.decide import Decision, Facts, compile_program
+from freehold.routing.features import SURFACE, features
+from freehold.routing.program import Program
+from freehold.routing.scorer import Scored, Scorer
+
+
+class Chosen(NamedTuple):
+    """What a policy decided about one call."""
+
+    decision: Decision
+    scored: Scored | None
+    """What the arrays said of it; None for a policy that has none."""
+
+
+class OnlinePolicy:
+    """The active policy of a task, compiled, with the arrays it decides by."""
+
+    def __init__(self, hash: str, program: Program, scorer: Scorer | None) -> None:
+        """Raises PolicyError for a program without an answer for some call."""
+        self.hash = hash
+        self.task = program.task
+        self.scorer = scorer
+        self._decide: Callable[[Facts], Decision] = compile_program(program)
+
+    def choose(self, text: str, tags: Mapping[str, str]) -> Chosen:
+        """Who answers this text."""
+        if self.scorer is None:
+            values: dict[str, float | str | bool] = dict(zip(SURFACE, features(text).surface.tolist(), strict=True))
+            return Chosen(self._decide(Facts(values={**values, "task": self.task}, tags=tags)), None)
+        scored = self.scorer.score((text,))
+        return Chosen(self._decide(self.scorer.facts(self.task, scored, 0, tags)), scored)

@@ -1,0 +1,9 @@
+"""A head answers: the arrays have run already, because a policy decides by their confidence."""
+
+from freehold.routing.scorer import Scored, Scorer
+from freehold.variants.outcome import Outcome
+
+
+def run(scorer: Scorer, scored: Scored, cost_usd: float) -> Outcome:
+    """The head's answer to the one text that was scored."""
+    return Outcome(scorer.head_answer(scored, 0), cost_usd, known={"confidence": float(scored.confidence_N[0])})
