@@ -77,6 +77,7 @@ def _store(config: Config) -> Iterator[Finding]:
             if found.unnamed:
                 yield Finding("note", "calls without a task", f"{found.unnamed:,}", "freehold calls groups")
             yield from _policies(project)
+            yield from _spool(project)
             path = project.store.database.path
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
                 yield Finding("wrong", "store", f"{path} can be read by others", f"chmod 600 {path}")
@@ -109,6 +110,21 @@ def _policies(project: Project) -> Iterator[Finding]:
             yield Finding("note", what, f"{active[:12]} is served; the data of its certificate {why}", "certify again on what there is")
         else:
             yield Finding("ok", what, f"{active[:12]} is served")
+
+
+def _spool(project: Project) -> Iterator[Finding]:
+    """Whether calls wait outside the journal."""
+    from freehold.journal.spool import Spool
+
+    if waiting := Spool(project.spool).files():
+        yield Finding(
+            "note",
+            "spool",
+            f"calls wait in {len(waiting)} files of {project.spool}",
+            "'freehold serve' brings them in when the store can be written",
+        )
+    for path in sorted(project.spool.glob("*.refused")):
+        yield Finding("wrong", "spool", f"{path} holds calls that cannot be brought in", "its lines are JSON: look, then remove the file")
 
 
 def _tasks(config: Config) -> Iterator[Finding]:

@@ -93,6 +93,11 @@ class Project:
         """Where the texts of policies lie."""
         return self.folder / "policies"
 
+    @property
+    def spool(self) -> Path:
+        """Where calls wait that the store could not take."""
+        return self.folder / "spool"
+
     def __enter__(self) -> "Project":
         return self
 

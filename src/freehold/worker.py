@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import uvicorn
@@ -15,12 +15,16 @@ from freehold.errors import FreeholdError, OperatorError
 from freehold.gateway.asgi import Application, application
 from freehold.gateway.guard import Guard, hosts_of, is_loopback
 from freehold.gateway.server import protocol_for
+from freehold.journal.spool import Spool
 from freehold.journal.write import Writer
 from freehold.project import Project
 from freehold.serve import Gateway
+from freehold.store.open import open_store
 
 REFRESH_S = 1.0
 """How often it is asked whether a policy was promoted or rolled back."""
+BUSY_S = 2.0
+"""How long an answer waits for a journal that another program has locked."""
 GRACE_S = 20
 """How long answers that are on their way may take after a signal to stop."""
 
@@ -35,9 +39,14 @@ def run(project: Project, host: str, port: int, plain_asgi: bool) -> None:
         listener = socket.create_server((host.strip("[]"), port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
     except OSError as error:
         raise OperatorError(f"Cannot listen on {host}:{port}: {error.strerror}. Is it taken? Choose another --port.") from None
-    with listener:
-        writer = Writer(project.store)
-        gateway = Gateway(project.config, project.store, writer, project.tenant)
+    with ExitStack() as resources:
+        resources.enter_context(listener)
+        store = resources.enter_context(
+            open_store(project.config.store.url, project.folder, project.config.store.durability, busy_s=BUSY_S)
+        )
+        on_failure = project.config.journal.on_failure
+        writer = Writer(store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort")
+        gateway = Gateway(project.config, store, writer, project.tenant)
         routes, guard = gateway.routes(), Guard(hosts_of(host, listener.getsockname()[1]))
         config = uvicorn.Config(
             _with_ending(application(routes if plain_asgi else {}, guard), gateway, writer),

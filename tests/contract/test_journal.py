@@ -1,7 +1,8 @@
 """The journal on each database: what is appended is there, once, and comes back as it was."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import msgspec
 import pytest
 
 from freehold.chat import Usage
-from freehold.errors import DataError, OperatorError
+from freehold.errors import DataError, OperatorError, StoreBusy
 from freehold.journal import read
 from freehold.journal.call import Attempt, Call, Episode, Feedback
 from freehold.journal.redact import redact
 from freehold.journal.rows import INLINE_BYTES, digest_of
+from freehold.journal.spool import Spool, Spooled
 from freehold.journal.write import Appended, Writer, append_episodes, append_feedback, append_many
-from freehold.store.open import Store
+from freehold.store.open import Store, open_store
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MakeCall = Callable[..., Call]
@@ -310,9 +312,77 @@ def test_a_closing_writer_stores_what_was_queued(store: Store, a_call: MakeCall)
     assert read.counts(store, "default").calls == 300
 
 
+@contextmanager
+def locked(store_url: str, folder: Path) -> Iterator[None]:
+    """A store that somebody else keeps from being written."""
+    with open_store(store_url, folder) as other, other.writing() as connection:
+        if other.kind == "postgresql":
+            connection.exec_driver_sql("LOCK TABLE calls IN EXCLUSIVE MODE")
+        yield
+
+
+def test_calls_wait_in_the_spool_until_the_store_takes_them(
+    store_url: str, tmp_path: Path, a_call: MakeCall, a_score: MakeScore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All are acknowledged, only the first waits for the lock, and every field comes through."""
+    spool = Spool(tmp_path / "spool")
+
+    async def serve(store: Store) -> None:
+        writer = Writer(store, spool)
+        with locked(store_url, tmp_path):
+            await writer.append(a_call(0))
+            await asyncio.gather(*(writer.append(whole_call(a_call(n)), [a_score(a_call(n))]) for n in range(1, 100)))
+            with pytest.raises(DataError):
+                await writer.append(a_call(200, output=object()))
+            assert caplog.text.count("journal.spooling: until") == 1  # the others did not ask the store any more
+            assert read.counts(store, "default").calls == 0
+        while spool.files():
+            await asyncio.sleep(0.02)
+        await writer.append(a_call(100))
+        await writer.close()
+
+    with open_store(store_url, tmp_path, busy_s=0.3) as store:
+        asyncio.run(asyncio.wait_for(serve(store), 60))
+        assert read.counts(store, "default")[:2] == (101, 99)
+        assert read.find_call(store, "default", a_call(7).id) == whole_call(a_call(7))
+    assert "journal.spooling" in caplog.text and "journal.spool_brought_in: 100 calls" in caplog.text
+
+
+def test_what_a_writer_left_in_the_spool_is_brought_in_by_the_next(store: Store, tmp_path: Path, a_call: MakeCall) -> None:
+    gone = Spool(tmp_path / "spool")
+    gone.append([Spooled(a_call(n)) for n in range(10)])
+    gone.close()
+
+    async def serve() -> None:
+        writer = Writer(store, Spool(tmp_path / "spool"))
+        await writer.append(a_call(10))
+        await writer.close()
+
+    asyncio.run(serve())
+    assert read.counts(store, "default").calls == 11 and not gone.files()
+
+
+@pytest.mark.parametrize("best_effort", [True, False])
+def test_without_a_spool_a_store_that_cannot_be_written_drops_or_fails(
+    store_url: str, tmp_path: Path, a_call: MakeCall, best_effort: bool
+) -> None:
+    async def serve(store: Store) -> tuple[list[BaseException | None], int]:
+        writer = Writer(store, best_effort=best_effort)
+        with locked(store_url, tmp_path):
+            ended = await asyncio.gather(*(writer.append(a_call(n)) for n in range(3)), return_exceptions=True)
+        await writer.append(a_call(3))
+        await writer.close()
+        return ended, writer.dropped
+
+    with open_store(store_url, tmp_path, busy_s=0.1) as store:
+        ended, dropped = asyncio.run(serve(store))
+        assert read.counts(store, "default").calls == 1
+    assert dropped == (3 if best_effort else 0)
+    assert all(error is None if best_effort else isinstance(error, StoreBusy) for error in ended)
+
+
 def test_two_writers_of_one_id_agree(store: Store, store_url: str, tmp_path: Path, a_call: MakeCall) -> None:
     """Two event loops appending the same calls at once: each is stored once, nobody fails."""
-    from freehold.store.open import open_store
 
     async def both(other: Store) -> None:
         first, second = Writer(store), Writer(other)

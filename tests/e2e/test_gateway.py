@@ -424,3 +424,27 @@ def test_a_worker_is_light(tmp_path: Path) -> None:
     """What it must not import costs memory and a second at every start."""
     code = "import freehold.worker, sys; print([m for m in ('sklearn', 'scipy', 'pandas', 'pyarrow', 'altair', 'httpx2', 'genai_prices') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("on_failure", ["spool", "best_effort", "required"])
+def test_what_it_does_while_the_journal_cannot_be_written(tmp_path: Path, on_failure: str) -> None:
+    """As the configuration says: answers on and journals later, also across a kill; answers on; refuses."""
+    toml = TOML + f'[journal]\non_failure = "{on_failure}"\n'
+    with open_store("sqlite:///freehold.db", tmp_path) as store:
+        with running(tmp_path, [], toml) as served, store.writing():
+            client = served.openai()
+            if on_failure == "required":
+                with pytest.raises(openai.InternalServerError) as caught:
+                    client.chat.completions.create(model="frontier", messages=ASKED)
+                assert caught.value.status_code == 503
+            else:
+                raw = client.chat.completions.with_raw_response.create(model="frontier", messages=ASKED)
+                assert raw.parse().choices[0].message.content
+            served.process.kill()
+            served.process.wait(30)
+        assert read.counts(store, "default").calls == 0
+        with running(tmp_path, [], toml) as served:
+            if on_failure == "spool":
+                assert served.call(raw.headers["x-freehold-call"]).output == raw.parse().choices[0].message.content
+            served.openai().chat.completions.create(model="frontier", messages=ASKED)
+            assert len(served.calls()) == (2 if on_failure == "spool" else 1)

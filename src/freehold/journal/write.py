@@ -6,9 +6,12 @@ Imports no SQLAlchemy, which takes longer to import than a gateway's worker may 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from enum import Enum
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -29,14 +32,19 @@ from freehold.journal.rows import (
     episode_values,
     feedback_values,
 )
+from freehold.journal.spool import Spool, Spooled
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from freehold.store.open import Store
 
+_LOOK_S = 1.0
+"""How long after a failure it is tried whether the store can be written again."""
 GROUP = 1_000
 """The most calls the writer commits at once."""
+
+_log = logging.getLogger("freehold.journal")
 
 Done: TypeAlias = Callable[[FreeholdError | None], None]
 """Told how an append ended, on the event loop: None once the row is durable."""
@@ -149,22 +157,37 @@ class _Waiting(NamedTuple):
     loop: asyncio.AbstractEventLoop
 
 
+class _Signal(Enum):
+    """What the writer's thread is told besides appends."""
+
+    END = "end"
+    STORE_IS_BACK = "store is back"
+
+
 class Writer:
     """Commits what concurrent requests append, in groups: one thread, which takes whatever is waiting whenever it is free.
 
-    Appends come from event loops, and each loop is woken once a group. A bad record fails alone; a store that cannot store fails all.
+    Appends come from event loops, and each loop is woken once a group. A bad record fails alone. What becomes of a group that the store
+    does not take: with a spool it waits there, durable, until the store takes it; at best effort it is dropped and counted in `dropped`;
+    otherwise all of it fails.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, spool: Spool | None = None, best_effort: bool = False) -> None:
+        self.dropped = 0
         self._store = store
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._closed = False
+        self._spool = spool
+        self._best_effort = best_effort
+        self._is_store_down = False
+        self._queue: SimpleQueue[_Waiting | _Signal] = SimpleQueue()
+        self._closed = threading.Event()
+        if spool is not None and spool.files():
+            self._queue.put(_Signal.STORE_IS_BACK)  # what a writer left that is gone
         self._thread = threading.Thread(target=self._run, name="freehold-journal", daemon=True)
         self._thread.start()
 
     def submit(self, call: Call | None, feedback: Sequence[Feedback], done: Done) -> None:
         """Queues a call and feedback; `done` is called on the running event loop when they are durable, or with why they are not."""
-        if self._closed:
+        if self._closed.is_set():
             raise OperatorError("The journal's writer is closed; nothing can be appended after that.")
         self._queue.put(_Waiting(call, feedback, done, asyncio.get_running_loop()))
 
@@ -178,9 +201,9 @@ class Writer:
 
     async def close(self) -> None:
         """Commits what was queued before, then ends."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
+        if not self._closed.is_set():
+            self._closed.set()
+            self._queue.put(_Signal.END)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     async def _appended(self, call: Call | None, feedback: Sequence[Feedback]) -> None:
@@ -203,10 +226,12 @@ class Writer:
             group: list[_Waiting] = []
             waiting = self._queue.get()
             while True:
-                if waiting is None:
+                if isinstance(waiting, _Waiting):
+                    group.append(waiting)
+                elif waiting is _Signal.END:
                     last = True
                 else:
-                    group.append(waiting)
+                    self._bring_in()
                 if len(group) == GROUP:
                     break
                 try:
@@ -214,7 +239,9 @@ class Writer:
                 except Empty:
                     break
             if group:
-                _answer(group, self._committed(group))
+                _answer(group, self._spooled(group) if self._is_store_down else self._committed(group))
+        if self._spool is not None:
+            self._spool.close()
 
     def _committed(self, group: list[_Waiting]) -> list[FreeholdError | None]:
         """How each of the group ended. A group with a bad record is halved until the record stands alone."""
@@ -226,11 +253,57 @@ class Writer:
             half = len(group) // 2
             return self._committed(group[:half]) + self._committed(group[half:])
         except FreeholdError as error:
-            return [error] * len(group)
+            return self._refused(group, error)
         except Exception as error:  # noqa: BLE001 the thread's boundary: whatever it is, nobody may wait for ever
             failure = OperatorError(f"The journal's writer failed: {type(error).__name__}: {error}")
             failure.__cause__ = error
             return [failure] * len(group)
+
+    def _refused(self, group: list[_Waiting], error: FreeholdError) -> list[FreeholdError | None]:
+        """What becomes of a group that the store does not take."""
+        if self._spool is not None:
+            _log.warning("journal.spooling: until the store can be written, calls wait in the spool. %s", error)
+            self._look_for_the_store()
+            return self._spooled(group)
+        if self._best_effort:
+            self.dropped += sum(waiting.call is not None for waiting in group)
+            _log.warning("journal.dropped: %d calls since the start are not in the journal. %s", self.dropped, error)
+            return [None] * len(group)
+        return [error] * len(group)
+
+    def _spooled(self, group: list[_Waiting]) -> list[FreeholdError | None]:
+        """Puts into the spool what the store would have taken."""
+        assert self._spool is not None
+        ended = [_not_storable(waiting) for waiting in group]
+        try:
+            self._spool.append(
+                [Spooled(waiting.call, tuple(waiting.feedback)) for waiting, error in zip(group, ended, strict=True) if error is None]
+            )
+        except OperatorError as worse:
+            return [error or worse for error in ended]
+        return [*ended]
+
+    def _look_for_the_store(self) -> None:
+        self._is_store_down = True
+        threading.Thread(target=self._wait_for_the_store, name="freehold-journal-store", daemon=True).start()
+
+    def _wait_for_the_store(self) -> None:
+        """Apart from the writer's thread, for a store that is locked makes whoever asks wait."""
+        while not self._closed.wait(_LOOK_S):
+            with suppress(Exception), self._store.writing():  # whatever keeps it from being written, it is tried again
+                self._queue.put(_Signal.STORE_IS_BACK)
+                return
+
+    def _bring_in(self) -> None:
+        assert self._spool is not None
+        self._is_store_down = False
+        try:
+            count = self._spool.bring_in(partial(append_many, self._store))
+        except (FreeholdError, OSError) as error:
+            _log.warning("journal.spooling: what waits in the spool could not be brought in yet. %s", error)
+            self._look_for_the_store()
+        else:
+            _log.warning("journal.spool_brought_in: %d calls are in the journal now.", count)
 
     def _append(self, group: list[_Waiting]) -> list[FreeholdError | None]:
         calls = [waiting.call for waiting in group if waiting.call is not None]
@@ -239,6 +312,17 @@ class Writer:
             return [None] * len(group)
         refused = {id(conflict.refused): conflict.id for conflict in appended.conflicts}
         return [_refusal(refused, waiting) for waiting in group]
+
+
+def _not_storable(waiting: _Waiting) -> DataError | None:
+    try:
+        if waiting.call is not None:
+            call_row(waiting.call)
+        for said in waiting.feedback:
+            feedback_values(said)
+    except DataError as error:
+        return error
+    return None
 
 
 def _refusal(refused: dict[int, str], waiting: _Waiting) -> DataError | None:

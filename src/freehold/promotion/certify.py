@@ -15,12 +15,11 @@ from freehold.journal.call import LabelDesign
 from freehold.promotion.certificate import Certificate, Unpaired
 from freehold.promotion.develop import Developed, Goal, add_head, develop
 from freehold.promotion.fit import FOLDS
-from freehold.promotion.issue import Findings, issue
+from freehold.promotion.issue import Findings, Prepared, issue
 from freehold.promotion.judge import exam_of, judge, picked, policy_program, weights
 from freehold.promotion.measure import unpriced_of
 from freehold.promotion.settings import Settings
 from freehold.promotion.slices import cut
-from freehold.promotion.walk import Exam
 from freehold.routing.embed import Embedder
 from freehold.routing.scorer import Scored, Scorer
 from freehold.routing.syntax import Program
@@ -49,28 +48,6 @@ class Certification(NamedTuple):
     developed: Developed
     passed: int
     """How many policies of the family passed, the first so many; 0 where slices were walked one by one."""
-
-
-class Prepared(NamedTuple):
-    """Everything that is fixed before a calibration loss is looked at."""
-
-    pairs: Pairs
-    """All items, with the head's column where there is one."""
-    part_N: NDArray[np.int8]
-    """The part of each item."""
-    design: LabelDesign | Literal["mixed"]
-    """How the calibration labels were come by."""
-    developed: Developed
-    """What training made: the arrays and the family."""
-    goal: Goal
-    """What the policy is for."""
-    exam: Exam
-    """How the family is tested."""
-    metric: Metric
-    settings: Settings
-    tenant: str
-    unpriced: tuple[str, ...]
-    """Recorded variants whose cost nobody knows."""
 
 
 def certify(
@@ -129,10 +106,8 @@ def conclude(prepared: Prepared, unpaired: Unpaired, now: datetime) -> Certifica
     judgements = judge(pairs, made.family, prepared.exam, scored, calibrate_N, cuts, prepared.goal.delta, weight_N, made.unit)
     program = policy_program(pairs, made.scorer, made.family, judgements, settings.p95_s)
     choice_N = picked(made.family, scored, judgements)
-    found = Findings(
-        pairs, part_N, prepared.design, made, prepared.goal, prepared.exam, judgements, scored, choice_N, program, prepared.unpriced
-    )
-    certificate = issue(found, prepared.metric, settings, unpaired, now, prepared.tenant)
+    found = Findings(prepared, scored, judgements, choice_N, program)
+    certificate = issue(found, unpaired, now)
     scorer = made.scorer if any(v.chosen >= 0 for v in judgements) else None
     passed = 0 if cuts else judgements[0].walk.passed
     return Certification(certificate, program, scorer, pairs, scored, part_N, choice_N, made, passed)

@@ -26,8 +26,8 @@ from freehold.routing.syntax import Program
 Floats = NDArray[np.float64]
 
 
-class Findings(NamedTuple):
-    """What a certification came to, before it is put in words."""
+class Prepared(NamedTuple):
+    """Everything that is fixed before a calibration loss is looked at."""
 
     pairs: Pairs
     """All items, with the head's column where there is one."""
@@ -36,46 +36,60 @@ class Findings(NamedTuple):
     design: LabelDesign | Literal["mixed"]
     """How the calibration labels were come by."""
     developed: Developed
-    """What training made."""
+    """What training made: the arrays and the family."""
     goal: Goal
     """What the policy is for."""
     exam: Exam
-    """How losses were tested."""
-    judgements: list[Judgement]
-    """How far the family got, on all traffic or on each slice."""
-    scored: Scored
-    """What the arrays say of all items."""
-    choice_N: NDArray[np.int64]
-    """The column the policy picks for each item."""
-    program: Program
-    """The policy."""
+    """How the family is tested."""
+    metric: Metric
+    """What is measured."""
+    settings: Settings
+    """What was asked."""
+    tenant: str
+    """Whose traffic it is."""
     unpriced: tuple[str, ...]
     """Recorded variants whose cost nobody knows."""
 
 
-def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaired, now: datetime, tenant: str) -> Certificate:
+class Findings(NamedTuple):
+    """What a certification came to, before it is put in words."""
+
+    prepared: Prepared
+    """What was fixed beforehand."""
+    scored: Scored
+    """What the arrays say of all items."""
+    judgements: list[Judgement]
+    """How far the family got, on all traffic or on each slice."""
+    choice_N: NDArray[np.int64]
+    """The column the policy picks for each item."""
+    program: Program
+    """The policy."""
+
+
+def issue(found: Findings, unpaired: Unpaired, now: datetime) -> Certificate:
     """The certificate of what was found, not yet named after its data and files."""
-    pairs, part_N, choice_N, made, goal = found.pairs, found.part_N, found.choice_N, found.developed, found.goal
+    known, choice_N = found.prepared, found.choice_N
+    pairs, part_N, made, goal, metric, settings = known.pairs, known.part_N, known.developed, known.goal, known.metric, known.settings
     calibrate_N, test_N = part_N == CALIBRATE, part_N == TEST
     loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
     saving = saving_of(pairs, choice_N, calibrate_N, made.unit) or 0.0
     passed = any(v.chosen >= 0 for v in found.judgements)
-    is_estimate = found.design == "found"
+    is_estimate = known.design == "found"
     is_certified = passed and saving > 0 and not is_estimate
     slices = tuple(_slice(pairs, made.unit, choice_N, calibrate_N, v) for v in found.judgements if v.cut is not None)
     method = "clopper-pearson" if goal.is_exact else "betting"
-    n_over_cap = 0 if goal.is_exact else _over_cap(pairs, calibrate_N, found.exam.cap)
+    n_over_cap = 0 if goal.is_exact else _over_cap(pairs, calibrate_N, known.exam.cap)
     n_costed = int(costed(pairs, choice_N, calibrate_N, made.unit).sum())
     record = Certificate(
         id="",
-        tenant=tenant,
+        tenant=known.tenant,
         task=pairs.task,
         reference=pairs.reference,
         variants=pairs.variants,
         metric=metric.id,
         metric_kind=metric.kind,
-        label_design=found.design,
-        claim=_claim(pairs, metric, settings, is_certified, is_estimate, saving, made.unit, found.exam.cap if n_over_cap else None),
+        label_design=known.design,
+        claim=_claim(pairs, metric, settings, is_certified, is_estimate, saving, made.unit, known.exam.cap if n_over_cap else None),
         max_loss=settings.max_loss,
         confidence=settings.confidence,
         attempt=settings.attempt,
@@ -98,9 +112,9 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
         n_calibrate=int(calibrate_N.sum()),
         n_test=int(test_N.sum()),
         n_calibrate_groups=goal.units,
-        group_cap=found.exam.cap,
+        group_cap=known.exam.cap,
         n_over_cap=n_over_cap,
-        pilot_bets=tuple(float(b.bet_K[0]) for b in found.exam.bets_T),
+        pilot_bets=tuple(float(b.bet_K[0]) for b in known.exam.bets_T),
         train_fraction=settings.fractions.train,
         calibrate_fraction=settings.fractions.calibrate,
         thresholds_tested=sum(v.walk.tested for v in found.judgements),
@@ -126,19 +140,19 @@ def issue(found: Findings, metric: Metric, settings: Settings, unpaired: Unpaire
             saving=saving_of(pairs, choice_N, test_N, made.unit),
         ),
         controls=_controls(pairs, made, choice_N, test_N, settings.seed),
-        labels_needed=0 if is_certified else _labels_needed(found, settings, 0 if is_estimate else goal.units),
+        labels_needed=0 if is_certified else _labels_needed(found, 0 if is_estimate else goal.units),
         labels_at_least=bounds.least_units(settings.max_loss, goal.delta, goal.is_exact),
         slices=slices,
         by=settings.by,
         worst_slice=max(slices, key=lambda s: s.loss_upper_bound or 0.0).name if slices else None,
-        unpriced=found.unpriced,
+        unpriced=known.unpriced,
         left_out=made.left_out,
         unpaired=unpaired,
         p95_s=settings.p95_s,
         created_at=now,
         conditions=(
-            *_conditions(pairs, metric, made.unit, weights(pairs, calibrate_N, found.design) is not None),
-            *_about_groups(method, found.exam.cap, n_over_cap),
+            *_conditions(pairs, metric, made.unit, weights(pairs, calibrate_N, known.design) is not None),
+            *_about_groups(method, known.exam.cap, n_over_cap),
             *_about_costs(n_costed, int(calibrate_N.sum())),
         ),
     )
@@ -260,21 +274,21 @@ def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N
     )
 
 
-def _labels_needed(found: Findings, settings: Settings, have: int) -> int | None:
+def _labels_needed(found: Findings, have: int) -> int | None:
     """How many more labelled groups, over all parts, a certificate is expected to need; None where no number is expected to do.
 
     `have` is how many groups of the calibration part have labels that certify. Where training expects nothing to be provable yet, it goes
     by training losses; where the calibration part said no to what training expected, by what was seen there.
     """
-    made, goal = found.developed, found.goal
+    known, made, goal = found.prepared, found.prepared.developed, found.prepared.goal
     if found.judgements[0].cut is not None:
-        return _labels_needed_by_slices(found, settings)
+        return _labels_needed_by_slices(found)
     least = bounds.least_units(goal.epsilon, goal.delta, goal.is_exact)
     if made.family is not None and have >= least:
-        calibrate_N = found.part_N == CALIBRATE
+        calibrate_N = known.part_N == CALIBRATE
         first = made.family._replace(threshold_T=made.family.threshold_T[:1])
-        choice_1N = choices(found.scored.loss_NV[calibrate_N], found.scored.cost_NV[calibrate_N], first, len(found.pairs.variants))
-        seen = made.rehearsal._replace(loss_NV=found.pairs.loss_NV[calibrate_N], group_N=found.pairs.group_codes[calibrate_N])
+        choice_1N = choices(found.scored.loss_NV[calibrate_N], found.scored.cost_NV[calibrate_N], first, len(known.pairs.variants))
+        seen = made.rehearsal._replace(loss_NV=known.pairs.loss_NV[calibrate_N], group_N=known.pairs.group_codes[calibrate_N])
     else:
         units = max(have, least)
         for _ in range(12):
@@ -287,18 +301,19 @@ def _labels_needed(found: Findings, settings: Settings, have: int) -> int | None
         seen = made.rehearsal
         choice_1N = choices(made.fitted[family.predictor].oof_NV, seen.predicted_cost_NV, family, seen.loss_NV.shape[1])
     needed = bounds.units_needed(lambda count: float(expected_bounds(seen, choice_1N, count)[0]), goal.epsilon, max(have, least))
-    return None if needed is None else max(1, int(np.ceil((needed - have) / settings.fractions.calibrate)))
+    return None if needed is None else max(1, int(np.ceil((needed - have) / known.settings.fractions.calibrate)))
 
 
-def _labels_needed_by_slices(found: Findings, settings: Settings) -> int | None:
+def _labels_needed_by_slices(found: Findings) -> int | None:
     """How many more before the first slice that has too few groups has enough; None where what has enough is refused all the same."""
-    calibrate_N = found.part_N == CALIBRATE
-    least = bounds.least_units(found.goal.epsilon, found.goal.delta / len(found.judgements), found.goal.is_exact)
+    known, goal = found.prepared, found.prepared.goal
+    calibrate_N = known.part_N == CALIBRATE
+    least = bounds.least_units(goal.epsilon, goal.delta / len(found.judgements), goal.is_exact)
     missing = []
     for judgement in found.judgements:
         assert judgement.cut is not None
-        groups = len(np.unique(found.pairs.group_codes[calibrate_N & judgement.cut.holds_N]))
+        groups = len(np.unique(known.pairs.group_codes[calibrate_N & judgement.cut.holds_N]))
         if 0 < groups < least:
-            share = groups / max(1, found.goal.units)
-            missing.append(int(np.ceil((least - groups) / (share * settings.fractions.calibrate))))
+            share = groups / max(1, goal.units)
+            missing.append(int(np.ceil((least - groups) / (share * known.settings.fractions.calibrate))))
     return min(missing, default=None)

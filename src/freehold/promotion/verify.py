@@ -15,9 +15,10 @@ from freehold.datasets.split import Fractions
 from freehold.errors import DataError, FreeholdError
 from freehold.evaluation import bounds
 from freehold.promotion.certificate import Certificate, identity
-from freehold.promotion.certify import Certification, Prepared, certify, conclude, prepare
+from freehold.promotion.certify import Certification, certify, conclude, prepare
 from freehold.promotion.develop import head_column
 from freehold.promotion.family import Family
+from freehold.promotion.issue import Prepared
 from freehold.promotion.settings import Settings
 from freehold.routing.artefact import policy_hash
 from freehold.routing.embed import HashedEmbedder
