@@ -17,6 +17,8 @@ from freehold.catalog import Catalog, Task
 from freehold.chat import JSON, ChatAnswer, Choice, Chunk, Collected, Text, Usage, pieces_of, text_of
 from freehold.config import Config
 from freehold.errors import CallerError, DataError, FreeholdError, ProviderError, nearest
+from freehold.feedback.receive import Receiver
+from freehold.gateway.fields import json_object
 from freehold.gateway.formats import ANTHROPIC, OPENAI, Format, StreamReader, StreamWriter, error_message
 from freehold.gateway.reply import Handler, Reply, Request
 from freehold.gateway.sse import EventReader, comment
@@ -42,7 +44,6 @@ TASK_PREFIX = "freehold/"
 """Before a task's name where a model's is asked for."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, JSON]).decode
 _log = logging.getLogger("freehold.serve")
 
 
@@ -63,6 +64,7 @@ class Gateway:
         self._builder = Builder(None, tenant, "found", self.catalog, config.price_book(), datetime.now(UTC))
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._recordings = self._record(store)
+        self._receiver = Receiver(store, writer, self.catalog, self._content, tenant)
         self.served.refresh()
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
@@ -70,6 +72,7 @@ class Gateway:
         return {
             (b"POST", b"/v1/chat/completions"): lambda request, reply: Exchange(self, OPENAI, reply).begin(request),
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
+            (b"POST", b"/v1/feedback"): self._receiver.take,
             (b"GET", b"/v1/models"): self._list_models,
             (b"GET", b"/healthz"): lambda _, reply: reply.send(200, (_JSON,), b'{"status":"ok"}'),
         }
@@ -211,13 +214,7 @@ class Exchange:
             self._refuse(404 if str(error).startswith("There is no model") else 400, str(error))
 
     def _read(self, request: Request) -> _Asked:
-        kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-        if kind != b"application/json":
-            raise CallerError("the body has to be application/json: a web page of another origin could send anything else")
-        try:
-            body = _decode(request.body)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise CallerError(f"the body is no JSON object: {error}") from None
+        body = json_object(request)
         stream = body.get("stream") is True
         if self._door is OPENAI:
             options = body.get("stream_options")

@@ -242,6 +242,28 @@ def test_a_call_told_again_brings_the_price_and_the_content_that_were_not_known(
     assert read.find_call(store, "default", call.id) == priced
 
 
+def test_the_latest_calls_come_in_the_order_they_arrived(store: Store, a_call: MakeCall) -> None:
+    """By every filter, and from where the last look ended."""
+    append_many(store, [a_call(n, latency_s=float(n), variant="cheap" if n % 2 else "frontier") for n in range(10)])
+    append_many(store, [a_call(10, tenant="other"), a_call(11, outcome="failed", task=None)])
+
+    def found(limit: int = 100, after: int = 0, **wanted: Any) -> list[str]:
+        return [call.id for call in read.latest(store, "default", read.Wanted(**wanted), limit, after)[0]]
+
+    def ids(*numbers: int) -> list[str]:
+        return [a_call(n).id for n in numbers]
+
+    assert found(3) == ids(8, 9, 11)
+    assert found(task="triage", variant="cheap", slow_s=4.0) == ids(5, 7, 9)
+    assert found(outcome="failed") == ids(11)
+    assert found(since=NOON + timedelta(seconds=8)) == ids(8, 9, 11)
+    _, newest = read.latest(store, "default", read.Wanted(), 1)
+    append_many(store, [a_call(12)])
+    assert found(after=newest) == ids(12)
+    assert read.named_alike(store, "default", a_call(3).id[:10]) == ids(3)
+    assert read.named_alike(store, "default", a_call(10).id) == [] == read.named_alike(store, "default", "%")
+
+
 def test_episodes_are_kept(store: Store) -> None:
     run = Episode(id="run 1", name="nightly", at=NOON, subject="person 9")
     assert append_episodes(store, [run]) == 1

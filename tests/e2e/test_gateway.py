@@ -18,6 +18,7 @@ import anthropic
 import openai
 import pytest
 
+from command import freehold
 from freehold.chat import Usage
 from freehold.journal import read
 from freehold.journal.call import Call
@@ -424,6 +425,93 @@ def test_a_worker_is_light(tmp_path: Path) -> None:
     """What it must not import costs memory and a second at every start."""
     code = "import freehold.worker, sys; print([m for m in ('sklearn', 'scipy', 'pandas', 'pyarrow', 'altair', 'httpx2', 'genai_prices') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+# What is said about answers
+
+
+def test_feedback_is_in_the_journal_once_for_each_key(served: Served) -> None:
+    client = served.openai()
+    id = client.chat.completions.with_raw_response.create(model="frontier", messages=ASKED).headers["x-freehold-call"]
+    said = {"call": id, "metric": "helpful", "value": True, "correction": "cards", "comment": "nearly", "key": "click 7"}
+    first = client.post("/feedback", body=said, cast_to=dict[str, Any])
+    assert client.post("/feedback", body=said, cast_to=dict[str, Any]) == first
+    client.post("/feedback", body={"call": id, "metric": "helpful", "value": 0.5}, cast_to=dict[str, Any])
+    client.post("/feedback", body={"call": id, "metric": "intent", "value": "cards"}, cast_to=dict[str, Any])
+    with open_store("sqlite:///freehold.db", served.project) as store:
+        kept = read.feedback_of(store, "default", id)
+    assert {one.source for one in kept} == {"user"} and {one.design for one in kept} == {"found"}
+    assert [(one.metric, one.kind, one.value, one.content) for one in kept] == [
+        ("helpful", "score", 1.0, None),
+        ("helpful", "correction", None, "cards"),
+        ("helpful", "comment", None, "nearly"),
+        ("helpful", "score", 0.5, None),
+        ("intent", "label", None, "cards"),
+    ]
+    with pytest.raises(openai.ConflictError, match="another key"):
+        client.post("/feedback", body={**said, "value": False}, cast_to=dict[str, Any])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"metric": "helpful", "value": 1}, 400, "call is missing"),
+        ({"call": "CALL", "metric": "helpful"}, 400, "nothing is said"),
+        ({"call": "CALL", "metric": "helpful", "value": 7}, 400, "outside \\[0, 1\\]"),
+        ({"call": "CALL", "metric": "helpful", "value": [1]}, 400, "expected a number"),
+        ({"call": "CALL", "metric": "helpful", "value": 1, "rating": 5}, 400, "'rating' is no field of feedback"),
+        ({"call": "CALL", "metric": "reference_output", "value": 1}, 400, "recorded right answers"),
+        ({"call": "CALL", "metric": "m" * 201, "value": 1}, 400, "201 characters"),
+        ({"call": "nobody", "metric": "helpful", "value": 1}, 404, "'nobody' is not in the journal"),
+    ],
+)
+def test_feedback_that_cannot_be_kept_says_why(served: Served, body: dict[str, Any], status: int, message: str) -> None:
+    client = served.openai()
+    if body.get("call") == "CALL":
+        body = {
+            **body,
+            "call": client.chat.completions.with_raw_response.create(model="frontier", messages=ASKED).headers["x-freehold-call"],
+        }
+    with pytest.raises(openai.APIStatusError, match=message) as caught:
+        client.post("/feedback", body=body, cast_to=dict[str, Any])
+    assert caught.value.status_code == status
+
+
+def test_the_command_line_shows_calls_as_they_come_in(served: Served) -> None:
+    """The last ones, one of them whole, and what comes in while it looks."""
+    served.provider.answer = lambda said: whole({"error": {"message": "too \x1b[2Jmuch"}}, 429)
+    with pytest.raises(openai.RateLimitError):
+        served.openai().chat.completions.create(model="frontier", messages=ASKED)
+    served.provider.answer = answered
+    project = ("--project", served.project)
+    (failed,) = freehold("calls", "--outcome", "failed", "--since", "1h", "--limit", "1", "--json", *project).json
+    shown = freehold("calls", "show", failed["id"][:9], *project).out
+    assert "failed" in shown and "What is this?" in shown and "too �[2Jmuch" in shown and "\x1b" not in shown
+    assert failed["id"][:12] in freehold("calls", "--variant", "frontier", *project).out
+    command = [
+        sys.executable,
+        "-c",
+        "from freehold.cli.app import main; main()",
+        "calls",
+        "--follow",
+        "--limit",
+        "1",
+        "--json",
+        "--project",
+    ]
+    with subprocess.Popen([*command, str(served.project)], stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline()
+        raw = served.openai().chat.completions.with_raw_response.create(model="frontier", messages=ASKED)
+        assert json.loads(following.stdout.readline())["id"] == raw.headers["x-freehold-call"]
+        following.send_signal(signal.SIGINT)
+        assert following.wait(10) == 0
+
+
+def test_a_call_nobody_made_is_an_error_that_says_so(served: Served) -> None:
+    project = ("--project", served.project)
+    assert "There is no call 'nobody'" in freehold("calls", "show", "nobody", *project, code=2).err
+    assert "expected such as 90s" in freehold("calls", "--since", "yesterday", *project, code=2).err
 
 
 @pytest.mark.parametrize("on_failure", ["spool", "best_effort", "required"])

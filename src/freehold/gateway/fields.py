@@ -7,8 +7,21 @@ import msgspec
 
 from freehold.chat import JSON
 from freehold.errors import CallerError
+from freehold.gateway.reply import Request
 
 _T = TypeVar("_T")
+_decode = msgspec.json.Decoder(dict[str, JSON]).decode
+
+
+def json_object(request: Request) -> dict[str, JSON]:
+    """The body of a request. Raises CallerError for one that is no JSON object, or does not say that it is."""
+    kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json":
+        raise CallerError("the body has to be application/json: a web page of another origin could send anything else")
+    try:
+        return _decode(request.body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise CallerError(f"the body is no JSON object: {error}") from None
 
 
 class Fields:

@@ -148,6 +148,41 @@ def calls(
                 return
 
 
+class Wanted(NamedTuple):
+    """Which calls to look at; None for any."""
+
+    task: str | None = None
+    variant: str | None = None
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    """Asked at this time or later."""
+    slow_s: float | None = None
+    """That took at least so many seconds."""
+
+
+def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0) -> tuple[list[Call], int]:
+    """The calls that arrived last, oldest first, and the place of the newest one, `after` which a next look begins."""
+    c = calls_table.c
+    conditions: list[ColumnElement[bool]] = [c.tenant + "" == tenant, c.seq > after]  # in order of arrival, which no other index gives
+    conditions += [c.task == wanted.task] if wanted.task is not None else []
+    conditions += [c.variant == wanted.variant] if wanted.variant is not None else []
+    conditions += [c.outcome == wanted.outcome] if wanted.outcome is not None else []
+    conditions += [c.at >= microseconds(wanted.since)] if wanted.since is not None else []
+    conditions += [c.latency_s >= wanted.slow_s] if wanted.slow_s is not None else []
+    with store.reading() as connection:
+        rows = connection.execute(_whole().where(*conditions).order_by(c.seq.desc()).limit(limit)).all()
+        newest = connection.execute(select(func.max(c.seq))).scalar_one() or 0
+        return _decoded(store, connection, rows)[::-1], newest
+
+
+def named_alike(store: Store, tenant: str, beginning: str, limit: int = 5) -> list[str]:
+    """Ids of calls that begin so, the whole id first."""
+    c = calls_table.c
+    wanted = select(c.id).where(c.id.startswith(beginning, autoescape=True), c.tenant == tenant).order_by(c.id).limit(limit)
+    with store.reading() as connection:
+        return list(connection.execute(wanted).scalars())
+
+
 def answers(store: Store, tenant: str, task: str) -> Iterator[list[Answer]]:
     """The columns of a task's calls, ordered by item, in batches."""
     c = calls_table.c

@@ -174,10 +174,12 @@ class Writer:
 
     def __init__(self, store: Store, spool: Spool | None = None, best_effort: bool = False) -> None:
         self.dropped = 0
+        """Calls that best effort could not store."""
+        self.is_store_down = False
+        """Whether what is appended waits in the spool."""
         self._store = store
         self._spool = spool
         self._best_effort = best_effort
-        self._is_store_down = False
         self._queue: SimpleQueue[_Waiting | _Signal] = SimpleQueue()
         self._closed = threading.Event()
         if spool is not None and spool.files():
@@ -239,7 +241,7 @@ class Writer:
                 except Empty:
                     break
             if group:
-                _answer(group, self._spooled(group) if self._is_store_down else self._committed(group))
+                _answer(group, self._spooled(group) if self.is_store_down else self._committed(group))
         if self._spool is not None:
             self._spool.close()
 
@@ -284,7 +286,7 @@ class Writer:
         return [*ended]
 
     def _look_for_the_store(self) -> None:
-        self._is_store_down = True
+        self.is_store_down = True
         threading.Thread(target=self._wait_for_the_store, name="freehold-journal-store", daemon=True).start()
 
     def _wait_for_the_store(self) -> None:
@@ -296,7 +298,7 @@ class Writer:
 
     def _bring_in(self) -> None:
         assert self._spool is not None
-        self._is_store_down = False
+        self.is_store_down = False
         try:
             count = self._spool.bring_in(partial(append_many, self._store))
         except (FreeholdError, OSError) as error:

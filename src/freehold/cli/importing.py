@@ -1,11 +1,11 @@
-"""Commands about recorded traffic: import, calls groups, calls name."""
+"""The import command."""
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, number, opened, out, print_json, print_table, share, usd
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, opened, print_json, print_table
 
 if TYPE_CHECKING:
     from freehold.journal.tally import IngestReport
@@ -30,12 +30,8 @@ class Design(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds these commands."""
+    """Adds the command."""
     app.command("import")(import_files)
-    calls = typer.Typer(help="The journal's calls.", no_args_is_help=True, rich_markup_mode=None)
-    calls.command("groups")(groups)
-    calls.command("name")(name)
-    app.add_typer(calls, name="calls")
 
 
 def import_files(
@@ -107,62 +103,4 @@ def print_report(report: "IngestReport", design: Design) -> None:
             "These scores count as found: they estimate, and certify nothing. If every item was judged, import again with --label-design "
             "census; if they were drawn at random, with audit.",
             soft_wrap=True,
-        )
-
-
-def groups(project: ProjectOption = None, as_json: JsonOption = False) -> None:
-    """Show what kinds of call there are: volume, cost, latency, repetition and an example of each."""
-    from freehold.journal.groups import groups as find_groups
-    from freehold.journal.read import counts
-
-    with opened(project) as home:
-        found = find_groups(home.store, home.tenant)
-        tasks = counts(home.store, home.tenant).tasks
-    if as_json:
-        print_json(found)
-        return
-    if not found:
-        named = ", ".join(f"{task} ({n:,})" for task, n in sorted(tasks.items()))
-        nothing = f"Every call has a task: {named}." if named else "No calls yet. Import some with 'freehold import FILE'."
-        out().print(nothing, markup=False)
-        return
-    rows = [
-        [
-            g.id[:12],
-            g.name,
-            f"{g.calls:,}",
-            usd(g.cost_usd, 2) + (f" ({g.unknown_costs:,} unknown)" if g.unknown_costs and g.cost_usd is not None else ""),
-            "unknown" if g.p50_s is None else f"{number(g.p50_s, 2)} / {number(g.p95_s, 2)}",
-            share(g.repetition),
-            ", ".join(g.variants),
-            g.example or "(content not kept)",
-        ]
-        for g in found
-    ]
-    print_table(
-        "Calls without a task, by kind",
-        ["group", "name", "calls", "cost", "p50 / p95 s", "repeated", "variants", "example"],
-        rows,
-        right=(2, 3, 4, 5),
-    )
-    out().print("Make one a task: freehold calls name GROUP TASK")
-
-
-def name(
-    group: Annotated[str, typer.Argument(help="A group's id, as 'freehold calls groups' shows it; its beginning will do.")],
-    task: Annotated[str, typer.Argument(help="The task's name.")],
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Make a group of calls a task."""
-    from freehold.config import FILE_NAME
-    from freehold.journal.naming import name_group
-
-    with opened(project) as home:
-        named = name_group(home.store, group, task, home.folder / FILE_NAME, home.tenant)
-    if as_json:
-        print_json(named)
-    else:
-        out().print(
-            f"{named.calls:,} calls are task '{task}' now. Next: freehold certify {task} --reference VARIANT --metric METRIC", markup=False
         )
