@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
-from uuid import uuid4
 
 import msgspec
 
@@ -22,7 +21,7 @@ from freehold.gateway.fields import json_object
 from freehold.gateway.formats import ANTHROPIC, OPENAI, Format, StreamReader, StreamWriter, error_message
 from freehold.gateway.reply import Handler, Reply, Request
 from freehold.gateway.sse import EventReader, comment
-from freehold.journal.build import Builder
+from freehold.journal.build import Builder, new_call_id
 from freehold.journal.call import Attempt, Call, Outcome
 from freehold.journal.formats.openai import logged
 from freehold.journal.read import calls
@@ -171,7 +170,7 @@ class Exchange:
         self._gateway = gateway
         self._door = door
         self._reply = reply
-        self.id = uuid4().hex
+        self.id = new_call_id()
         self._began = time.perf_counter()
         self._at = datetime.now(UTC)
         self._over = False

@@ -25,7 +25,7 @@ while SQLite works."""
 _NULL = float("nan")
 """SQLite stores NaN as NULL. Bound as None it would cost a microsecond, which Python's module spends on looking for an adapter (CPython
 3.11); the same goes for bytes, which rows therefore hold as bytearrays."""
-_CACHE_KIB = {"reads": 8_000, "writes": 16_000}
+_CACHE_KIB = {"reads": 8_000, "writes": 4_000}
 
 
 class SqliteDatabase:
