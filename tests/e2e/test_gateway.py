@@ -485,9 +485,9 @@ def test_the_command_line_shows_calls_as_they_come_in(served: Served) -> None:
     served.provider.answer = answered
     project = ("--project", served.project)
     (failed,) = freehold("calls", "--outcome", "failed", "--since", "1h", "--limit", "1", "--json", *project).json
-    shown = freehold("calls", "show", failed["id"][:9], *project).out
+    shown = freehold("calls", "show", failed["id"][:16], *project).out
     assert "failed" in shown and "What is this?" in shown and "too �[2Jmuch" in shown and "\x1b" not in shown
-    assert failed["id"][:12] in freehold("calls", "--variant", "frontier", *project).out
+    assert failed["id"][:16] in freehold("calls", "--variant", "frontier", *project).out
     command = [
         sys.executable,
         "-c",

@@ -22,6 +22,8 @@ _OVERLAP = 1_000
 """How far back a next look goes: with PostgreSQL a call may be committed after one that came later."""
 _MOST_AT_ONCE = 10_000
 """The most calls a look takes."""
+_ID = 16
+"""Characters of an id in a list: the gateway's ids begin with 12 of the time."""
 _EXCERPT = 80
 """Characters of a question in a list."""
 _COLUMNS = ("ASKED (UTC)", "CALL", "TASK", "VARIANT", "OUTCOME", "COST", "SECONDS", "QUESTION")
@@ -109,7 +111,7 @@ def _cells(call: "Call") -> list[str]:
     asked = "(content not kept)" if call.input is None else " ".join(asked_text(call.input).split())
     return [
         "unknown" if call.at is None else f"{call.at:%Y-%m-%d %H:%M:%S}",
-        call.id[:12],
+        call.id[:_ID],
         plain(call.task or "(none)"),
         plain(call.variant),
         call.outcome if call.delivered else f"{call.outcome}, not delivered",
