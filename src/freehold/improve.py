@@ -429,7 +429,15 @@ class Erased(NamedTuple):
 
 
 def erase_subject(project: Project, subject: str) -> Erased:
-    """Removes a person's calls and what was said about them from the journal, and their items from every frozen data set."""
+    """Removes a person's calls and what was said about them from the journal, and their items from every frozen data set.
+
+    Raises OperatorError while calls wait outside the journal: they may be this person's, and would come in afterwards.
+    """
+    if any(project.spool.glob("*")):
+        raise OperatorError(
+            f"Calls wait in '{project.spool}' that are not in the journal, and may be this person's. Let 'freehold serve' bring them in, or "
+            "remove the files, then erase. 'freehold doctor' says what there is."
+        )
     items: dict[str, set[str]] = {}
     for task, item in items_of_subject(project.store, project.tenant, subject):
         items.setdefault(task, set()).add(item)

@@ -1,7 +1,9 @@
 """From a journal to a certificate on disk: what is frozen, what is counted, what is spent, and what an erasure leaves."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ from freehold.config import FILE_NAME
 from freehold.datasets.freeze import thaw
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import Fractions
-from freehold.errors import CallerError, DataError
+from freehold.errors import CallerError, DataError, OperatorError
 from freehold.evaluation.bounds import spend
 from freehold.improve import Request, certify_task, erase_subject, find_program, read_program, report_task, verify_file
+from freehold.journal.call import Call
 from freehold.journal.ingest import IngestOptions
+from freehold.journal.spool import Spool, Spooled
+from freehold.journal.write import append_many
 from freehold.project import Project
 from freehold.promotion.certificate import Certificate
 from freehold.promotion.records import attempts, policy_rows
@@ -347,6 +352,17 @@ def test_erasing_a_person_makes_certificates_on_their_items_unverifiable_and_kee
     assert after.certificate is not None
     assert verify_file(project, project.folder / after.certificate).verdict is Verdict.VALID
     assert erase_subject(project, "ann").calls == 0
+
+
+def test_nobody_is_erased_while_calls_wait_outside_the_journal(home: Home, a_call: Callable[..., Call]) -> None:
+    """They may be that person's, and would come in afterwards."""
+    project = home(a_task(2))
+    with closing(Spool(project.spool)) as spool:
+        spool.append([Spooled(a_call(1, subject="ann"))])
+        with pytest.raises(OperatorError, match="are not in the journal, and may be this person's"):
+            erase_subject(project, "ann")
+        spool.bring_in(partial(append_many, project.store))
+    assert erase_subject(project, "ann").calls == 1
 
 
 # Programs by hand

@@ -305,7 +305,8 @@ class Writer:
             _log.warning("journal.spooling: what waits in the spool could not be brought in yet. %s", error)
             self._look_for_the_store()
         else:
-            _log.warning("journal.spool_brought_in: %d calls are in the journal now.", count)
+            if count:
+                _log.warning("journal.spool_brought_in: %d calls are in the journal now.", count)
 
     def _append(self, group: list[_Waiting]) -> list[FreeholdError | None]:
         calls = [waiting.call for waiting in group if waiting.call is not None]
