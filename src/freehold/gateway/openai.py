@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from freehold.chat import (
     JSON,
     ChatAnswer,
@@ -26,6 +28,7 @@ from freehold.chat import (
 )
 from freehold.errors import CallerError, DataError
 from freehold.gateway.fields import Fields
+from freehold.journal.formats.completion import usage_of
 
 FINISHES: dict[str, Finish] = {
     "stop": "stop",
@@ -368,29 +371,11 @@ def _read_choice(value: JSON, where: str) -> Choice:
 
 def read_usage(value: JSON) -> Usage | None:
     """The usage an answer states; None where it states none, or one that cannot be: an unknown usage is better than a wrong one."""
-    if not isinstance(value, Mapping):
-        return None
-    before, after = value.get("prompt_tokens_details") or {}, value.get("completion_tokens_details") or {}
     try:
-        total, written = int(value["prompt_tokens"]), int(value.get("completion_tokens") or 0)
-        return Usage(
-            input_tokens=total,
-            cached_read=int(before.get("cached_tokens") or 0),
-            cached_write=int(before.get("cache_write_tokens") or 0),
-            output_tokens=written,
-            reasoning_tokens=int(after.get("reasoning_tokens") or 0),
-            input_by_modality=_by_modality(before, total),
-            output_by_modality=_by_modality(after, written),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
+        row = usage_of(value)
+        return None if row is None else msgspec.convert(row, Usage)
+    except (DataError, msgspec.ValidationError):
         return None
-
-
-def _by_modality(details: Mapping[str, JSON], total: int) -> dict[Modality, int] | None:
-    """The split that `details` state, text being the rest; None where there is nothing but text."""
-    kinds: tuple[Modality, ...] = ("audio", "image", "video")
-    other: dict[Modality, int] = {kind: count for kind in kinds if (count := int(details.get(f"{kind}_tokens") or 0))}
-    return {"text": total - sum(other.values()), **other} if other else None
 
 
 def write_answer(answer: ChatAnswer) -> dict[str, JSON]:

@@ -177,9 +177,14 @@ def test_an_answer_read_and_written_is_what_it_was() -> None:
 
 
 def test_usage_is_counted_as_each_provider_counts_it() -> None:
-    """OpenAI's input tokens include the cached ones, Anthropic's do not."""
+    """OpenAI's input tokens include the cached ones, Anthropic's do not; some who speak OpenAI's format count otherwise."""
     assert openai.read_usage({"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}) == Usage(
         input_tokens=100, cached_read=60, output_tokens=20
+    )
+    beside = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 22, "completion_tokens_details": {"reasoning_tokens": 7}}
+    assert openai.read_usage(beside) == Usage(input_tokens=10, output_tokens=12, reasoning_tokens=7)  # xAI's
+    assert openai.read_usage({"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 4}) == Usage(  # DeepSeek's
+        input_tokens=10, cached_read=4, output_tokens=5
     )
     theirs = {"input_tokens": 30, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 10, "output_tokens": 20}
     assert anthropic.read_usage(theirs) == Usage(input_tokens=100, cached_read=60, cached_write=10, output_tokens=20)

@@ -101,6 +101,7 @@ def usage_of(usage: JSON) -> dict[str, Any] | None:
         "input_tokens": spent_in,
         # DeepSeek says it beside, OpenAI and most others in the details.
         "cached_read": details_in.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
+        "cached_write": details_in.get("cache_write_tokens") or 0,
         "output_tokens": spent_out,
         "reasoning_tokens": reasoning,
     }
@@ -119,7 +120,7 @@ def _numbers(details: JSON) -> list[JSON]:
 
 def _by_modality(details: Body, total: int) -> dict[str, int] | None:
     """The split of a total, where something other than text took part; what is not named is text."""
-    split = {name: details.get(f"{name}_tokens") or 0 for name in ("audio", "image")}
+    split = {name: details.get(f"{name}_tokens") or 0 for name in ("audio", "image", "video")}
     found = {name: count for name, count in split.items() if count}
     return {"text": total - sum(found.values()), **found} if found else None
 
