@@ -120,7 +120,7 @@ def _spool(project: Project) -> Iterator[Finding]:
         yield Finding(
             "note",
             "spool",
-            f"calls wait in {len(waiting)} files of {project.spool}",
+            f"calls wait in {project.spool} ({len(waiting)} {'file' if len(waiting) == 1 else 'files'})",
             "'freehold serve' brings them in when the store can be written",
         )
     for path in sorted(project.spool.glob("*.refused")):

@@ -81,11 +81,15 @@ class Gateway:
         model = self.catalog.models.get(name)
         if model is not None and model.provider in self.providers:
             return Target(name, self.providers[model.provider], model.name or model.id)
+        if name in self._replayed:
+            raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
+        if not name:
+            raise CallerError("the body names no model")
         prefix, slash, rest = name.partition("/")
         if slash and rest and prefix in self.providers:
             return Target(rest, self.providers[prefix], rest)
         of_this_kind = [provider for provider in self.providers.values() if provider.format is door]
-        if len(of_this_kind) == 1 and name not in self._replayed:  # an unchanged client, and one provider that it can have meant
+        if len(of_this_kind) == 1:  # an unchanged client, and one provider that it can have meant
             return Target(name, of_this_kind[0], name)
         known = [*self._names(), *(f"{provider}/…" for provider in self.providers)]
         raise CallerError(f"There is no model '{name[:120]}'.{nearest(name, known)}")
@@ -135,7 +139,8 @@ class Gateway:
             provider.pool.close()
 
     def _names(self) -> list[str]:
-        return [*self.catalog.models, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
+        asked = [name for name, model in self.catalog.models.items() if model.provider in self.providers]
+        return [*asked, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
 
     def _list_models(self, _: Request, reply: Reply) -> None:
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "freehold"} for name in self._names()]
@@ -246,7 +251,11 @@ class Exchange:
         assert self._task is not None
         while True:
             self._decision = decision
-            found = self._gateway.here(self._task, decision.variant, self._text, self._chosen)
+            try:
+                found = self._gateway.here(self._task, decision.variant, self._text, self._chosen)
+            except CallerError:
+                self._door.read_request(self._asked.body)  # what is wrong with the request comes first
+                raise
             if found is None:
                 self._ask(self._gateway.target(decision.variant, self._door))
                 return

@@ -29,8 +29,8 @@ GRACE_S = 20
 """How long answers that are on their way may take after a signal to stop."""
 
 
-def run(project: Project, host: str, port: int, plain_asgi: bool) -> None:
-    """Serves until a signal says to stop. Raises OperatorError where the address cannot be listened on."""
+def run(project: Project, host: str, port: int, plain_asgi: bool, tell: Callable[[str], None]) -> None:
+    """Serves until a signal says to stop, and tells at which address. Raises OperatorError where that cannot be listened on."""
     if not is_loopback(host):
         raise OperatorError(
             f"'{host}' can be reached from other machines, and there are no keys yet to keep strangers out. Listen on 127.0.0.1."
@@ -47,7 +47,8 @@ def run(project: Project, host: str, port: int, plain_asgi: bool) -> None:
         on_failure = project.config.journal.on_failure
         writer = Writer(store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort")
         gateway = Gateway(project.config, store, writer, project.tenant)
-        routes, guard = gateway.routes(), Guard(hosts_of(host, listener.getsockname()[1]))
+        port = listener.getsockname()[1]
+        routes, guard = gateway.routes(), Guard(hosts_of(host, port))
         config = uvicorn.Config(
             _with_ending(application(routes if plain_asgi else {}, guard), gateway, writer),
             http="httptools" if plain_asgi else protocol_for(routes, guard),
@@ -60,6 +61,7 @@ def run(project: Project, host: str, port: int, plain_asgi: bool) -> None:
             timeout_graceful_shutdown=GRACE_S,
             ws="none",
         )
+        tell(f"http://{host}:{port}")
         gc.collect()
         gc.freeze()  # what is there at the start stays, and is not looked through again
         _Server(config).run(sockets=[listener])

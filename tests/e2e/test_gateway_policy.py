@@ -112,8 +112,15 @@ def test_what_nobody_recorded_cannot_be_replayed(desk: Desk) -> None:
         desk.ask("Hi", "freehold/traige")
 
 
-def test_tasks_are_listed_among_the_models(desk: Desk) -> None:
-    assert {"freehold/triage", "freehold/sort", "frontier", "cheap"} <= {model.id for model in desk.served.openai().models.list()}
+def test_what_can_be_asked_is_listed_and_the_rest_says_why(desk: Desk) -> None:
+    """Tasks, and no model that is replayed: a recording belongs to its task."""
+    assert {model.id for model in desk.served.openai().models.list()} == {"freehold/triage", "freehold/sort"}
+    with pytest.raises(openai.BadRequestError, match="'frontier' is replayed from recordings, which belong to tasks"):
+        desk.ask("anything", model="frontier")
+    with pytest.raises(openai.BadRequestError, match="names no model"):
+        desk.ask("anything", model="")
+    with pytest.raises(openai.BadRequestError, match="messages"):
+        desk.served.openai().post("/chat/completions", body={"model": "freehold/sort"}, cast_to=dict[str, Any])
 
 
 def test_a_cascade_asks_the_next_where_an_answer_will_not_do(desk: Desk) -> None:

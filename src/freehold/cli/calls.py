@@ -96,11 +96,11 @@ def latest(
 
 def _time(said: str, now: datetime) -> datetime:
     """So long ago, or a time; without a zone it is UTC. Raises CallerError."""
-    if ago := re.fullmatch(r"(\d{1,9})([smhd])", said):
-        return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
     try:
+        if ago := re.fullmatch(r"(\d{1,9})([smhd])", said):
+            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
         at = datetime.fromisoformat(said)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise CallerError(f"--since '{said}' is no time; expected such as 90s, 15m, 2h, 7d, 2026-03-04 or 2026-03-04T12:00+01:00") from None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
@@ -159,7 +159,7 @@ def show(
 
 
 def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
-    from freehold.feedback.show import answer_text, asked_text, plain
+    from freehold.feedback.show import answer_text, asked_text, excerpt, plain
 
     def line(name: str, value: object) -> None:
         out().print(f"{name + ':':<12}{plain(str(value))}", markup=False, soft_wrap=True)
@@ -206,7 +206,7 @@ def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
                     one.metric,
                     one.kind,
                     "" if one.value is None else f"{one.value:g}",
-                    "" if one.content is None else answer_text(one.content),
+                    "" if one.content is None else excerpt(answer_text(one.content)).text,
                 ]
                 for one in said
             ],

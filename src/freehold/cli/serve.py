@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on; only this machine's own until there are keys.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port.")] = 4141,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 4141,
     plain_asgi: Annotated[bool, typer.Option("--plain-asgi", help="Serve by plain ASGI instead of our own protocol.")] = False,
     project: ProjectOption = None,
 ) -> None:
@@ -22,5 +22,8 @@ def serve(
     from freehold.worker import run
 
     with opened(project) as home:
-        notes().print(f"Serving {home.folder} at http://{host}:{port}/v1. Stop with Ctrl-C.", markup=False, soft_wrap=True)
-        run(home, host, port, plain_asgi)
+
+        def tell(address: str) -> None:
+            notes().print(f"Serving {home.folder} at {address}/v1. Stop with Ctrl-C.", markup=False, soft_wrap=True)
+
+        run(home, host, port, plain_asgi, tell)

@@ -23,6 +23,8 @@ from freehold.store.open import Store
 SOURCE = "user"
 """Who says what comes in here."""
 _MOST_NAME = 200
+_FIELDS: dict[FeedbackKind, str] = {"score": "value", "label": "value"}
+"""The fields that kinds of feedback come in by, where those have another name."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,7 +58,7 @@ class Receiver:
             raise CallerError(
                 f"'{TRUTH}' is the name of recorded right answers; give the metric another, and the right answer as correction"
             )
-        key = fields.take("key", str, uuid4().hex)
+        key = _name(fields, "key") if fields.has("key") else uuid4().hex
         value, correction, comment = fields.raw("value"), fields.raw("correction"), fields.take("comment", str)
         if rest := fields.rest():
             raise CallerError(f"'{next(iter(rest))}' is no field of feedback; expected call, metric, value, correction, comment and key")
@@ -77,7 +79,7 @@ class Receiver:
         now = datetime.now(UTC)
         return [
             Feedback(
-                id=feedback_id(call, metric, SOURCE, f"{kind} {key}"),
+                id=feedback_id(call, metric, SOURCE, f"{_FIELDS.get(kind, kind)} {key}"),
                 tenant=self._tenant,
                 call=call,
                 metric=metric,

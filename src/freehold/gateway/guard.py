@@ -33,7 +33,7 @@ class Guard(NamedTuple):
         if hosts and hosts[0] not in self.hosts:
             return 421, b"this address is not served here; ask for the one that 'freehold serve' listens on"
         for name, value in headers:
-            if name == b"origin" and value.strip().lower() != b"null" and _authority(value) not in self.hosts:
+            if name == b"origin" and _authority(value) not in self.hosts:  # nor `null`, of a page without an address of its own
                 return 403, b"web pages of other origins are not served"
         lengths = {value.strip() for name, value in headers if name == b"content-length"}
         if len(lengths) > 1 or (lengths and any(name == b"transfer-encoding" for name, _ in headers)):

@@ -149,7 +149,10 @@ class HotProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             self._refuse(400, b"this server upgrades no connection")
         except httptools.HttpParserError:
-            self._refuse(400, b"this is not HTTP")
+            if self._header_bytes > self.guard.header_bytes:
+                self._refuse(431, b"the headers are too large")
+            else:
+                self._refuse(400, b"this is not HTTP")
         if len(self._waiting) > MOST_WAITING:
             self.flow.pause_reading()
 

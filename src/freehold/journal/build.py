@@ -96,6 +96,7 @@ class Builder:
         key = logged.key if logged else ""
         task = self._task if self._task is not None else record.task
         tags = _texts(record.tags) if record.tags else {}
+        subject = tags.pop("subject", None)
         call = Call(
             id=call_id(self._tenant, task, record.item, record.variant, key),
             tenant=self._tenant,
@@ -112,7 +113,7 @@ class Builder:
             latency_s=None if record.latency_ms is None else record.latency_ms / 1e3,
             at=at,
             group=record.group,
-            subject=logged.subject if logged else tags.pop("subject", None),
+            subject=subject or (logged.subject if logged else None),
             customer=tags.get("customer"),
             tags=tags,
             policy=record.policy,

@@ -108,7 +108,7 @@ def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     ("sent", "status"),
     [
         (post(b"x" * 1_001), 413), (b"POST /hot HTTP/1.1\r\n" + HOST + b"transfer-encoding: chunked\r\n\r\n" + CHUNK * 5 + b"0\r\n\r\n", 413),
-        (b"POST /hot HTTP/1.1\r\n" + HOST + b"x: " + b"y" * 2_000 + b"\r\n\r\n", 400), (b"\x00\x01", 400), (b"POST /hot HTTP/1.1\r\n\r\n", 400),
+        (b"POST /hot HTTP/1.1\r\n" + HOST + b"x: " + b"y" * 2_000 + b"\r\n\r\n", 431), (b"\x00\x01", 400), (b"POST /hot HTTP/1.1\r\n\r\n", 400),
         (b"POST /hot HTTP/1.1\r\n" + HOST + b"content-length: 2\r\ncontent-length: 3\r\n\r\nabc", 400),
         (b"POST /hot HTTP/1.1\r\n" + HOST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"POST /hot HTTP/1.1\r\n" + HOST + b"transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400),
