@@ -458,6 +458,8 @@ def test_feedback_is_in_the_journal_once_for_each_key(served: Served) -> None:
         ({"metric": "helpful", "value": 1}, 400, "call is missing"),
         ({"call": "CALL", "metric": "helpful"}, 400, "nothing is said"),
         ({"call": "CALL", "metric": "helpful", "value": 7}, 400, "outside \\[0, 1\\]"),
+        ({"call": "CALL", "metric": "helpful", "value": 10**400}, 400, "beyond 1e\\+15"),
+        ({"call": "CALL", "metric": "helpful", "value": 1, "key": "k" * 201}, 400, "key has 201 characters"),
         ({"call": "CALL", "metric": "helpful", "value": [1]}, 400, "expected a number"),
         ({"call": "CALL", "metric": "helpful", "value": 1, "rating": 5}, 400, "'rating' is no field of feedback"),
         ({"call": "CALL", "metric": "reference_output", "value": 1}, 400, "recorded right answers"),

@@ -23,6 +23,7 @@ from freehold.store.open import Store
 SOURCE = "user"
 """Who says what comes in here."""
 _MOST_NAME = 200
+_MOST_VALUE = 1e15
 _FIELDS: dict[FeedbackKind, str] = {"score": "value", "label": "value"}
 """The fields that kinds of feedback come in by, where those have another name."""
 _encode = msgspec.json.Encoder().encode
@@ -66,6 +67,8 @@ class Receiver:
         if isinstance(value, str):
             pieces.append(("label", None, value))
         elif isinstance(value, bool | int | float):
+            if abs(value) > _MOST_VALUE:
+                raise CallerError(f"value is beyond {_MOST_VALUE:g}; expected a score in the metric's range")
             self._catalog.metric(metric).unit(float(value))
             pieces.append(("score", float(value), None))
         elif value is not None:
