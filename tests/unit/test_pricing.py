@@ -8,7 +8,7 @@ import pytest
 
 from freehold.catalog import Rates
 from freehold.chat import Usage
-from freehold.journal.formats.completion import usage_of
+from freehold.gateway.openai import usage_of
 from freehold.pricing import PriceBook
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -15,7 +15,8 @@ import msgspec
 
 from freehold.chat import JSON, canonical_json
 from freehold.errors import DataError
-from freehold.journal.formats.completion import Body, answer_of, first_text, usage_of
+from freehold.gateway.openai import usage_of
+from freehold.journal.formats.completion import Body, answer_of, first_text
 from freehold.journal.formats.lines import read_lines
 from freehold.journal.formats.reasons import invalid, undecodable
 from freehold.journal.formats.record import COLUMNS, Line, Logged
