@@ -25,6 +25,8 @@ REFRESH_S = 1.0
 """How often it is asked whether a policy was promoted or rolled back."""
 BUSY_S = 2.0
 """How long an answer waits for a journal that another program has locked."""
+WRITE_CACHE_KIB = 4_000
+"""Groups of calls are small, and a worker is to stay below 100 MB."""
 GRACE_S = 20
 """How long answers that are on their way may take after a signal to stop."""
 
@@ -42,7 +44,7 @@ def run(project: Project, host: str, port: int, plain_asgi: bool, tell: Callable
     with ExitStack() as resources:
         resources.enter_context(listener)
         store = resources.enter_context(
-            open_store(project.config.store.url, project.folder, project.config.store.durability, busy_s=BUSY_S)
+            open_store(project.config.store.url, project.folder, project.config.store.durability, BUSY_S, WRITE_CACHE_KIB)
         )
         on_failure = project.config.journal.on_failure
         writer = Writer(store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort")

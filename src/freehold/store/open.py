@@ -16,6 +16,8 @@ from freehold.store.blobs import Blobs
 from freehold.store.database import Database, Kind
 from freehold.store.version import HEAD
 
+WRITE_CACHE_KIB = 16_000
+"""Enough for imports, whose rows touch pages all over the indexes."""
 EXAMPLES = "sqlite:///freehold.db or postgresql://user@host/database"
 
 
@@ -84,13 +86,15 @@ def explained(database: Database) -> Iterator[None]:
         raise said from cause
 
 
-def open_store(url: str, folder: Path, durability: Durability = "process", busy_s: float = 10.0) -> Store:
+def open_store(
+    url: str, folder: Path, durability: Durability = "process", busy_s: float = 10.0, write_cache_kib: int = WRITE_CACHE_KIB
+) -> Store:
     """The store at `url`, made or migrated where that is due. A relative SQLite path starts at the project's `folder`.
 
     `durability`: `process` survives the death of this process, `power` also that of the machine. `busy_s`: how long a writer waits for
-    its turn. Raises OperatorError, StoreTooNew, StoreBusy.
+    its turn. `write_cache_kib`: what a connection that writes remembers of an SQLite file. Raises OperatorError, StoreTooNew, StoreBusy.
     """
-    store = Store(database_at(parsed_url(url), folder, durability, busy_s), folder, durability)
+    store = Store(database_at(parsed_url(url), folder, durability, busy_s, write_cache_kib), folder, durability)
     try:
         with explained(store.database):
             _migrate_if_due(store.database)
@@ -110,12 +114,12 @@ def parsed_url(url: str) -> URL:
         ) from None
 
 
-def database_at(url: URL, folder: Path, durability: Durability, busy_s: float) -> Database:
+def database_at(url: URL, folder: Path, durability: Durability, busy_s: float, write_cache_kib: int = WRITE_CACHE_KIB) -> Database:
     """The database a URL names, as it is: not migrated, perhaps empty."""
     if url.drivername == "sqlite" and url.database and url.database != ":memory:" and not (url.host or url.query):
         from freehold.store.sqlite import SqliteDatabase
 
-        return SqliteDatabase(folder / url.database, durability, busy_s)
+        return SqliteDatabase(folder / url.database, durability, busy_s, write_cache_kib)
     if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         from freehold.store.postgres import PostgresDatabase
 

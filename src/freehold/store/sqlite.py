@@ -25,7 +25,7 @@ while SQLite works."""
 _NULL = float("nan")
 """SQLite stores NaN as NULL. Bound as None it would cost a microsecond, which Python's module spends on looking for an adapter (CPython
 3.11); the same goes for bytes, which rows therefore hold as bytearrays."""
-_CACHE_KIB = {"reads": 8_000, "writes": 4_000}
+_READ_CACHE_KIB = 8_000
 
 
 class SqliteDatabase:
@@ -33,12 +33,13 @@ class SqliteDatabase:
 
     kind: Kind = "sqlite"
 
-    def __init__(self, path: Path, durability: Durability, busy_s: float) -> None:
+    def __init__(self, path: Path, durability: Durability, busy_s: float, write_cache_kib: int) -> None:
         self.path: Path | None = path
         self.name = str(path)
         self._file = path
         self._durability = durability
         self._busy_s = busy_s
+        self._cache_kib = {"reads": _READ_CACHE_KIB, "writes": write_cache_kib}
         self._lock = KernelLock(path.with_name(path.name + ".lock"))
         try:
             self._make_private_files()
@@ -163,7 +164,7 @@ class SqliteDatabase:
         settings = [
             f"synchronous = {'FULL' if self._durability == 'power' else 'NORMAL'}",
             f"fullfsync = {'ON' if self._durability == 'power' else 'OFF'}",
-            f"cache_size = -{_CACHE_KIB[use]}",
+            f"cache_size = -{self._cache_kib[use]}",
             "wal_autocheckpoint = 0",
             "secure_delete = ON",
             f"query_only = {'ON' if use == 'reads' else 'OFF'}",
