@@ -401,11 +401,6 @@ class Collected:
         assert isinstance(known, ToolCall)
         parts[place] = ToolCall(id=known.id or piece.id, name=known.name or piece.name, arguments=known.arguments + piece.arguments)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether every answer that was begun has ended."""
-        return bool(self._ends) and self._parts.keys() == self._ends.keys()
-
     def answer(self) -> ChatAnswer:
         """What there is by now. An answer that has not ended counts as cut off."""
         return ChatAnswer(

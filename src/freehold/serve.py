@@ -7,8 +7,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -21,9 +21,9 @@ from freehold.gateway.fields import json_object
 from freehold.gateway.formats import ANTHROPIC, OPENAI, Format, StreamReader, StreamWriter, error_message
 from freehold.gateway.reply import Handler, Reply, Request
 from freehold.gateway.sse import EventReader, comment
-from freehold.journal.build import Builder, new_call_id
+from freehold.journal.build import RECORDED, Builder, new_call_id
 from freehold.journal.call import Attempt, Call, Outcome
-from freehold.journal.formats.openai import logged
+from freehold.journal.formats.openai import logged, question_of
 from freehold.journal.read import calls
 from freehold.journal.redact import redact
 from freehold.journal.write import Writer
@@ -39,11 +39,18 @@ from freehold.variants.recorded import Recordings
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _MOST_ANSWER_BYTES = 64 * 2**20
+_OURS = "Freehold failed at this call, and its log says how."
+Priced: TypeAlias = tuple[float | None, str | None]
+"""What an answer cost, and by which prices; None where either is unknown."""
 TASK_PREFIX = "freehold/"
 """Before a task's name where a model's is asked for."""
 
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
+
+
+class UnknownModel(CallerError):
+    """Nobody answers to this model name."""
 
 
 class Gateway:
@@ -77,7 +84,7 @@ class Gateway:
         }
 
     def target(self, name: str, door: Format) -> Target:
-        """Who answers to this model name. Raises CallerError."""
+        """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
         model = self.catalog.models.get(name)
         if model is not None and model.provider in self.providers:
             return Target(name, self.providers[model.provider], model.name or model.id)
@@ -92,15 +99,15 @@ class Gateway:
         if len(of_this_kind) == 1:  # an unchanged client, and one provider that it can have meant
             return Target(name, of_this_kind[0], name)
         known = [*self._names(), *(f"{provider}/…" for provider in self.providers)]
-        raise CallerError(f"There is no model '{name[:120]}'.{nearest(name, known)}")
+        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, known)}")
 
     def task(self, name: str) -> Task:
-        """The task of that name. Raises CallerError."""
+        """The task of that name. Raises UnknownModel."""
         if name in self.catalog.tasks:
             return self.catalog.tasks[name]
         if name in self.served.policies:
             return Task(id=name)
-        raise CallerError(f"There is no model '{TASK_PREFIX}{name[:120]}'.{nearest(TASK_PREFIX + name, self._names())}")
+        raise UnknownModel(f"There is no model '{TASK_PREFIX}{name[:120]}'.{nearest(TASK_PREFIX + name, self._names())}")
 
     def here(self, task: str, variant: str, text: str, chosen: Chosen | None) -> outcome.Outcome | None:
         """What a variant on this machine answers; None for one that is asked elsewhere. Raises CallerError for words nobody recorded."""
@@ -123,12 +130,20 @@ class Gateway:
         task = self.catalog.tasks.get(call.task or "")
         self._writer.submit(redact(call, (task.content if task else None) or self._content), (), done)
 
-    def call(self, record: dict[str, JSON], **fields: JSON) -> Call:
-        """The call of a request and its answer, the same that an import of their log would give, but for these fields."""
-        return msgspec.structs.replace(self._builder.entry(logged(record)).call, source="gateway", **fields)
+    def call(self, record: dict[str, JSON], variant: str, known: dict[str, Any]) -> Call:
+        """The call of a request and its answer, the same that an import of their log would give, but for what is known better.
 
-    def price(self, variant: str, usage: Usage | None, at: datetime) -> tuple[float | None, str | None]:
-        """What an answer cost, and by which prices."""
+        One whose words cannot be read so was paid for all the same: the journal has it without them.
+        """
+        try:
+            read = self._builder.entry(logged({**record, "variant": variant, "cost_usd": known["cost_usd"]})).call
+        except DataError as error:
+            _log.warning("call.without_content: call %s is journalled without its words: %s", known["id"], error)
+            read = Call(id=known["id"], tenant=self._tenant, variant=variant, item=known["id"])
+        return msgspec.structs.replace(read, source="gateway", **known)
+
+    def price(self, variant: str, usage: Usage | None, at: datetime) -> Priced:
+        """What an answer of a variant cost."""
         return self._builder.price(variant, usage, at)
 
     def close(self) -> None:
@@ -185,7 +200,8 @@ class Exchange:
         self._chosen: Chosen | None = None
         self._decision: Decision | None = None
         self._attempts: list[Attempt] = []
-        self._asked_at = 0.0
+        self._asked_at: float | None = None
+        self._price_id: str | None = None
         self._target: Target | None = None
         self._ticket: Ticket | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -215,12 +231,18 @@ class Exchange:
             else:
                 self._ask(self._gateway.target(model, self._door))
         except CallerError as error:
-            self._refuse(404 if str(error).startswith("There is no model") else 400, str(error))
+            self._refuse(404 if isinstance(error, UnknownModel) else 400, str(error))
+        except Exception:  # noqa: BLE001 as in `_broken`
+            self._broken()
 
     def _read(self, request: Request) -> _Asked:
         body = json_object(request)
         stream = body.get("stream") is True
         if self._door is OPENAI:
+            try:
+                question_of(body)  # before anybody is paid for an answer to nothing
+            except DataError as error:
+                raise CallerError(str(error)) from None
             options = body.get("stream_options")
             return _Asked(body, stream, isinstance(options, dict) and options.get("include_usage") is True, body)
         return _Asked(body, stream, True, OPENAI.write_request(_sayable(ANTHROPIC.read_request(body))))
@@ -261,7 +283,7 @@ class Exchange:
                 return
             self._variant, self._asked_at = decision.variant, time.perf_counter()
             words = found.output if isinstance(found.output, str) else _encode(found.output).decode()
-            self._note(found.usage, found.cost_usd, "answered", None)
+            self._note(found.usage, "answered", priced=(found.cost_usd, RECORDED))
             following = self._following({**found.known, "answer_chars": float(len(words))})
             if following is None:
                 choice = Choice(parts=(Text(text=words),))
@@ -321,6 +343,30 @@ class Exchange:
     def on_data(self, data: bytes) -> None:
         """As of `Receiver`."""
         self._heard = self._loop.time()
+        try:
+            self._take(data)
+        except ProviderError as error:
+            self.on_failure(error)
+        except Exception:  # noqa: BLE001 as in `_broken`
+            self._broken()
+
+    def on_end(self) -> None:
+        """As of `Receiver`."""
+        if self._over:
+            return
+        try:
+            self._finish()
+        except ProviderError as error:
+            self.on_failure(error)
+        except Exception:  # noqa: BLE001 as in `_broken`
+            self._broken()
+
+    def on_failure(self, error: ProviderError) -> None:
+        """As of `Receiver`."""
+        self._failed(502, str(error), "failed")
+
+    def _take(self, data: bytes) -> None:
+        """The next piece of the provider's answer."""
         if self._events is None or self._reader is None or self._writer is None:
             self._size += len(data)
             if self._size > _MOST_ANSWER_BYTES:
@@ -328,28 +374,17 @@ class Exchange:
             else:
                 self._body.append(data)
             return
-        try:
-            chunks = [chunk for told in self._events.feed(data) for chunk in self._reader.read(told)]
-        except ProviderError as error:
-            self.on_failure(error)
-            return
-        self._pass_on(chunks, self._writer)
+        self._pass_on([chunk for told in self._events.feed(data) for chunk in self._reader.read(told)], self._writer)
 
-    def on_end(self) -> None:
-        """As of `Receiver`."""
-        if self._over or self._target is None:
-            return
+    def _finish(self) -> None:
+        """The provider's answer is whole."""
+        assert self._target is not None
         if self._events is not None and self._reader is not None and self._writer is not None:
-            try:
-                self._pass_on([chunk for told in self._events.end() for chunk in self._reader.read(told)], self._writer)
-            except ProviderError as error:
-                self.on_failure(error)
-                return
+            self._pass_on([chunk for told in self._events.end() for chunk in self._reader.read(told)], self._writer)
             if not self._reader.is_done:
-                self.on_failure(ProviderError("the provider's stream ended in the middle of its answer"))
-                return
+                raise ProviderError("the provider's stream ended in the middle of its answer")
             answer = self._collected.answer()
-            self._note(answer.usage, *self._cost(answer.usage), _outcome_of(answer), None)
+            self._note(answer.usage, _outcome_of(answer))
             self._journal(_outcome_of(answer), answer, self._stream_ended)
             return
         body = b"".join(self._body)
@@ -363,19 +398,15 @@ class Exchange:
         except (DataError, msgspec.DecodeError, RecursionError) as error:
             self._failed(502, f"the provider's answer cannot be read: {error}", "malformed")
             return
-        self._note(answer.usage, *self._cost(answer.usage), _outcome_of(answer), None)
+        self._note(answer.usage, _outcome_of(answer))
         following = self._following({"answer_chars": float(words)})
-        if following is None:
-            self._deliver(answer, raw)
-            return
         try:
-            self._follow(following)
+            if following is None:
+                self._deliver(answer, raw)
+            else:
+                self._follow(following)
         except CallerError as error:
-            self._failed(502, str(error), "failed", asked=False)
-
-    def on_failure(self, error: ProviderError) -> None:
-        """As of `Receiver`."""
-        self._failed(502, str(error), "failed")
+            self._failed(502, str(error), "failed")
 
     # The caller hears.
 
@@ -431,16 +462,23 @@ class Exchange:
 
     # It ends otherwise.
 
-    def _failed(self, status: int, message: str, outcome: Outcome, asked: bool = True) -> None:
-        """Ends with an error; what was paid for is journalled all the same. `asked`: whether somebody was being asked just now."""
+    def _broken(self) -> None:
+        """Something of ours failed: the log says what, the caller hears of it, and what was paid for is journalled."""
+        _log.exception("exchange.failed: call %s", self.id)
+        if self._attempts or self._asked_at is not None:
+            self._failed(500, _OURS, "failed")
+        elif not self._over:
+            self._refuse(500, _OURS)
+
+    def _failed(self, status: int, message: str, outcome: Outcome) -> None:
+        """Ends with an error; what was paid for is journalled all the same."""
         if self._over:
             return
         if self._ticket is not None:
             self._ticket.cancel()
         begun, partial = self._writer, self._collected.answer() if self._writer is not None else None
-        if asked:
-            usage = partial.usage if partial is not None else None
-            self._note(usage, *self._cost(usage), outcome, message)
+        if self._asked_at is not None:
+            self._note(partial.usage if partial is not None else None, outcome, message)
 
         def told(call: Call, error: FreeholdError | None) -> None:
             if begun is None:
@@ -481,20 +519,19 @@ class Exchange:
 
     # It is written down.
 
-    def _cost(self, usage: Usage | None) -> tuple[float | None]:
-        return (self._gateway.price(self._variant, usage, self._at)[0],)
-
-    def _note(self, usage: Usage | None, cost_usd: float | None, outcome: Outcome, error: str | None) -> None:
-        """Adds what was just asked to the attempts: nothing paid is hidden."""
-        n = len(self._attempts)
+    def _note(self, usage: Usage | None, outcome: Outcome, error: str | None = None, priced: Priced | None = None) -> None:
+        """Adds whoever was being asked to the attempts: nothing paid is hidden. `priced`: what it cost, where no price list says."""
+        assert self._asked_at is not None
+        n, asked_at, self._asked_at = len(self._attempts), self._asked_at, None
+        cost_usd, self._price_id = priced or self._gateway.price(self._variant, usage, self._at)
         self._attempts.append(
             Attempt(
                 n=n,
                 variant=self._variant,
                 cause="escalation" if n else "first",
                 outcome=outcome,
-                at=self._at,
-                latency_s=time.perf_counter() - self._asked_at if self._asked_at else None,
+                at=self._at + timedelta(seconds=asked_at - self._began),
+                latency_s=time.perf_counter() - asked_at,
                 usage=usage,
                 cost_usd=cost_usd,
                 error=error,
@@ -509,29 +546,29 @@ class Exchange:
         if self._timer is not None:
             self._timer.cancel()
         self._gateway.in_flight.discard(self)
-        record: dict[str, JSON] = {"request": self._asked.as_openai, "variant": self._variant}
+        record: dict[str, JSON] = {"request": self._asked.as_openai}
         if answer is not None and answer.choices:
             record["response"] = {**OPENAI.write_answer(answer), "model": answer.model or self._variant}
         else:
             record |= {"response": {"model": self._variant}, "error": {"message": why or outcome}}
         costs = [attempt.cost_usd for attempt in self._attempts]
-        total = None if None in costs else sum(cost for cost in costs if cost is not None)
         usages = [attempt.usage for attempt in self._attempts]
-        call = self._gateway.call(
-            record,
-            id=self.id,
-            task=self._task,
-            outcome=outcome,
-            at=self._at,
-            usage=usages[0] if len(usages) == 1 else _sum_of(usages),
-            cost_usd=total,
-            price_id=None if total is None else self._gateway.price(self._variant, Usage(), self._at)[1] or "recorded",
-            latency_s=time.perf_counter() - self._began,
-            policy=None if self._policy is None else self._policy.hash,
-            propensity=None if self._policy is None else 1.0,
-            delivered=not self._reply.is_gone,
-            attempts=tuple(self._attempts),
-        )
+        total = None if None in costs else sum(cost for cost in costs if cost is not None)
+        known: dict[str, Any] = {
+            "id": self.id,
+            "task": self._task,
+            "outcome": outcome,
+            "at": self._at,
+            "usage": usages[0] if len(usages) == 1 else _sum_of(usages),
+            "cost_usd": total,
+            "price_id": None if total is None else self._price_id,
+            "latency_s": time.perf_counter() - self._began,
+            "policy": None if self._policy is None else self._policy.hash,
+            "propensity": None if self._policy is None else 1.0,
+            "delivered": not self._reply.is_gone,
+            "attempts": tuple(self._attempts),
+        }
+        call = self._gateway.call(record, self._variant, known)
         self._gateway.append(call, lambda failed: then(call, failed))
 
 

@@ -427,6 +427,50 @@ def test_a_worker_is_light(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+# Whatever goes wrong, somebody hears of it, and what was paid for is in the journal
+
+
+def test_a_request_that_asks_nothing_is_refused_before_anybody_is_paid(served: Served) -> None:
+    before = len(served.provider.asked)
+    with pytest.raises(openai.BadRequestError, match="messages"):
+        served.openai().post("/chat/completions", body={"model": "frontier"}, cast_to=dict[str, Any])
+    assert len(served.provider.asked) == before
+
+
+@pytest.mark.parametrize("content", [5, [5], {"a": 1}])
+def test_an_answer_that_is_none_is_malformed(served: Served, content: Any) -> None:
+    message = {"role": "assistant", "content": content}
+    served.provider.answer = lambda said: whole({"id": "x", "model": "m", "choices": [{"index": 0, "message": message}]})
+    with pytest.raises(openai.InternalServerError, match="cannot be read") as caught:
+        served.openai().chat.completions.create(model="frontier", messages=ASKED)
+    call = served.call(caught.value.response.headers["x-freehold-call"])
+    assert (call.outcome, [attempt.outcome for attempt in call.attempts]) == ("malformed", ["malformed"])
+
+
+def test_an_answer_that_the_caller_s_format_cannot_say_is_journalled_with_its_cost(served: Served) -> None:
+    """A tool's arguments that are no JSON, which Anthropic's format has no place for."""
+    tool = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "not json"}}
+    choice = {"index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [tool]}, "finish_reason": "tool_calls"}
+    usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+    served.provider.answer = lambda said: whole({"id": "x", "model": "m", "choices": [choice], "usage": usage})
+    with pytest.raises(anthropic.InternalServerError, match="arguments of tool call 'c'") as caught:
+        served.anthropic().messages.create(model="frontier", max_tokens=50, messages=[{"role": "user", "content": "Weather?"}])
+    call = served.call(caught.value.response.headers["x-freehold-call"])
+    assert (call.outcome, call.cost_usd, len(call.attempts)) == ("failed", pytest.approx((100 * 10 + 20 * 100) / 1e6), 1)
+
+
+def test_a_call_whose_words_cannot_be_kept_is_journalled_without_them(served: Served) -> None:
+    """Nested more deeply than a record may be: it was answered and paid for all the same."""
+    deep: Any = "end"
+    for _ in range(200):
+        deep = {"a": deep}
+    tools: Any = [{"type": "function", "function": {"name": "f", "parameters": deep}}]
+    raw = served.openai().chat.completions.with_raw_response.create(model="frontier", messages=ASKED, tools=tools)
+    assert raw.parse().choices[0].message.content == "Größe 😀"
+    call = served.call(raw.headers["x-freehold-call"])
+    assert (call.input, call.outcome, call.cost_usd) == (None, "answered", pytest.approx(COST))
+
+
 # What is said about answers
 
 

@@ -115,7 +115,7 @@ class Receiver:
 
 
 def _name(fields: Fields, field: str) -> str:
-    name = fields.need(field, str)
+    name: str = fields.need(field, str)
     if not 0 < len(name) <= _MOST_NAME:
         raise CallerError(f"{field} has {len(name)} characters; expected 1 to {_MOST_NAME}")
     return name

@@ -58,7 +58,8 @@ def read_request(body: JSON) -> ChatRequest:
     """The request a body asks for. Raises CallerError that names the field."""
     fields = Fields(body, "")
     most = fields.need("max_tokens", int)
-    messages = [_read_system(fields.raw("system"))] if fields.has("system") else []
+    system = _read_blocks(fields, "system")
+    messages = [Message(role="system", parts=tuple(system))] if system else []
     for n, one in enumerate(fields.need("messages", list)):
         messages += _read_message(one, f"messages[{n}]")
     choice = Fields(fields.raw("tool_choice") or {}, "tool_choice")
@@ -91,21 +92,12 @@ def read_request(body: JSON) -> ChatRequest:
     return request
 
 
-def _read_system(value: JSON) -> Message:
-    if isinstance(value, str):
-        return Message(role="system", parts=(Text(text=value),))
-    return Message(role="system", parts=tuple(_read_block(one, f"system[{n}]") for n, one in enumerate(value)))
-
-
 def _read_message(value: JSON, where: str) -> list[Message]:
     """A message; results of tools, which Anthropic puts into the user's, become messages of the tool."""
     fields = Fields(value, where)
-    role: Role = fields.need("role", Role)  # type: ignore[arg-type]  # a Literal is no class
-    content = fields.raw("content")
+    role: Role = fields.need("role", Role)
+    blocks = _read_blocks(fields, "content")
     fields.end()
-    blocks = (
-        [Text(text=content)] if isinstance(content, str) else [_read_block(b, f"{where}.content[{n}]") for n, b in enumerate(content or ())]
-    )
     out: list[Message] = []
     for block in blocks:
         speaker: Role = "tool" if isinstance(block, ToolResult) else role
@@ -114,6 +106,14 @@ def _read_message(value: JSON, where: str) -> list[Message]:
         else:
             out.append(Message(role=speaker, parts=(block,)))
     return out or [Message(role=role)]
+
+
+def _read_blocks(fields: Fields, name: str) -> list[Part]:
+    """A field that holds words: a text or blocks."""
+    content = fields.take(name, str | list, [])
+    if isinstance(content, str):
+        return [Text(text=content)]
+    return [_read_block(block, f"{fields.at(name)}[{n}]") for n, block in enumerate(content)]
 
 
 def _read_block(value: JSON, where: str) -> Part:
@@ -134,15 +134,9 @@ def _read_block(value: JSON, where: str) -> Part:
                 id=fields.need("id", str), name=fields.need("name", str), arguments=arguments, cache=fields.raw("cache_control")
             )
         case "tool_result":
-            content = fields.raw("content")
-            inner = (
-                [Text(text=content)]
-                if isinstance(content, str)
-                else [_read_block(b, f"{where}.content[{n}]") for n, b in enumerate(content or ())]
-            )
             part = ToolResult(
                 call=fields.need("tool_use_id", str),
-                parts=tuple(one for one in inner if isinstance(one, Text | Media)),
+                parts=tuple(one for one in _read_blocks(fields, "content") if isinstance(one, Text | Media)),
                 is_error=fields.take("is_error", bool, False),
                 cache=fields.raw("cache_control"),
             )
@@ -213,7 +207,8 @@ def _read_thinking(thinking: Fields) -> int | None:
         case "disabled":
             return 0
         case "enabled":
-            return thinking.need("budget_tokens", int)
+            budget: int = thinking.need("budget_tokens", int)
+            return budget
         case kind:
             raise CallerError(f"thinking.type is '{kind}'; expected enabled, adaptive or disabled")
 
@@ -401,9 +396,9 @@ def read_usage(value: JSON) -> Usage | None:
 
 
 def write_answer(answer: ChatAnswer) -> dict[str, JSON]:
-    """The body that holds the answer. Raises DataError for more than one."""
+    """The body that holds the answer. Raises CallerError for what Anthropic's format cannot say: more than one, or a call without an object."""
     if len(answer.choices) != 1:
-        raise DataError(f"an answer of {len(answer.choices)} choices has no place in Anthropic's format")
+        raise CallerError(f"an answer of {len(answer.choices)} choices has no place in Anthropic's format")
     (choice,) = answer.choices
     return {
         "id": answer.id,

@@ -1,6 +1,6 @@
 """Anthropic's streams: events into pieces of an answer, and pieces into events."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -12,6 +12,47 @@ from freehold.gateway.sse import Event, event
 _encode = msgspec.json.Encoder().encode
 
 
+class _Message(msgspec.Struct):
+    id: str = ""
+    model: str = ""
+    usage: dict[str, JSON] | None = None
+
+
+class _Block(msgspec.Struct):
+    type: str
+    id: str = ""
+    name: str = ""
+    input: Any = None
+    data: str = ""
+    text: str = ""
+    thinking: str = ""
+
+
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    signature: str = ""
+    partial_json: str = ""
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+
+
+class _Told(msgspec.Struct):
+    """One event's data, as far as it is read."""
+
+    type: str
+    index: int = 0
+    message: _Message | None = None
+    content_block: _Block | None = None
+    delta: _Delta | None = None
+    usage: dict[str, JSON] | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Told).decode
+
+
 class StreamReader:
     """Reads a provider's events. `is_done` once the stream has said that it ended."""
 
@@ -21,61 +62,50 @@ class StreamReader:
         self._usage: dict[str, JSON] = {}
 
     def read(self, told: Event) -> list[Chunk]:
-        """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no JSON."""
+        """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no piece of an answer."""
         try:
-            body = msgspec.json.decode(told.data)
-            return self._read(body)
-        except (msgspec.DecodeError, TypeError, ValueError, AttributeError, KeyError) as error:
+            said = _decode(told.data)
+        except (msgspec.DecodeError, RecursionError) as error:
             raise ProviderError(f"the provider's stream is not what it should be: {error}") from None
-
-    def _read(self, body: Mapping[str, JSON]) -> list[Chunk]:
-        match body["type"]:
-            case "message_start":
-                message = body["message"]
-                return [Chunk(id=message.get("id") or "", model=message.get("model") or "", usage=self._used(message.get("usage")))]
-            case "content_block_start":
-                return self._begun(body["index"], body["content_block"])
-            case "content_block_delta":
-                return self._more(body["index"], body["delta"])
-            case "message_delta":
-                delta, finish = body["delta"], body["delta"].get("stop_reason")
-                ended = None if finish is None else FINISHES.get(finish, "stop")
-                return [Chunk(finish=ended, stop=delta.get("stop_sequence"), usage=self._used(body.get("usage")))]
-            case "message_stop":
+        match said:
+            case _Told(type="message_start", message=_Message() as message):
+                return [Chunk(id=message.id, model=message.model, usage=self._used(message.usage))]
+            case _Told(type="content_block_start", content_block=_Block() as block):
+                return self._begun(said.index, block)
+            case _Told(type="content_block_delta", delta=_Delta() as delta):
+                return self._more(said.index, delta)
+            case _Told(type="message_delta", delta=_Delta() as delta):
+                ended = None if delta.stop_reason is None else FINISHES.get(delta.stop_reason, "stop")
+                return [Chunk(finish=ended, stop=delta.stop_sequence, usage=self._used(said.usage))]
+            case _Told(type="message_start" | "content_block_start" | "content_block_delta" | "message_delta"):
+                raise ProviderError(f"the provider's stream is not what it should be: its {said.type} is empty")
+            case _Told(type="message_stop"):
                 self.is_done = True
-            case "error":
-                raise ProviderError(f"the provider broke its answer off: {(body.get('error') or {}).get('message')}")
+            case _Told(type="error"):
+                why = said.error.get("message") if isinstance(said.error, dict) else said.error
+                raise ProviderError(f"the provider broke its answer off: {why}")
         return []
 
-    def _used(self, more: JSON) -> Usage | None:
+    def _used(self, more: dict[str, JSON] | None) -> Usage | None:
         """What is used by now: later events repeat some counts and leave others out."""
         self._usage |= {name: value for name, value in (more or {}).items() if value is not None}
         return read_usage(self._usage)
 
-    def _begun(self, index: int, block: Mapping[str, JSON]) -> list[Chunk]:
-        match block["type"]:
+    def _begun(self, index: int, block: _Block) -> list[Chunk]:
+        match block.type:
             case "tool_use":
                 number = self._calls.setdefault(index, len(self._calls))
-                arguments = _encode(block["input"]).decode() if block.get("input") else ""
-                return [Chunk(call=CallPiece(index=number, id=block["id"], name=block["name"], arguments=arguments))]
+                arguments = _encode(block.input).decode() if block.input else ""
+                return [Chunk(call=CallPiece(index=number, id=block.id, name=block.name, arguments=arguments))]
             case "redacted_thinking":
-                return [Chunk(sealed=block["data"])]
-            case "text":
-                return [Chunk(text=block["text"])] if block.get("text") else []
-            case "thinking":
-                return [Chunk(thinking=block["thinking"])] if block.get("thinking") else []
-        return []
+                return [Chunk(sealed=block.data)]
+        return [Chunk(text=block.text, thinking=block.thinking)] if block.text or block.thinking else []
 
-    def _more(self, index: int, delta: Mapping[str, JSON]) -> list[Chunk]:
-        match delta["type"]:
-            case "text_delta":
-                return [Chunk(text=delta["text"])]
-            case "thinking_delta":
-                return [Chunk(thinking=delta["thinking"])]
-            case "signature_delta":
-                return [Chunk(signature=delta["signature"])]
-            case "input_json_delta" if index in self._calls:
-                return [Chunk(call=CallPiece(index=self._calls[index], arguments=delta["partial_json"]))]
+    def _more(self, index: int, delta: _Delta) -> list[Chunk]:
+        if delta.type == "input_json_delta":
+            return [Chunk(call=CallPiece(index=self._calls[index], arguments=delta.partial_json))] if index in self._calls else []
+        if delta.text or delta.thinking or delta.signature:
+            return [Chunk(text=delta.text, thinking=delta.thinking, signature=delta.signature)]
         return []
 
 

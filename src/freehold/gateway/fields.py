@@ -1,7 +1,7 @@
 """Reading JSON from outside: each field by its name and type, and what nobody asked for in the end."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -9,7 +9,6 @@ from freehold.chat import JSON
 from freehold.errors import CallerError
 from freehold.gateway.reply import Request
 
-_T = TypeVar("_T")
 _decode = msgspec.json.Decoder(dict[str, JSON]).decode
 
 
@@ -33,8 +32,8 @@ class Fields:
         self._left = dict(value)
         self.where = where
 
-    def take(self, name: str, kind: type[_T], default: Any = None) -> Any:
-        """The field, checked to be of `kind`; `default` where it is missing or null. Raises CallerError."""
+    def take(self, name: str, kind: Any, default: Any = None) -> Any:
+        """The field, checked to be of the type `kind`; `default` where it is missing or null. Raises CallerError."""
         value = self._left.pop(name, None)
         if value is None:
             return default
@@ -43,9 +42,9 @@ class Fields:
         except msgspec.ValidationError as error:
             raise CallerError(f"{self.at(name)}: {str(error)[:1].lower()}{str(error)[1:]}") from None
 
-    def need(self, name: str, kind: type[_T]) -> _T:
+    def need(self, name: str, kind: Any) -> Any:
         """The field, which has to be there."""
-        value: _T | None = self.take(name, kind)
+        value = self.take(name, kind)
         if value is None:
             raise CallerError(f"{self.at(name)} is missing")
         return value

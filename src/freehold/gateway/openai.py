@@ -67,7 +67,7 @@ def read_request(body: JSON) -> ChatRequest:
     stream_options = Fields(fields.raw("stream_options") or {}, "stream_options")
     most, most_before = fields.take("max_completion_tokens", int), fields.take("max_tokens", int)
     logprobs, top_logprobs = fields.take("logprobs", bool, False), fields.take("top_logprobs", int)
-    stop = fields.raw("stop")
+    stop = fields.take("stop", str | list[str], [])
     request = {name: fields.take(theirs, kind) for name, (theirs, kind) in _SETTINGS.items()}
     messages = tuple(_read_message(one, f"messages[{n}]") for n, one in enumerate(fields.need("messages", list)))
     tools = tuple(_read_tool(one, f"tools[{n}]") for n, one in enumerate(fields.take("tools", list, [])))
@@ -78,7 +78,7 @@ def read_request(body: JSON) -> ChatRequest:
         tool_choice=_read_tool_choice(fields.raw("tool_choice")),
         shape=_read_shape(fields.raw("response_format")),
         max_output_tokens=most if most is not None else most_before,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
         top_logprobs=(top_logprobs or 0) if logprobs else None,
         choices=fields.take("n", int, 1),
         stream=fields.take("stream", bool, False),
@@ -95,14 +95,11 @@ def _named(prefix: str, rest: Mapping[str, JSON]) -> dict[str, JSON]:
 
 def _read_message(value: JSON, where: str) -> Message:
     fields = Fields(value, where)
-    role: Role = fields.need("role", Role)  # type: ignore[arg-type]  # a Literal is no class
-    content = fields.raw("content")
+    role: Role = fields.need("role", Role)
     parts: list[Part] = []
     if thought := fields.take("reasoning_content", str) or fields.take("reasoning", str):
         parts.append(Thinking(text=thought))
-    said = (
-        [Text(text=content)] if isinstance(content, str) else [_read_part(p, f"{where}.content[{n}]") for n, p in enumerate(content or ())]
-    )
+    said = _read_content(fields)
     if role == "tool":
         kept = tuple(part for part in said if isinstance(part, Text | Media))
         parts.append(ToolResult(call=fields.need("tool_call_id", str), parts=kept))
@@ -114,6 +111,14 @@ def _read_message(value: JSON, where: str) -> Message:
     name = fields.take("name", str, "")
     fields.end()
     return Message(role=role, parts=tuple(parts), name=name)
+
+
+def _read_content(fields: Fields) -> list[Text | Media | Refusal]:
+    """The words of a message, which are a text or parts."""
+    content = fields.take("content", str | list, [])
+    if isinstance(content, str):
+        return [Text(text=content)]
+    return [_read_part(part, f"{fields.where}.content[{n}]") for n, part in enumerate(content)]
 
 
 def _read_part(value: JSON, where: str) -> Text | Media | Refusal:
@@ -353,12 +358,7 @@ def _read_choice(value: JSON, where: str) -> Choice:
     parts: list[Part] = []
     if thought := message.take("reasoning_content", str) or message.take("reasoning", str):
         parts.append(Thinking(text=thought))
-    content = message.raw("content")
-    if isinstance(content, str):
-        if content:
-            parts.append(Text(text=content))
-    else:
-        parts += [_read_part(one, f"{where}.message.content[{n}]") for n, one in enumerate(content or ())]
+    parts += [part for part in _read_content(message) if part != Text(text="")]
     if refusal := message.take("refusal", str):
         parts.append(Refusal(text=refusal))
     parts += [_read_call(call, f"{where}.message.tool_calls[{n}]") for n, call in enumerate(message.take("tool_calls", list, []))]

@@ -1,6 +1,6 @@
 """OpenAI's streams: events into pieces of an answer, and pieces into events."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -12,6 +12,50 @@ from freehold.gateway.sse import DONE, Event, event
 _encode = msgspec.json.Encoder().encode
 
 
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Call(msgspec.Struct):
+    index: int | None = None
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Part(msgspec.Struct):
+    text: str | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | list[_Part] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int | None = None
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+    logprobs: dict[str, list[Any] | None] | None = None
+
+
+class _Piece(msgspec.Struct):
+    """One event's data, as far as it is read."""
+
+    id: str | None = None
+    model: str | None = None
+    created: float | None = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Piece).decode
+
+
 class StreamReader:
     """Reads a provider's events. `is_done` once the stream has said that it ended."""
 
@@ -19,53 +63,43 @@ class StreamReader:
         self.is_done = False
 
     def read(self, told: Event) -> list[Chunk]:
-        """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no JSON."""
+        """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no piece of an answer."""
         if told.data == DONE:
             self.is_done = True
             return []
         try:
-            body = msgspec.json.decode(told.data)
-            if not isinstance(body, Mapping):
-                raise ProviderError(f"the provider's stream holds {type(body).__name__}, and no piece of an answer")
-            if (error := body.get("error")) is not None:
-                said = error.get("message") if isinstance(error, Mapping) else error
-                raise ProviderError(f"the provider broke its answer off: {said}")
-            return _chunks(body)
-        except (msgspec.DecodeError, TypeError, ValueError, AttributeError) as error:
+            piece = _decode(told.data)
+        except (msgspec.DecodeError, RecursionError) as error:
             raise ProviderError(f"the provider's stream is not what it should be: {error}") from None
+        if piece.error is not None:
+            said = piece.error.get("message") if isinstance(piece.error, dict) else piece.error
+            raise ProviderError(f"the provider broke its answer off: {said}")
+        found = [chunk for choice in piece.choices or () for chunk in _chunks(choice)] or [Chunk()]
+        found[0] = msgspec.structs.replace(
+            found[0], id=piece.id or "", model=piece.model or "", created=int(piece.created or 0), usage=read_usage(piece.usage)
+        )
+        return found
 
 
-def _chunks(body: Mapping[str, JSON]) -> list[Chunk]:
-    found = [piece for choice in body.get("choices") or () for piece in _pieces(choice)] or [Chunk()]
-    found[0] = msgspec.structs.replace(
-        found[0],
-        id=body.get("id") or "",
-        model=body.get("model") or "",
-        created=body.get("created") or 0,
-        usage=read_usage(body.get("usage")),
-    )
-    return found
-
-
-def _pieces(choice: Mapping[str, JSON]) -> list[Chunk]:
-    n, delta, finish = choice.get("index") or 0, choice.get("delta") or {}, choice.get("finish_reason")
+def _chunks(choice: _Choice) -> list[Chunk]:
+    n, delta, finish = choice.index or 0, choice.delta or _Delta(), choice.finish_reason
     calls = [
         CallPiece(
-            index=call.get("index") or 0,
-            id=call.get("id") or "",
-            name=(call.get("function") or {}).get("name") or "",
-            arguments=(call.get("function") or {}).get("arguments") or "",
+            index=call.index or 0,
+            id=call.id or "",
+            name=(call.function and call.function.name) or "",
+            arguments=(call.function and call.function.arguments) or "",
         )
-        for call in delta.get("tool_calls") or ()
+        for call in delta.tool_calls or ()
     ]
-    content = delta.get("content") or ""
+    content = delta.content or ""
     first = Chunk(
         choice=n,
-        text=content if isinstance(content, str) else "".join(part.get("text") or "" for part in content),
-        thinking=delta.get("reasoning_content") or delta.get("reasoning") or "",
-        refusal=delta.get("refusal") or "",
+        text=content if isinstance(content, str) else "".join(part.text or "" for part in content),
+        thinking=delta.reasoning_content or delta.reasoning or "",
+        refusal=delta.refusal or "",
         call=calls[0] if calls else None,
-        logprobs=choice.get("logprobs"),
+        logprobs=choice.logprobs,
         finish=None if finish is None else FINISHES.get(finish, "stop"),
     )
     return [first, *(Chunk(choice=n, call=call) for call in calls[1:])]

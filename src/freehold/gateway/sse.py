@@ -22,31 +22,34 @@ class EventReader:
     """Puts events together from pieces of a stream, wherever they were cut. What is held is one event at most."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._held: list[bytes] = []
+        self._held_size = 0
         self._name = b""
         self._data: list[bytes] = []
         self._size = 0
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that this piece completes. Raises ProviderError for one beyond all bounds."""
-        lines = (self._held + piece).replace(b"\r\n", b"\n").split(b"\n")
-        self._held = lines.pop()
-        if self._held.endswith(b"\r"):
-            pass  # the other half of a line's end may follow
+        self._held.append(piece)
+        self._held_size += len(piece)
         found: list[Event] = []
+        lines = b"".join(self._held).split(b"\n") if b"\n" in piece else []
+        if lines:
+            self._held = [lines.pop()]
+            self._held_size = len(self._held[0])
         for line in lines:
-            if line:
+            if line := line.removesuffix(b"\r"):
                 self._take(line)
             elif self._data:
                 found.append(Event(self._name, b"\n".join(self._data)))
                 self._name, self._data, self._size = b"", [], 0
-        if len(self._held) + self._size > MOST_EVENT_BYTES:
+        if self._held_size + self._size > MOST_EVENT_BYTES:
             raise ProviderError(f"the provider sent an event of more than {MOST_EVENT_BYTES // 2**20} MiB")
         return found
 
     def end(self) -> list[Event]:
         """The last event, where the stream ended without the empty line after it."""
-        return self.feed(b"\n\n") if self._held or self._data else []
+        return self.feed(b"\n\n") if self._held_size or self._data else []
 
     def _take(self, line: bytes) -> None:
         field, _, value = line.partition(b":")

@@ -1,12 +1,11 @@
 """Connections to whom we call: HTTP/1.1 over pooled sockets, one read and one write for each side of a call, no task but to connect.
 
-Callbacks, not coroutines: on the way of every request a future costs more than what it waits for. `Receiver` hears what comes back;
-`providers/call.py` is for those who would rather await.
+Callbacks, not coroutines: on the way of every request a future costs more than what it waits for. `Receiver` hears what comes back.
 """
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
@@ -17,8 +16,6 @@ from freehold.errors import OperatorError, ProviderError
 MOST_IDLE = 256
 """Connections to one origin that are kept for later."""
 MOST_HEADER_BYTES = 64 * 1024
-HIGH_WATER_BYTES = 256 * 1024
-"""From so much that was read and not passed on, reading waits."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -78,7 +75,6 @@ class Pool:
         self.origin = origin
         self._context = context if context is not None else ssl.create_default_context() if origin.is_tls else None
         self._idle: list[Connection] = []
-        self.open = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def send(self, data: bytes, receiver: Receiver, connect_s: float) -> "Ticket":
@@ -125,7 +121,6 @@ class Pool:
 
     def drop(self, connection: "Connection") -> None:
         """Forgets a connection that has ended."""
-        self.open -= 1
         if connection in self._idle:
             self._idle.remove(connection)
 
@@ -196,18 +191,18 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
         self._has_head = False
+        self._is_whole = False
         self._may_stay = False
 
     def begin(self, data: bytes, ticket: Ticket) -> None:
         """Sends a request; its ticket hears the answer."""
         self._ticket = ticket
-        self._headers, self._header_bytes, self._has_head = [], 0, False
+        self._headers, self._header_bytes, self._has_head, self._is_whole = [], 0, False, False
         ticket.sent_on(self)
         self.transport.write(data)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self._pool.open += 1
 
     def connection_lost(self, error: Exception | None) -> None:
         self._pool.drop(self)
@@ -231,7 +226,22 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._broken(f"{self._pool.origin.authority} answered with what is not HTTP: {error}")
+            if not self._is_whole:
+                self._broken(f"{self._pool.origin.authority} answered with what is not HTTP: {error}")
+                return
+            self._may_stay = False  # what came after the answer is nobody's
+        if self._is_whole:
+            self._end()
+
+    def _end(self) -> None:
+        """The answer is whole, and all that came with it has been read: only now may another request go out on this connection."""
+        ticket, self._ticket = self._ticket, None
+        if self._may_stay and not self.transport.is_closing():
+            self._pool.keep(self)
+        else:
+            self.transport.close()
+        if ticket is not None:
+            ticket.end()
 
     def _broken(self, message: str) -> None:
         ticket, self._ticket = self._ticket, None
@@ -240,6 +250,10 @@ class Connection(asyncio.Protocol):
             ticket.fail(ProviderError(message))
 
     # httptools calls these.
+
+    def on_message_begin(self) -> None:
+        if self._is_whole:
+            raise ValueError("two answers to one request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
@@ -262,15 +276,7 @@ class Connection(asyncio.Protocol):
             self._ticket.receiver.on_data(body)
 
     def on_message_complete(self) -> None:
-        if not self._has_head:
-            return
-        ticket, self._ticket = self._ticket, None
-        if self._may_stay and not self.transport.is_closing():
-            self._pool.keep(self)
-        else:
-            self.transport.close()
-        if ticket is not None:
-            ticket.end()
+        self._is_whole = self._has_head
 
 
 def request_head(origin: Origin, method: str, path: str, headers: Sequence[tuple[str, str]]) -> bytes:
@@ -284,6 +290,3 @@ def request_head(origin: Origin, method: str, path: str, headers: Sequence[tuple
 def request(head: bytes, body: bytes) -> bytes:
     """The whole request."""
     return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-
-
-Pools = Callable[[Origin], Pool]

@@ -12,9 +12,6 @@ class Recordings:
     def __init__(self) -> None:
         self._by_text: dict[bytes, Outcome] = {}
 
-    def __len__(self) -> int:
-        return len(self._by_text)
-
     def add(self, asked: JSON, output: JSON, usage: Usage | None, cost_usd: float | None) -> None:
         """Takes a recorded answer; the last one to the same words counts."""
         self._by_text[_key(text_of(asked))] = Outcome(output, cost_usd, usage)

@@ -40,17 +40,13 @@ def collected(chunks: Iterable[Chunk]) -> Collected:
 
 
 def test_pieces_make_the_answer() -> None:
-    whole = collected(CHUNKS)
-    assert whole.is_whole
-    answer = whole.answer()
+    answer = collected(CHUNKS).answer()
     assert (answer.id, answer.model, answer.choices[0].parts, answer.choices[0].finish) == ("a1", "small-1", WHOLE, "tools")
     assert answer.usage == Usage(input_tokens=10, output_tokens=7)
 
 
 def test_an_answer_that_broke_off_is_not_whole() -> None:
-    whole = collected(CHUNKS[:6])
-    assert not whole.is_whole
-    assert whole.answer().choices[0].finish == "length"
+    assert collected(CHUNKS[:6]).answer().choices[0].finish == "length"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])

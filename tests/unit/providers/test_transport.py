@@ -113,6 +113,13 @@ def test_a_connection_is_used_again() -> None:
     assert ([heard.body for heard in found], connections) == ([b"ok"] * 5, 1)
 
 
+@pytest.mark.parametrize("more", [OK, OK[:20], b"what?\r\n\r\n", OK.replace(b"ok", b"no") * 3], ids=["answer", "half", "no HTTP", "three"])
+def test_what_comes_after_an_answer_is_nobodys(more: bytes) -> None:
+    """Else the next caller would get somebody else's answer."""
+    found, connections = asked(saying(OK + more), times=3)
+    assert ([(heard.body, heard.error) for heard in found], connections) == ([(b"ok", None)] * 3, 3)
+
+
 def test_requests_at_one_time_have_connections_of_their_own() -> None:
     found, connections = asked(saying(OK), times=4, together=True)
     assert ([heard.status for heard in found], connections) == ([200] * 4, 4)

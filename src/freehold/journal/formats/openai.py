@@ -53,7 +53,7 @@ def logged(entry: dict[str, Any]) -> Logged:
     model = first_text(response.get("model"), request.get("model"))
     if not model and "variant" not in entry:
         raise DataError("neither request nor response names a 'model'; expected the name of what answered. Add it, or a 'variant'")
-    asked = _input(request)
+    asked = question_of(request)
     row: dict[str, Any] = {
         "item": blake2b(canonical_json([asked.get(part) for part in (*ASKED, "prompt")]), digest_size=16).hexdigest(),
         "input": asked.get("prompt") or (asked["messages"] if len(asked) == 1 else asked),
@@ -148,8 +148,8 @@ def _refuse_other_apis(request: Body, response: Body) -> None:
         raise DataError("the response is one chunk of a streamed answer; expected the whole. Log streamed answers assembled")
 
 
-def _input(request: Body) -> dict[str, Any]:
-    """What was asked: messages with what shapes the answer, or a legacy prompt."""
+def question_of(request: Body) -> dict[str, Any]:
+    """What was asked: messages with what shapes the answer, or a legacy prompt. Raises DataError for a request that asks nothing."""
     prompt = request.get("prompt")
     if "messages" not in request and prompt is not None:
         if isinstance(prompt, list) and len(prompt) == 1:
