@@ -88,11 +88,10 @@ def _store(config: Config) -> Iterator[Finding]:
 def _policies(project: Project) -> Iterator[Finding]:
     """Whether what is served can be: the arrays it decides by, and the data its certificate rests on."""
     from freehold.datasets.freeze import erased_items
-    from freehold.journal.read import counts
     from freehold.promotion.gate import active_hash
-    from freehold.promotion.records import find_certificate, find_policy
+    from freehold.promotion.records import find_certificate, find_policy, tasks_with_policies
 
-    for task in counts(project.store, project.tenant).tasks:
+    for task in tasks_with_policies(project.store, project.tenant):
         active = active_hash(project.store, project.tenant, task)
         if active is None:
             continue

@@ -57,7 +57,7 @@ class Gateway:
     """Everything that answering takes, assembled once for each worker."""
 
     def __init__(self, config: Config, store: Store, writer: Writer, tenant: str = "default") -> None:
-        """Raises OperatorError for a provider that cannot be called, or a policy whose arrays are missing."""
+        """Raises OperatorError for a provider that cannot be called."""
         self.catalog: Catalog = config.catalog()
         self.providers = {name: Provider(name, table) for name, table in config.providers.items() if table.kind != "recorded"}
         self.served = Served(store, tenant)
@@ -71,7 +71,12 @@ class Gateway:
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._recordings = self._record(store)
         self._receiver = Receiver(store, writer, self.catalog, self._content, tenant)
-        self.served.refresh()
+        self.look_for_policies()
+
+    def look_for_policies(self) -> None:
+        """Serves what was promoted or rolled back since, and says in the log what cannot be served. Raises OperatorError."""
+        for task, error in self.served.refresh().items():
+            _log.error("policy.failed: the active policy of task '%s' cannot be served: %s", task, error)
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
         """The hot routes."""
@@ -109,10 +114,12 @@ class Gateway:
             return Task(id=name)
         raise UnknownModel(f"There is no model '{TASK_PREFIX}{name[:120]}'.{nearest(TASK_PREFIX + name, self._names())}")
 
-    def here(self, task: str, variant: str, text: str, chosen: Chosen | None) -> outcome.Outcome | None:
-        """What a variant on this machine answers; None for one that is asked elsewhere. Raises CallerError for words nobody recorded."""
-        policy = self.served.policies.get(task)
-        scorer = policy.scorer if policy is not None and chosen is not None else None
+    def here(self, task: str, variant: str, text: str, policy: OnlinePolicy | None, chosen: Chosen | None) -> outcome.Outcome | None:
+        """What a variant on this machine answers; None for one that is asked elsewhere. Raises CallerError for words nobody recorded.
+
+        `chosen` is what `policy` said, which need not be the one that is active by now.
+        """
+        scorer = policy.scorer if policy is not None else None
         if scorer is not None and chosen is not None and chosen.scored is not None and variant == scorer.head_variant:
             model = self.catalog.models.get(variant)
             return head.run(scorer, chosen.scored, model.price.per_call if model and model.price else 0.0)
@@ -259,8 +266,8 @@ class Exchange:
                 self._chosen = self._policy.choose(self._text, words)
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
-                self._gateway.failed_decisions += 1
-                _log.exception("decision.failed", extra={"call": self.id, "task": task.id, "policy": self._policy.hash})
+                count = self._gateway.failed_decisions = self._gateway.failed_decisions + 1
+                _log.exception("decision.failed: %d since the start; call %s of task '%s' goes to the reference", count, self.id, task.id)
                 self._policy = self._chosen = None
         if task.reference is None:
             raise CallerError(
@@ -274,7 +281,7 @@ class Exchange:
         while True:
             self._decision = decision
             try:
-                found = self._gateway.here(self._task, decision.variant, self._text, self._chosen)
+                found = self._gateway.here(self._task, decision.variant, self._text, self._policy, self._chosen)
             except CallerError:
                 self._door.read_request(self._asked.body)  # what is wrong with the request comes first
                 raise

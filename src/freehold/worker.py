@@ -89,7 +89,7 @@ def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Applicat
         while True:
             await asyncio.sleep(REFRESH_S)
             try:
-                await asyncio.to_thread(gateway.served.refresh)
+                await asyncio.to_thread(gateway.look_for_policies)
             except FreeholdError as error:  # what is served goes on being served
                 logging.getLogger("freehold.serve").warning("policies.refresh_failed: %s", error)
 

@@ -7,7 +7,8 @@ import pytest
 from freehold.doctor import Finding, examine
 from freehold.journal.ingest import IngestOptions
 from freehold.project import Project
-from simulated import a_task, records, write_log
+from freehold.promotion.records import add_event, add_policy
+from simulated import NOW, a_task, records, write_log
 
 CONFIG = """
 [providers.openai]
@@ -46,6 +47,27 @@ def found(home: Path, what: str) -> Finding:
 def test_a_sound_project_has_nothing_wrong(home: Path) -> None:
     assert [f for f in examine(home) if f.state == "wrong"] == []
     assert found(home, "configuration").finding.endswith("3 tasks, 2 models")
+
+
+def test_a_policy_whose_arrays_are_missing_is_wrong(home: Path) -> None:
+    """Also of a task that no call names."""
+    with Project.at(home) as project:
+        arrays = project.store.blobs.put(b"arrays")
+        source = "task sort otherwise use frontier"
+        add_policy(project.store, "default", "sort", "ab" * 32, source, arrays, None, "person", NOW)
+        add_event(project.store, "default", "sort", "ab" * 32, "promote", "ann", NOW)
+        assert found(home, "policy of sort").state == "ok"
+        project.store.blobs.path(arrays).unlink()
+    assert found(home, "policy of sort").state == "wrong"
+
+
+def test_calls_that_wait_outside_the_journal_are_told_of(home: Path) -> None:
+    spool = home / "spool"
+    spool.mkdir()
+    (spool / "one.jsonl").write_text("")
+    assert found(home, "spool").finding == f"calls wait in {spool} (1 file)"
+    (spool / "one.jsonl").rename(spool / "one.refused")
+    assert found(home, "spool").state == "wrong"
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,10 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be used."""
     p95_s: float | None = None
     """The limit on predicted latency, seconds."""
+    head_cost_usd: float = 0.0
+    """What a call to the head was priced at."""
+    embedder: str | None = None
+    """The embedder whose vectors training saw; None for the built-in one."""
     created_at: datetime
     """When it was issued, UTC."""
     conditions: tuple[str, ...] = ()

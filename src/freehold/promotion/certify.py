@@ -96,11 +96,14 @@ def prepare(
     return Prepared(pairs, part_N, design, made, goal, exam, metric, settings, tenant, unpriced_of(recorded))
 
 
-def conclude(prepared: Prepared, unpaired: Unpaired, now: datetime) -> Certification:
-    """The walk over calibration items, one look at the test items, and the certificate that says what came of it."""
+def conclude(prepared: Prepared, unpaired: Unpaired, now: datetime, scored: Scored | None = None) -> Certification:
+    """The walk over calibration items, one look at the test items, and the certificate that says what came of it.
+
+    `scored`: what the arrays say of all items, where that is known already.
+    """
     pairs, part_N, made, settings = prepared.pairs, prepared.part_N, prepared.developed, prepared.settings
     calibrate_N = part_N == CALIBRATE
-    scored = made.scorer.score(pairs.texts)
+    scored = made.scorer.score(pairs.texts) if scored is None else scored
     cuts = cut(settings.by, pairs, scored, made.scorer, part_N == TRAIN) if settings.by else []
     weight_N = weights(pairs, calibrate_N, prepared.design)
     judgements = judge(pairs, made.family, prepared.exam, scored, calibrate_N, cuts, prepared.goal.delta, weight_N, made.unit)

@@ -293,7 +293,7 @@ def draw_map(train: Pairs, embedding_ND: Floats, seed: int) -> Map:
         if len(set(named)) == len(named):
             return Map(np.asarray(centres, dtype=np.float32), tuple(named), True)
     centroid_KD = centroids(embedding_ND, max(2, min(24, len(train) // _REGION_ITEMS)), seed)
-    return Map(centroid_KD, region_names(train.texts, nearest_centroid(embedding_ND, centroid_KD), len(centroid_KD)), False)
+    return Map(centroid_KD, region_names(train.texts, nearest_centroid(embedding_ND, centroid_KD)[0], len(centroid_KD)), False)
 
 
 def _spoken(answer: JSON) -> str:

@@ -40,7 +40,7 @@ def picture(
         points=tuple(_points(made, certificate)),
         regions=tuple(_regions(made, certificate)),
         still=tuple(_still_needed(made)),
-        labels=_label_cost(pairs, certificate),
+        labels=_label_cost(pairs, recorded, certificate),
         is_map_of_answers=made.developed.scorer.maps_answers,
         head=pairs.variants[-1] if head is not None else None,
         calls=int(answered_NV.sum()),
@@ -117,7 +117,7 @@ def _regions(made: Certification, certificate: Certificate) -> list[Region]:
         told_N = here_N & proven_N
         loss_N = pairs.loss_NV[np.arange(len(pairs)), made.choice_N][told_N]
         counts = Counter(made.choice_N[told_N].tolist())
-        typical = min(np.flatnonzero(here_N), key=lambda i: (not 20 < len(pairs.texts[i]) < _SHOWN, -scored.likeness_N[i]))
+        typical = min(np.flatnonzero(here_N), key=lambda i: (not 20 < len(pairs.texts[i]) < _SHOWN, -scored.nearness_N[i]))
         out.append(
             Region(
                 name=name,
@@ -159,9 +159,9 @@ def _still_needed(made: Certification) -> list[StillNeeded]:
     return shown
 
 
-def _label_cost(pairs: Pairs, certificate: Certificate) -> LabelCost:
-    recorded = [v for v, name in enumerate(pairs.variants) if not (pairs.latency_NV[:, v] == 0).all()]
-    agree_N = (pairs.answer_NV[:, recorded] == pairs.answer_NV[:, :1]).all(axis=1) & (pairs.answer_NV[:, 0] >= 0)
+def _label_cost(pairs: Pairs, recorded: int, certificate: Certificate) -> LabelCost:
+    """What labels cost, by the answers of the first so many variants, which were recorded; a head's are no questions to anybody."""
+    agree_N = (pairs.answer_NV[:, :recorded] == pairs.answer_NV[:, :1]).all(axis=1) & (pairs.answer_NV[:, 0] >= 0)
     is_exact = certificate.method == "clopper-pearson"
     n_free = int(agree_N.sum()) if pairs.is_deterministic else 0
     next_delta = bounds.spend(1.0 - certificate.confidence, certificate.attempt + 1)

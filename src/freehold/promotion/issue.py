@@ -19,6 +19,7 @@ from freehold.promotion.judge import Judgement, weights
 from freehold.promotion.measure import cost_per_1k, costed, mean_of, mean_quality, saving_of, share_of
 from freehold.promotion.settings import Settings
 from freehold.promotion.walk import Exam
+from freehold.routing.embed import HashedEmbedder
 from freehold.routing.program import digest, show
 from freehold.routing.scorer import Scored
 from freehold.routing.syntax import Program
@@ -149,6 +150,8 @@ def issue(found: Findings, unpaired: Unpaired, now: datetime) -> Certificate:
         left_out=made.left_out,
         unpaired=unpaired,
         p95_s=settings.p95_s,
+        head_cost_usd=settings.head_cost_usd,
+        embedder=None if isinstance(made.scorer.embedder, HashedEmbedder) else made.scorer.embedder.name,
         created_at=now,
         conditions=(
             *_conditions(pairs, metric, made.unit, weights(pairs, calibrate_N, known.design) is not None),
@@ -298,8 +301,8 @@ def _labels_needed(found: Findings, have: int) -> int | None:
             units *= 2
         else:
             return None
-        seen = made.rehearsal
-        choice_1N = choices(made.fitted[family.predictor].oof_NV, seen.predicted_cost_NV, family, seen.loss_NV.shape[1])
+        seen, first = made.rehearsal, family._replace(threshold_T=family.threshold_T[:1])
+        choice_1N = choices(made.fitted[family.predictor].oof_NV, seen.predicted_cost_NV, first, seen.loss_NV.shape[1])
     needed = bounds.units_needed(lambda count: float(expected_bounds(seen, choice_1N, count)[0]), goal.epsilon, max(have, least))
     return None if needed is None else max(1, int(np.ceil((needed - have) / known.settings.fractions.calibrate)))
 

@@ -1,5 +1,6 @@
 """What is served: the active policy of every task, compiled and with its arrays, read from the store."""
 
+from freehold.errors import FreeholdError
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import find_policy, newest_event, tasks_with_policies
 from freehold.routing import artefact
@@ -17,17 +18,29 @@ class Served:
         self._seen = -1
         self.policies: dict[str, OnlinePolicy] = {}
 
-    def refresh(self) -> bool:
-        """Looks again, and gives whether anything was promoted or rolled back since. Raises OperatorError, DataError, PolicyError."""
+    def refresh(self) -> dict[str, FreeholdError]:
+        """Looks whether anything was promoted or rolled back since, and gives the tasks whose policy cannot be served, and why.
+
+        Such a task goes on with the policy it had, or with its reference. Raises OperatorError where the store cannot be read.
+        """
         newest = newest_event(self._store, self._tenant)
         if newest == self._seen:
-            return False
-        known, found = {policy.hash: policy for policy in self.policies.values()}, {}
+            return {}
+        found: dict[str, OnlinePolicy] = {}
+        failed: dict[str, FreeholdError] = {}
         for task in tasks_with_policies(self._store, self._tenant):
-            if (hash := active_hash(self._store, self._tenant, task)) is not None:
-                found[task] = known.get(hash) or self._load(task, hash)
+            hash = active_hash(self._store, self._tenant, task)
+            if hash is None:
+                continue
+            had = self.policies.get(task)
+            try:
+                found[task] = had if had is not None and had.hash == hash else self._load(task, hash)
+            except FreeholdError as error:
+                failed[task] = error
+                if had is not None:
+                    found[task] = had
         self.policies, self._seen = found, newest
-        return True
+        return failed
 
     def _load(self, task: str, hash: str) -> OnlinePolicy:
         row = find_policy(self._store, self._tenant, task, hash)

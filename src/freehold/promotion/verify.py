@@ -15,13 +15,12 @@ from freehold.datasets.split import Fractions
 from freehold.errors import DataError, FreeholdError
 from freehold.evaluation import bounds
 from freehold.promotion.certificate import Certificate, identity
-from freehold.promotion.certify import Certification, certify, conclude, prepare
+from freehold.promotion.certify import Certification, conclude, prepare
 from freehold.promotion.develop import head_column
 from freehold.promotion.family import Family
 from freehold.promotion.issue import Prepared
 from freehold.promotion.settings import Settings
 from freehold.routing.artefact import policy_hash
-from freehold.routing.embed import HashedEmbedder
 from freehold.routing.program import digest, parse
 from freehold.routing.scorer import Scored, Scorer
 
@@ -63,7 +62,8 @@ def read_certificate(path: Path) -> Certificate:
 
 
 def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: Metric) -> Verification:
-    """Makes the claim again from the frozen data, and compares every field but `charged`, `unpaired` and the paths.
+    """Makes the claim again from the frozen data, and compares every field but the paths, the time, and what was counted in the journal
+    (`charged`, `unpaired`, and of `left_out` what the data does not show).
 
     Training is done anew, and what it makes has to be what the policy's arrays say: a choice is valid only if calibration items had no
     part in it, and arrays alone cannot show that. Then the arrays themselves decide on every item, and the split, the walk with its
@@ -72,6 +72,8 @@ def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: 
     erased = erased_items(data)
     if erased:
         return Verification(Verdict.ERASED, (f"{erased} of {certificate.n_items} items were erased since; its counts stay",), certificate)
+    if why := _not_kept(certificate, scorer):
+        return Verification(Verdict.UNREADABLE, (why,), certificate)
     wrong = []
     if identity(certificate) != certificate.id:
         wrong.append("it was changed since it was issued: its id is not the hash of its content")
@@ -98,16 +100,22 @@ def verify(certificate: Certificate, data: Path, scorer: Scorer | None, metric: 
 
 
 def remake(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, metric: Metric) -> Certification:
-    """The certification of this certificate, made again from its frozen data."""
-    candidates, settings = _asked(certificate, recorded, scorer)
-    embedder = None if scorer is None or isinstance(scorer.embedder, HashedEmbedder) else scorer.embedder
-    return certify(recorded, candidates, metric, settings, certificate.unpaired, certificate.created_at, certificate.tenant, embedder)
+    """The certification of this certificate, made again from its frozen data. Raises DataError where what it was made with was not kept."""
+    if why := _not_kept(certificate, scorer):
+        raise DataError(why)
+    return conclude(_prepared(certificate, recorded, scorer, metric), certificate.unpaired, certificate.created_at)
 
 
-def _asked(certificate: Certificate, recorded: Pairs, scorer: Scorer | None) -> tuple[tuple[str, ...], Settings]:
-    """The candidates and settings a certificate was asked for with."""
+def _not_kept(certificate: Certificate, scorer: Scorer | None) -> str:
+    """Why training cannot be done again; empty where it can. An embedder of one's own is kept with the arrays of a policy that has some."""
+    if certificate.embedder is None or scorer is not None:
+        return ""
+    return f"it was trained on the embedder '{certificate.embedder}', which was not kept, because its policy needs no arrays. Certify again"
+
+
+def _prepared(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, metric: Metric) -> Prepared:
+    """What training makes, done again as the certificate was asked for."""
     head = next((v for v in certificate.variants if v not in recorded.variants), None)
-    flat = scorer is not None and scorer.head is not None
     settings = Settings(
         max_loss=certificate.max_loss,
         confidence=certificate.confidence,
@@ -117,28 +125,29 @@ def _asked(certificate: Certificate, recorded: Pairs, scorer: Scorer | None) -> 
         attempt=certificate.attempt,
         p95_s=certificate.p95_s,
         head=head,
-        head_cost_usd=float(scorer.cost_range_V2[scorer.head_column, 0]) if scorer is not None and flat else 0.0,
+        head_cost_usd=certificate.head_cost_usd,
     )
-    return tuple(v for v in certificate.variants[1:] if v != head), settings
+    candidates = tuple(v for v in certificate.variants[1:] if v != head)
+    embedder = None if scorer is None or certificate.embedder is None else scorer.embedder
+    return prepare(recorded, candidates, metric, settings, certificate.tenant, embedder)
 
 
 def _compare(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, metric: Metric) -> list[str]:
     program = digest(parse(certificate.policy_source))
     expected_hash = policy_hash(program, certificate.artefact) if certificate.artefact else program
     wrong = [] if certificate.policy_hash == expected_hash else [_differs("policy_hash", expected_hash, certificate.policy_hash)]
-    candidates, settings = _asked(certificate, recorded, scorer)
-    embedder = None if scorer is None or isinstance(scorer.embedder, HashedEmbedder) else scorer.embedder
-    prepared = prepare(recorded, candidates, metric, settings, certificate.tenant, embedder)
+    prepared = _prepared(certificate, recorded, scorer, metric)
     wrong += _not_as_trained(certificate, prepared)
     if wrong:
         return wrong  # what follows would compare what does not belong together
+    scored = None
     if scorer is not None:
         if scorer.variants != prepared.pairs.variants:
             return [*wrong, _differs("variants", scorer.variants, prepared.pairs.variants)]
         scored = scorer.score(prepared.pairs.texts)
         wrong += _arrays_not_as_trained(scored, prepared)
         prepared = _with_arrays(prepared, certificate, scorer, scored)
-    made = conclude(prepared, certificate.unpaired, certificate.created_at)
+    made = conclude(prepared, certificate.unpaired, certificate.created_at, scored)
     again = made.certificate
     if scorer is None and made.scorer is not None:
         wrong.append("its policy decides by arrays, and it names none")
@@ -194,8 +203,8 @@ def _with_arrays(prepared: Prepared, certificate: Certificate, scorer: Scorer, s
     """What was prepared, with the arrays, thresholds and bets that the certificate was issued on."""
     pairs = prepared.pairs
     if scorer.head is not None:
-        price = float(scorer.cost_range_V2[scorer.head_column, 0])
-        pairs = head_column(pairs.columns(pairs.variants[:-1]), scorer.head.head, scored.head_class_N, pairs.variants[-1], price)
+        recorded, price = pairs.columns(pairs.variants[:-1]), certificate.head_cost_usd
+        pairs = head_column(recorded, scorer.head.head, scored.head_class_N, pairs.variants[-1], price)
     columns = tuple(pairs.variants.index(name) for name in certificate.family)
     family = Family(certificate.predictor, columns, np.array(certificate.thresholds))
     bets = tuple(bounds.bets_of(bet) for bet in certificate.pilot_bets)

@@ -39,8 +39,8 @@ class Scored:
     """Surface features as the policy language sees them."""
     region_N: NDArray[np.int64]
     """Index into the scorer's regions."""
-    likeness_N: Floats
-    """The cosine between an input and its region's centre."""
+    nearness_N: Floats
+    """How near an input is to its region's centre; greater is nearer."""
     loss_NV: Floats
     """Predicted loss; 0 in column 0, the reference."""
     cost_NV: Floats
@@ -110,13 +110,11 @@ class Scorer:
             confidence_N = probability_NC.max(axis=1)
             loss_NV[:, self.head_column] = self.head.predict(confidence_N)
         embedding_ND = x_NF[:, len(SURFACE) :]
-        region_N = nearest_centroid(embedding_ND, self.centroid_KD)
-        centre_ND = self.centroid_KD[region_N].astype(np.float64)
-        lengths_N = np.linalg.norm(embedding_ND, axis=1) * np.linalg.norm(centre_ND, axis=1)
+        region_N, nearness_N = nearest_centroid(embedding_ND, self.centroid_KD)
         return Scored(
             surface_NS=surface_NS,
             region_N=region_N,
-            likeness_N=(embedding_ND * centre_ND).sum(axis=1) / np.maximum(lengths_N, 1e-12),
+            nearness_N=nearness_N,
             loss_NV=loss_NV,
             cost_NV=self.costs(surface_NS[:, _CHARS].astype(np.float64)),
             head_class_N=head_class_N,

@@ -3,6 +3,7 @@
 Two kinds of change: an edit, and a forgery, by somebody who computes the certificate's id anew as well.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from freehold.catalog import Metric
 from freehold.datasets.freeze import erase_frozen, freeze
@@ -19,9 +21,9 @@ from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE
 from freehold.errors import DataError
 from freehold.promotion.certificate import Certificate, PerSide, identity
-from freehold.promotion.certify import Certification, conclude, prepare
+from freehold.promotion.certify import Certification, certify, conclude, prepare
 from freehold.promotion.settings import Settings
-from freehold.promotion.verify import Verdict, Verification, read_certificate, verify
+from freehold.promotion.verify import Verdict, Verification, read_certificate, remake, verify
 from freehold.routing.artefact import dump, load, policy_hash
 from freehold.routing.features import SURFACE, features
 from freehold.routing.predict import Neighbours
@@ -133,6 +135,37 @@ def test_one_that_certifies_nothing_is_not_valid_and_not_called_forged(hopeless:
     assert found.verdict is Verdict.NOTHING
     assert found.reasons[0] == "it says that nothing cheaper than the reference is certified"
     assert issued.forged(n_items=7).verdict is Verdict.INVALID
+
+
+def test_one_that_certifies_nothing_is_made_again_with_what_its_head_was_priced_at(tmp_path: Path) -> None:
+    """Its policy has no arrays to tell the price."""
+    pairs = a_task(600, (FRONTIER, Model("broken", 1.0, 1.0, 1e-5)))
+    issued = issue(certified(pairs, head="head", head_cost_usd=1e-5, max_loss=0.01), pairs, tmp_path)
+    assert (issued.scorer, issued.verified().verdict) == (None, Verdict.NOTHING)
+    assert issued.forged(head_cost_usd=0.0).verdict is Verdict.INVALID
+
+
+class Lengths:
+    """An embedder of one's own."""
+
+    name = "lengths"
+    dims = 2
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        angle_N = np.array([len(text) for text in texts]) / 50
+        return np.stack([np.cos(angle_N), np.sin(angle_N)], axis=1).astype(np.float32)
+
+
+def test_one_whose_embedder_was_not_kept_cannot_be_made_again_and_is_not_called_forged(tmp_path: Path) -> None:
+    pairs = a_task(600, (FRONTIER, Model("broken", 1.0, 1.0, 1e-5)))
+    issued = issue(
+        certify(pairs, pairs.variants[1:], CORRECT, Settings(max_loss=0.01), ALL_PAIRED, NOW, embedder=Lengths()), pairs, tmp_path
+    )
+    found = issued.verified()
+    assert (found.verdict, issued.certificate.embedder) == (Verdict.UNREADABLE, "lengths")
+    assert "'lengths', which was not kept" in found.reasons[0]
+    with pytest.raises(DataError, match="was not kept"):
+        remake(issued.certificate, pairs, None, CORRECT)
 
 
 def test_an_estimate_is_not_valid(tmp_path: Path) -> None:
