@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from freehold.chat import Usage
 from freehold.errors import DataError, OperatorError, StoreBusy
@@ -16,9 +18,10 @@ from freehold.journal import read
 from freehold.journal.call import Attempt, Call, Episode, Feedback
 from freehold.journal.redact import redact
 from freehold.journal.rows import INLINE_BYTES, digest_of
-from freehold.journal.spool import Spool, Spooled
-from freehold.journal.write import Appended, Writer, append_episodes, append_feedback, append_many
+from freehold.journal.spool import Entry, Spool
+from freehold.journal.write import Appended, Writer, append_each, append_episodes, append_feedback, append_many
 from freehold.store.open import Store, open_store
+from freehold.store.schema import contents
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MakeCall = Callable[..., Call]
@@ -372,16 +375,67 @@ def test_calls_wait_in_the_spool_until_the_store_takes_them(
 
 def test_what_a_writer_left_in_the_spool_is_brought_in_by_the_next(store: Store, tmp_path: Path, a_call: MakeCall) -> None:
     gone = Spool(tmp_path / "spool")
-    gone.append([Spooled(a_call(n)) for n in range(10)])
+    gone.append([Entry(a_call(n)) for n in range(10)])
     gone.close()
 
     async def serve() -> None:
         writer = Writer(store, Spool(tmp_path / "spool"))
         await writer.append(a_call(10))
+        while writer.has_spooled:
+            await asyncio.sleep(0.01)
         await writer.close()
 
     asyncio.run(serve())
     assert read.counts(store, "default").calls == 11 and not gone.files()
+
+
+def test_what_the_spool_has_and_the_journal_knows_otherwise_is_set_aside_alone(
+    store: Store, tmp_path: Path, a_call: MakeCall, a_score: MakeScore
+) -> None:
+    """It was acknowledged, so that it may not be lost without a word; and the others of its batch are stored."""
+    append_many(store, [a_call(1), a_call(2)], [a_score(a_call(1), 1.0)])
+    spool = Spool(tmp_path / "spool")
+    spool.append([Entry(None, (a_score(a_call(1), 0.0),)), Entry(a_call(2, output="another")), Entry(a_call(3)), Entry(a_call(1))])
+    assert list(spool.bring_in(partial(append_each, store))) == [2]
+    (aside,) = (tmp_path / "spool").iterdir()
+    assert aside.suffix == ".refused" and aside.read_bytes().count(b"\n") == 2
+    assert read.counts(store, "default")[:2] == (3, 1)
+
+
+def test_a_store_that_fails_half_way_is_asked_no_more(
+    store: Store, tmp_path: Path, a_call: MakeCall, caplog: Any, monkeypatch: Any
+) -> None:
+    """A bad record makes its group be halved; were the store down by then, each half would wait for it."""
+    asked = []
+
+    def failing(store: Store, calls: list[Call], feedback: list[Feedback] = []) -> Appended:  # noqa: B006 as append_many has it
+        asked.append(len(calls))
+        raise DataError("a bad record") if len(calls) > 4 else StoreBusy("locked")
+
+    monkeypatch.setattr("freehold.journal.write.append_many", failing)
+
+    async def serve() -> None:
+        writer = Writer(store, Spool(tmp_path / "spool"))
+        await asyncio.gather(*(writer.append(a_call(n)) for n in range(8)))
+        await writer.close()
+
+    asyncio.run(serve())
+    assert caplog.text.count("journal.spooling: until") == 1
+    assert [count for count in asked if count <= 4] == [count for count in asked if count <= 4][:1]
+
+
+def test_words_that_are_not_kept_leave_nothing_behind_when_they_are_told_again(store: Store, a_call: MakeCall) -> None:
+    """Nothing would refer to them, and no erasure would find them."""
+    told = a_call(1, input="mail bob@example.com", subject="bob")
+    append_many(store, [redact(told, "redacted")])
+    assert append_many(store, [told]).present == 1
+    with store.reading() as connection:
+        kept = [bytes(data) for data in connection.execute(select(contents.c.data)).scalars()]
+    assert kept == [b'"mail [EMAIL]"']
+    append_many(store, [redact(a_call(2), "none")])
+    assert append_many(store, [a_call(2)]).present == 1  # where nothing was kept, it is kept now
+    found = read.find_call(store, "default", a_call(2).id)
+    assert found is not None and found.input == a_call(2).input
 
 
 @pytest.mark.parametrize("best_effort", [True, False])

@@ -20,8 +20,8 @@ from freehold.evaluation.bounds import spend
 from freehold.improve import Request, certify_task, erase_subject, find_program, read_program, report_task, verify_file
 from freehold.journal.call import Call
 from freehold.journal.ingest import IngestOptions
-from freehold.journal.spool import Spool, Spooled
-from freehold.journal.write import append_many
+from freehold.journal.spool import Entry, Spool
+from freehold.journal.write import append_each
 from freehold.project import Project
 from freehold.promotion.certificate import Certificate
 from freehold.promotion.records import attempts, policy_rows
@@ -358,10 +358,10 @@ def test_nobody_is_erased_while_calls_wait_outside_the_journal(home: Home, a_cal
     """They may be that person's, and would come in afterwards."""
     project = home(a_task(2))
     with closing(Spool(project.spool)) as spool:
-        spool.append([Spooled(a_call(1, subject="ann"))])
+        spool.append([Entry(a_call(1, subject="ann"))])
         with pytest.raises(OperatorError, match="are not in the journal, and may be this person's"):
             erase_subject(project, "ann")
-        spool.bring_in(partial(append_many, project.store))
+        assert list(spool.bring_in(partial(append_each, project.store))) == [1]
     assert erase_subject(project, "ann").calls == 1
 
 

@@ -100,7 +100,9 @@ class Receiver:
         try:
             call = await asyncio.to_thread(find_call, self._store, self._tenant, about)
             if call is None:
-                status, why = (503, "the journal is away; try again later") if self._writer.is_store_down else (404, "it may be misspelt")
+                status, why = (
+                    (503, "calls wait to be brought in; try again later") if self._writer.has_spooled else (404, "it may be misspelt")
+                )
                 _answer(reply, status, OPENAI.error(status, f"call '{about}' is not in the journal: {why}", about))
                 return
             task = self._catalog.tasks.get(call.task or "")

@@ -1,7 +1,7 @@
 """Telling twice from contradicting: what to make of records whose id the journal has already."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, select, update
@@ -16,7 +16,7 @@ from freehold.store.open import Store
 from freehold.store.schema import calls as calls_table
 
 _T = TypeVar("_T")
-_FINGERPRINT = CALL_COLUMNS.index("content")
+_FINGERPRINT, _COST, _INPUT = (CALL_COLUMNS.index(name) for name in ("content", "cost_usd", "input"))
 _LESSER: tuple[Content, ...] = ("redacted", "none")
 
 
@@ -35,26 +35,32 @@ def calls_in_conflict(store: Store, connection: Connection, calls: Sequence[Call
     return conflicts
 
 
-def fill_what_was_unknown(connection: Connection, rows: Sequence[CallRow]) -> None:
+def fill_what_was_unknown(connection: Connection, rows: Sequence[CallRow]) -> list[CallRow]:
     """Gives calls that were told again the cost that nobody knew when they came in, and the content that was not kept then.
 
-    Nothing that is known is changed. Their contents are inserted with those of new calls.
+    Nothing that is known is changed. Gives the rows with those contents alone that their calls, as they are stored now, rely on: what
+    was told with more words than are kept leaves none of them behind.
     """
     c = calls_table.c
-    known = [dict(zip(CALL_COLUMNS, row.values, strict=True)) for row in rows]
-    for some in slices(known):
-        ids = [row["id"] for row in some]
-        wanted = select(c.id, c.cost_usd, c.input).where(c.id.in_(ids), c.cost_usd.is_(None) | c.input.is_(None))
+    kept: list[CallRow] = []
+    for some in slices(rows):
+        wanted = select(c.id, c.cost_usd, c.input, c.body_digest).where(c.id.in_([row.id for row in some]))
         stored = {found.id: found for found in connection.execute(wanted)}
         for row in some:
-            found = stored.get(row["id"])
-            if found is None:
-                continue
-            if found.cost_usd is None and row["cost_usd"] is not None:
-                connection.execute(update(calls_table).where(c.id == row["id"]).values(cost_usd=row["cost_usd"], price_id=row["price_id"]))
-            if found.input is None and row["input"] is not None:
-                kept = {name: None if row[name] is None else bytes(row[name]) for name in ("input", "body", "body_digest", "content")}
-                connection.execute(update(calls_table).where(c.id == row["id"]).values(**kept))
+            found = stored[row.id]
+            fill: dict[str, Any] = {}
+            if found.cost_usd is None and row.values[_COST] is not None:
+                fill = {"cost_usd": row.values[_COST], "price_id": row.values[_COST + 1]}
+            relies_on = {found.input, found.body_digest}
+            if found.input is None and row.values[_INPUT] is not None:
+                told = dict(zip(CALL_COLUMNS, row.values, strict=True))
+                words = {name: None if told[name] is None else bytes(told[name]) for name in ("input", "body", "body_digest", "content")}
+                relies_on = {words["input"], words["body_digest"]}
+                fill |= words
+            if fill:
+                connection.execute(update(calls_table).where(c.id == row.id).values(**fill))
+            kept.append(row._replace(contents=tuple(content for content in row.contents if content[0] in relies_on)))
+    return kept
 
 
 def feedback_in_conflict(connection: Connection, feedback: Sequence[Feedback]) -> list[Conflict]:

@@ -101,6 +101,7 @@ def _ingest_file(
 ) -> None:
     lines = read(source)
     if options.strict or options.design != "found":
+        build.drawn = {}  # what was counted was another file's
         found = survey(lines, build, MOST_PROBLEMS)
         if options.strict and found.problem_count:
             tally.refuse(source.name, found)

@@ -18,21 +18,23 @@ import msgspec
 
 from freehold.errors import DataError, OperatorError
 from freehold.journal.call import Call, Feedback
+from freehold.store.files import private_file
 
 _BATCH = 500
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.journal")
 
 
-class Spooled(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True):
     """A call and what was said about it, as one line. A call is None where only something was said."""
 
     call: Call | None
     feedback: tuple[Feedback, ...] = ()
 
 
-Bring = Callable[[Sequence[Call], Sequence[Feedback]], object]
-"""Stores calls and feedback, as `append_many` does."""
+_decode = msgspec.json.Decoder(Entry).decode
+Bring = Callable[[Sequence[Entry]], Sequence[DataError | None]]
+"""Stores entries and says how each ended, as `append_each` does."""
 
 
 class Spool:
@@ -42,27 +44,32 @@ class Spool:
         self._folder = folder
         self._file: IO[bytes] | None = None
 
-    def append(self, entries: Sequence[Spooled]) -> None:
-        """Writes and syncs; after that a kill or a loss of power loses none of them. Raises OperatorError."""
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Writes and syncs. After that neither a kill nor a loss of power loses one, until it is brought in: then it is as durable as the
+        store. Raises OperatorError, and keeps none of them then."""
         try:
             if self._file is None:
                 self._file = self._opened()
+            file, size = self._file, os.fstat(self._file.fileno()).st_size
             data = b"".join(_encode(entry) + b"\n" for entry in entries)
-            if self._file.write(data) < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(self._file.fileno())
+            try:
+                if file.write(data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                os.ftruncate(file.fileno(), size)  # nobody is told that they are kept
+                raise
         except OSError as error:
-            self.close()  # so that what stands cut off at its end is the last line of its file
             raise OperatorError(f"Neither the store nor the spool '{self._folder}' can be written: {error.strerror or error}.") from error
 
-    def bring_in(self, bring: Bring) -> int:
-        """Appends everything that waits, this writer's own lines and those of writers that are gone, and gives how many calls those were.
+    def bring_in(self, bring: Bring) -> Iterator[int]:
+        """Appends everything that waits, this writer's own lines and those of writers that are gone, a batch a step, and gives how many
+        calls those were.
 
-        A file that cannot be read, or holds what the store refuses for good, is set aside as `.refused`. Raises OperatorError where the
-        store does not take them yet; they go on waiting then.
+        Lines that cannot be read, or that the store refuses for good, are set aside in a file `.refused`, each for itself. Raises
+        OperatorError where the store does not take them yet; they go on waiting then.
         """
         self.close()
-        count = 0
         for path in self.files():
             try:
                 file = path.open("rb")
@@ -71,14 +78,15 @@ class Spool:
             with file:
                 if not _is_locked_alone(file, path):
                     continue  # somebody else writes it, or has just brought it in
-                try:
-                    count += _brought_in(file, bring)
-                except (DataError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    _log.error("spool.refused: '%s' holds what cannot be brought in and is set aside: %s", path, error)
-                    path.rename(path.with_suffix(".refused"))
-                else:
-                    path.unlink()
-        return count
+                refused: list[bytes] = []
+                while lines := list(islice(_whole_lines(file), _BATCH)):
+                    yield _brought_in(lines, bring, refused)
+                if refused:
+                    aside = path.with_suffix(".refused")
+                    _log.error("spool.refused: %d lines cannot be brought in and are set aside in '%s'", len(refused), aside)
+                    with private_file(aside) as kept:
+                        kept.writelines(refused)
+                path.unlink()
 
     def files(self) -> list[Path]:
         """Those with lines that wait, whoever wrote them."""
@@ -116,17 +124,27 @@ def _is_locked_alone(file: IO[bytes], path: Path) -> bool:
         return False
 
 
-def _brought_in(file: IO[bytes], bring: Bring) -> int:
-    count, entries = 0, _entries(file)
-    while batch := list(islice(entries, _BATCH)):
-        calls = [entry.call for entry in batch if entry.call is not None]
-        bring(calls, [said for entry in batch for said in entry.feedback])
-        count += len(calls)
+def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """A line cut off by a kill is the last, and nobody was told that it is kept."""
+    return (line for line in file if line.endswith(b"\n"))
+
+
+def _brought_in(lines: Sequence[bytes], bring: Bring, refused: list[bytes]) -> int:
+    """How many calls of these lines are stored now; the lines that never can be go to `refused`."""
+    entries: list[Entry] = []
+    read: list[bytes] = []
+    for line in lines:
+        try:
+            entries.append(_decode(line))
+            read.append(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            _log.error("spool.unreadable: %s", error)
+            refused.append(line)
+    count = 0
+    for entry, line, why in zip(entries, read, bring(entries) if entries else (), strict=True):
+        if why is not None:
+            _log.error("spool.refused: %s", why)
+            refused.append(line)
+        elif entry.call is not None:
+            count += 1
     return count
-
-
-def _entries(file: IO[bytes]) -> Iterator[Spooled]:
-    decode = msgspec.json.Decoder(Spooled).decode
-    for line in file:
-        if line.endswith(b"\n"):  # a line cut off by a kill is the last, and nobody was told that it is kept
-            yield decode(line)

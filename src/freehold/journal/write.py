@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import partial
@@ -32,7 +32,7 @@ from freehold.journal.rows import (
     episode_values,
     feedback_values,
 )
-from freehold.journal.spool import Spool, Spooled
+from freehold.journal.spool import Entry, Spool
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -94,7 +94,7 @@ def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback
 
             refused = calls_in_conflict(store, connection, calls, rows)
             rows = [row for place, row in enumerate(rows) if place not in refused]
-            fill_what_was_unknown(connection, rows)
+            rows = fill_what_was_unknown(connection, rows)
         _insert_contents(store, connection, rows)
         store.insert_new(connection, "attempts", ATTEMPT_COLUMNS, "call, n", [attempt for row in rows for attempt in row.attempts])
         conflicts = list(refused.values())
@@ -115,6 +115,28 @@ def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback
         feedback_added=feedback_added,
         feedback_present=len(said) - feedback_added - len(disputed),
     )
+
+
+def append_each(store: Store, entries: Sequence[Entry]) -> list[DataError | None]:
+    """Stores what was told together, and gives how each ended: a bad record fails alone. Raises OperatorError where the store cannot store."""
+    try:
+        appended = append_many(
+            store, [entry.call for entry in entries if entry.call is not None], [said for entry in entries for said in entry.feedback]
+        )
+    except DataError as error:
+        if len(entries) == 1:
+            return [error]
+        half = len(entries) // 2
+        return append_each(store, entries[:half]) + append_each(store, entries[half:])
+    refused = {id(conflict.refused): conflict.id for conflict in appended.conflicts}
+    return [_refusal(refused, entry) for entry in entries] if refused else [None] * len(entries)
+
+
+def _refusal(refused: dict[int, str], entry: Entry) -> DataError | None:
+    for record in (entry.call, *entry.feedback):
+        if id(record) in refused:
+            return DataError(f"'{refused[id(record)]}' is in the journal already and says something else; the first one stays.")
+    return None
 
 
 def append_feedback(store: Store, feedback: Sequence[Feedback]) -> Appended:
@@ -151,8 +173,7 @@ def _insert_contents(store: Store, connection: Connection, rows: Iterable[CallRo
 class _Waiting(NamedTuple):
     """An append that waits for its group."""
 
-    call: Call | None
-    feedback: Sequence[Feedback]
+    entry: Entry
     done: Done
     loop: asyncio.AbstractEventLoop
 
@@ -175,23 +196,28 @@ class Writer:
     def __init__(self, store: Store, spool: Spool | None = None, best_effort: bool = False) -> None:
         self.dropped = 0
         """Calls that best effort could not store."""
-        self.is_store_down = False
-        """Whether what is appended waits in the spool."""
         self._store = store
         self._spool = spool
         self._best_effort = best_effort
+        self._is_store_down = False
+        self._coming_in: Iterator[int] | None = None
         self._queue: SimpleQueue[_Waiting | _Signal] = SimpleQueue()
         self._closed = threading.Event()
-        if spool is not None and spool.files():
+        if self.has_spooled:
             self._queue.put(_Signal.STORE_IS_BACK)  # what a writer left that is gone
         self._thread = threading.Thread(target=self._run, name="freehold-journal", daemon=True)
         self._thread.start()
+
+    @property
+    def has_spooled(self) -> bool:
+        """Whether calls wait outside the store, whoever wrote them."""
+        return self._spool is not None and bool(self._spool.files())
 
     def submit(self, call: Call | None, feedback: Sequence[Feedback], done: Done) -> None:
         """Queues a call and feedback; `done` is called on the running event loop when they are durable, or with why they are not."""
         if self._closed.is_set():
             raise OperatorError("The journal's writer is closed; nothing can be appended after that.")
-        self._queue.put(_Waiting(call, feedback, done, asyncio.get_running_loop()))
+        self._queue.put(_Waiting(Entry(call, tuple(feedback)), done, asyncio.get_running_loop()))
 
     async def append(self, call: Call, feedback: Sequence[Feedback] = ()) -> None:
         """Returns when the call is durable. Cancelling the wait does not take the call back. Raises as `append_many`."""
@@ -202,7 +228,7 @@ class Writer:
         await self._appended(None, feedback)
 
     async def close(self) -> None:
-        """Commits what was queued before, then ends."""
+        """Commits what was queued before, then ends. What still waits in the spool waits for the next writer."""
         if not self._closed.is_set():
             self._closed.set()
             self._queue.put(_Signal.END)
@@ -223,70 +249,69 @@ class Writer:
         await future
 
     def _run(self) -> None:
-        last = False
-        while not last:
-            group: list[_Waiting] = []
-            waiting = self._queue.get()
-            while True:
-                if isinstance(waiting, _Waiting):
-                    group.append(waiting)
-                elif waiting is _Signal.END:
-                    last = True
-                else:
-                    self._bring_in()
-                if len(group) == GROUP:
-                    break
-                try:
-                    waiting = self._queue.get_nowait()
-                except Empty:
-                    break
-            if group:
-                _answer(group, self._spooled(group) if self.is_store_down else self._committed(group))
+        """Groups of appends; between them, a batch at a time, what comes in from the spool."""
+        is_over = False
+        while not is_over:
+            taken = self._taken(wait=self._coming_in is None)
+            if group := [waiting for waiting in taken if isinstance(waiting, _Waiting)]:
+                _answer(group, self._ended(group))
+            is_over = _Signal.END in taken
+            if _Signal.STORE_IS_BACK in taken and self._spool is not None:
+                self._is_store_down = False
+                self._coming_in = self._spool.bring_in(partial(append_each, self._store))
+            if self._coming_in is not None:
+                self._bring_some_in(self._coming_in)
         if self._spool is not None:
             self._spool.close()
 
-    def _committed(self, group: list[_Waiting]) -> list[FreeholdError | None]:
-        """How each of the group ended. A group with a bad record is halved until the record stands alone."""
+    def _taken(self, wait: bool) -> list[_Waiting | _Signal]:
+        """What is waiting, as much as one group may be."""
+        found: list[_Waiting | _Signal] = []
+        with suppress(Empty):
+            found.append(self._queue.get(block=wait))
+            while len(found) < GROUP:
+                found.append(self._queue.get_nowait())
+        return found
+
+    def _ended(self, group: list[_Waiting]) -> Sequence[FreeholdError | None]:
+        """How each of the group ended."""
+        entries = [waiting.entry for waiting in group]
         try:
-            return self._append(group)
-        except DataError as error:
-            if len(group) == 1:
-                return [error]
-            half = len(group) // 2
-            return self._committed(group[:half]) + self._committed(group[half:])
-        except FreeholdError as error:
-            return self._refused(group, error)
+            if self._is_store_down:
+                return self._spooled(entries)
+            try:
+                return append_each(self._store, entries)
+            except FreeholdError as error:
+                return self._refused(entries, error)
         except Exception as error:  # noqa: BLE001 the thread's boundary: whatever it is, nobody may wait for ever
             failure = OperatorError(f"The journal's writer failed: {type(error).__name__}: {error}")
             failure.__cause__ = error
             return [failure] * len(group)
 
-    def _refused(self, group: list[_Waiting], error: FreeholdError) -> list[FreeholdError | None]:
+    def _refused(self, entries: Sequence[Entry], error: FreeholdError) -> Sequence[FreeholdError | None]:
         """What becomes of a group that the store does not take."""
         if self._spool is not None:
             _log.warning("journal.spooling: until the store can be written, calls wait in the spool. %s", error)
             self._look_for_the_store()
-            return self._spooled(group)
+            return self._spooled(entries)
         if self._best_effort:
-            self.dropped += sum(waiting.call is not None for waiting in group)
+            self.dropped += sum(entry.call is not None for entry in entries)
             _log.warning("journal.dropped: %d calls since the start are not in the journal. %s", self.dropped, error)
-            return [None] * len(group)
-        return [error] * len(group)
+            return [None] * len(entries)
+        return [error] * len(entries)
 
-    def _spooled(self, group: list[_Waiting]) -> list[FreeholdError | None]:
+    def _spooled(self, entries: Sequence[Entry]) -> Sequence[FreeholdError | None]:
         """Puts into the spool what the store would have taken."""
         assert self._spool is not None
-        ended = [_not_storable(waiting) for waiting in group]
+        ended = [_not_storable(entry) for entry in entries]
         try:
-            self._spool.append(
-                [Spooled(waiting.call, tuple(waiting.feedback)) for waiting, error in zip(group, ended, strict=True) if error is None]
-            )
+            self._spool.append([entry for entry, error in zip(entries, ended, strict=True) if error is None])
         except OperatorError as worse:
             return [error or worse for error in ended]
-        return [*ended]
+        return ended
 
     def _look_for_the_store(self) -> None:
-        self.is_store_down = True
+        self._is_store_down = True
         threading.Thread(target=self._wait_for_the_store, name="freehold-journal-store", daemon=True).start()
 
     def _wait_for_the_store(self) -> None:
@@ -296,46 +321,33 @@ class Writer:
                 self._queue.put(_Signal.STORE_IS_BACK)
                 return
 
-    def _bring_in(self) -> None:
-        assert self._spool is not None
-        self.is_store_down = False
+    def _bring_some_in(self, coming_in: Iterator[int]) -> None:
+        """The next batch from the spool; where the store does not take it, everything waits again."""
         try:
-            count = self._spool.bring_in(partial(append_many, self._store))
-        except (FreeholdError, OSError) as error:
-            _log.warning("journal.spooling: what waits in the spool could not be brought in yet. %s", error)
+            count = next(coming_in, None)
+        except Exception as error:  # noqa: BLE001 as in `_ended`
+            _log.warning("journal.spooling: what waits in the spool could not be brought in yet. %s: %s", type(error).__name__, error)
+            self._coming_in = None
             self._look_for_the_store()
-        else:
-            if count:
-                _log.warning("journal.spool_brought_in: %d calls are in the journal now.", count)
-
-    def _append(self, group: list[_Waiting]) -> list[FreeholdError | None]:
-        calls = [waiting.call for waiting in group if waiting.call is not None]
-        appended = append_many(self._store, calls, [said for waiting in group for said in waiting.feedback])
-        if not appended.conflicts:
-            return [None] * len(group)
-        refused = {id(conflict.refused): conflict.id for conflict in appended.conflicts}
-        return [_refusal(refused, waiting) for waiting in group]
+            return
+        if count is None:
+            self._coming_in = None
+        elif count:
+            _log.warning("journal.spool_brought_in: %d calls are in the journal now.", count)
 
 
-def _not_storable(waiting: _Waiting) -> DataError | None:
+def _not_storable(entry: Entry) -> DataError | None:
     try:
-        if waiting.call is not None:
-            call_row(waiting.call)
-        for said in waiting.feedback:
+        if entry.call is not None:
+            call_row(entry.call)
+        for said in entry.feedback:
             feedback_values(said)
     except DataError as error:
         return error
     return None
 
 
-def _refusal(refused: dict[int, str], waiting: _Waiting) -> DataError | None:
-    for record in (waiting.call, *waiting.feedback):
-        if id(record) in refused:
-            return DataError(f"'{refused[id(record)]}' is in the journal already and says something else; the first one stays.")
-    return None
-
-
-def _answer(group: list[_Waiting], ended: list[FreeholdError | None]) -> None:
+def _answer(group: list[_Waiting], ended: Sequence[FreeholdError | None]) -> None:
     """Wakes each event loop once for all of its appends."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Done, FreeholdError | None]]] = {}
     for waiting, error in zip(group, ended, strict=True):

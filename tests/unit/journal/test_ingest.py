@@ -291,6 +291,16 @@ def test_a_census_in_which_some_items_were_not_judged_was_found(bring_in: Import
     assert "1 of 2 items have a score 'correct'; a census is one only where every item was judged" in report.notes[0]
 
 
+def test_each_file_of_a_census_is_counted_by_itself(memory: Memory, tmp_path: Path) -> None:
+    """Right answers that are missing in two files are missing in both."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_bytes(lines(record(f"{name} 1", reference_output="x"), record(f"{name} 2")))
+    files = [str(tmp_path / "one.jsonl"), str(tmp_path / "two.jsonl")]
+    report = ingest(files, memory, IngestOptions(task="t", design="census"), CATALOG, PRICES)
+    assert len(report.notes) == 2
+    assert [f.design for f in memory.feedback.values() if f.metric == "reference_output"] == []
+
+
 def test_scores_that_were_found_may_come_in_again_as_a_census(bring_in: Import, memory: Memory) -> None:
     """What was said first stays, and what is said now stands beside it: nothing is edited, and nothing is in conflict."""
     scored = lines(record("1", task="t", scores={"correct": 1}, reference_output="x"))

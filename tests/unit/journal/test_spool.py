@@ -12,26 +12,31 @@ import pytest
 
 from freehold.errors import DataError, OperatorError
 from freehold.journal.call import Call, Feedback
-from freehold.journal.spool import Spool, Spooled
+from freehold.journal.spool import Entry, Spool
 
 MakeCall = Callable[..., Call]
 MakeScore = Callable[..., Feedback]
 
 
 class Brought:
-    """What was brought in; the error it raises instead once it has as many as it takes."""
+    """What was brought in. Once it has as many calls as it takes, it raises; entries about a call in `refuses` it never takes."""
 
-    def __init__(self, error: Exception | None = None, takes: int = 1_000_000) -> None:
+    def __init__(self, error: Exception | None = None, takes: int = 0, refuses: str = "") -> None:
         self.calls: list[Call] = []
         self.feedback: list[Feedback] = []
         self.error = error
         self.takes = takes
+        self.refuses = refuses
 
-    def __call__(self, calls: Sequence[Call], feedback: Sequence[Feedback]) -> None:
+    def __call__(self, entries: Sequence[Entry]) -> list[DataError | None]:
         if self.error is not None and len(self.calls) >= self.takes:
             raise self.error
-        self.calls += calls
-        self.feedback += feedback
+        ended = [DataError("says something else") if entry.call and entry.call.id == self.refuses else None for entry in entries]
+        for entry, error in zip(entries, ended, strict=True):
+            if error is None:
+                self.calls += [entry.call] if entry.call is not None else []
+                self.feedback += entry.feedback
+        return ended
 
 
 @pytest.fixture
@@ -43,59 +48,61 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 def test_what_waits_is_brought_in_once(spool: Spool, a_call: MakeCall, a_score: MakeScore) -> None:
     calls, brought = [a_call(n) for n in range(1_200)], Brought()
-    spool.append([Spooled(call, (a_score(call),)) for call in calls[:700]])
-    spool.append([Spooled(call) for call in calls[700:]])
-    spool.append([Spooled(None, (a_score(calls[900]),))])
-    assert spool.bring_in(brought) == 1_200
+    spool.append([Entry(call, (a_score(call),)) for call in calls[:700]])
+    spool.append([Entry(call) for call in calls[700:]])
+    spool.append([Entry(None, (a_score(calls[900]),))])
+    assert sum(spool.bring_in(brought)) == 1_200
     assert brought.calls == calls and len(brought.feedback) == 701
-    assert spool.bring_in(brought) == 0 and not spool.files()
+    assert list(spool.bring_in(brought)) == [] and not spool.files()
 
 
 def test_it_is_readable_by_its_owner_only(spool: Spool, a_call: MakeCall) -> None:
-    spool.append([Spooled(a_call(1))])
+    spool.append([Entry(a_call(1))])
     assert [path.stat().st_mode & 0o777 for path in spool.files()] == [0o600]
 
 
 def test_what_is_not_taken_yet_goes_on_waiting(spool: Spool, a_call: MakeCall) -> None:
     calls = [a_call(n) for n in range(1_200)]
-    spool.append([Spooled(call) for call in calls])
+    spool.append([Entry(call) for call in calls])
     first = Brought(OperatorError("The disk is full."), takes=500)
     with pytest.raises(OperatorError, match="full"):
-        spool.bring_in(first)
-    spool.append([Spooled(a_call(2_000))])
+        list(spool.bring_in(first))
+    spool.append([Entry(a_call(2_000))])
     second = Brought()
-    assert spool.bring_in(second) == 1_201
+    assert sum(spool.bring_in(second)) == 1_201 == len(second.calls)
     assert {call.id for call in second.calls} == {call.id for call in [*calls, a_call(2_000)]}
 
 
 def test_a_line_cut_off_by_a_kill_is_left_out(spool: Spool, a_call: MakeCall) -> None:
-    spool.append([Spooled(a_call(1)), Spooled(a_call(2))])
+    spool.append([Entry(a_call(1)), Entry(a_call(2))])
     spool.close()
     (path,) = spool.files()
     path.write_bytes(path.read_bytes()[:-5])
     brought = Brought()
-    assert spool.bring_in(brought) == 1 and brought.calls == [a_call(1)]
+    assert list(spool.bring_in(brought)) == [1] and brought.calls == [a_call(1)]
 
 
-@pytest.mark.parametrize("error", [None, DataError("no such tenant")], ids=["unreadable", "refused for good"])
-def test_what_cannot_be_brought_in_is_set_aside_and_holds_nothing_up(
-    tmp_path: Path, spool: Spool, a_call: MakeCall, error: DataError | None, caplog: pytest.LogCaptureFixture
+def test_lines_that_can_never_be_brought_in_are_set_aside_each_for_itself(
+    tmp_path: Path, spool: Spool, a_call: MakeCall, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool.append([Spooled(a_call(1))])
+    """One that cannot be read, and one that the store refuses; the others are stored."""
+    spool.append([Entry(a_call(n)) for n in range(4)])
     spool.close()
     (path,) = spool.files()
-    if error is None:
-        path.write_bytes(b'{"call": 3}\n')
-    assert spool.bring_in(Brought(error, takes=0)) == 0
-    assert not spool.files() and [kept.name for kept in tmp_path.iterdir()] == [path.with_suffix(".refused").name]
-    assert "spool.refused" in caplog.text
-    spool.append([Spooled(a_call(2))])
-    assert spool.bring_in(Brought()) == 1
+    whole = path.read_bytes().splitlines(keepends=True)
+    whole[2] = b'{"call": 3}\n'
+    path.write_bytes(b"".join(whole))
+    brought = Brought(refuses=a_call(1).id)
+    assert list(spool.bring_in(brought)) == [2] and brought.calls == [a_call(0), a_call(3)]
+    (aside,) = tmp_path.iterdir()
+    assert (aside.name, aside.stat().st_mode & 0o777) == (path.with_suffix(".refused").name, 0o600)
+    assert sorted(aside.read_bytes().splitlines(keepends=True)) == sorted([whole[1], whole[2]])
+    assert "2 lines cannot be brought in" in caplog.text
 
 
 def _write_and_wait(folder: Path, call: Call, written: "multiprocessing.synchronize.Event") -> NoReturn:
     spool = Spool(folder)
-    spool.append([Spooled(call)])
+    spool.append([Entry(call)])
     written.set()
     while True:
         os.sched_yield()
@@ -109,11 +116,11 @@ def test_a_living_writers_lines_are_its_own_and_a_dead_ones_everybodys(tmp_path:
     try:
         assert written.wait(30)
         brought = Brought()
-        assert spool.bring_in(brought) == 0 and len(spool.files()) == 1
+        assert list(spool.bring_in(brought)) == [] and len(spool.files()) == 1
     finally:
         other.kill()
         other.join()
-    assert spool.bring_in(brought) == 1 and brought.calls == [a_call(1)]
+    assert list(spool.bring_in(brought)) == [1] and brought.calls == [a_call(1)]
 
 
 @contextmanager
@@ -127,10 +134,12 @@ def _files_of_at_most(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_is_told_and_what_was_kept_before_stays(spool: Spool, a_call: MakeCall) -> None:
-    spool.append([Spooled(a_call(1))])
-    with _files_of_at_most(1_500), pytest.raises(OperatorError, match="Neither the store nor the spool"):
-        spool.append([Spooled(a_call(n)) for n in range(2, 50)])
-    spool.append([Spooled(a_call(60))])
+    spool.append([Entry(a_call(1))])
+    for _ in range(3):
+        with _files_of_at_most(1_500), pytest.raises(OperatorError, match="Neither the store nor the spool"):
+            spool.append([Entry(a_call(n)) for n in range(2, 50)])
+    spool.append([Entry(a_call(60))])
+    assert len(spool.files()) == 1
     brought = Brought()
-    spool.bring_in(brought)
-    assert {a_call(1).id, a_call(60).id} <= {call.id for call in brought.calls}
+    assert list(spool.bring_in(brought)) == [2]
+    assert brought.calls == [a_call(1), a_call(60)]  # nobody was told that the others are kept
