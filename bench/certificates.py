@@ -303,7 +303,7 @@ def groups(population: Population, size_N: Ints, count: int, draws: int) -> dict
 
 
 def larger_where_harder(population: Population) -> Ints:
-    """Sizes from 1 to 20: one item in ten of those on which the cheap model does harm comes twenty times, of the others one in fifty."""
+    """Sizes 1 and 20: one item in ten of those on which the cheap model does harm comes twenty times, of the others one in fifty."""
     harmed_N = population.loss_NV[:, 1] > 0
     return np.where(np.random.default_rng(7).random(len(harmed_N)) < np.where(harmed_N, 0.1, 0.02), 20, 1)
 
@@ -381,7 +381,7 @@ def main() -> None:
     everyone = np.ones(len(pairs), dtype=np.int64)
     for size in (5, 20):
         result[f"groups_of_{size}"] = groups(mmlu, size * everyone, 200 if quick else 400, draws)
-    result["groups_of_1_to_20"] = groups(mmlu, larger_where_harder(mmlu), 200 if quick else 400, draws)
+    result["groups_of_1_or_20"] = groups(mmlu, larger_where_harder(mmlu), 200 if quick else 400, draws)
     say("GSM8K, twenty attempts")
     pairs, recorded = two_models("gsm8k", most)
     seeds = [Population(pairs, recorded, None, seed=seed) for seed in range(3 if quick else ATTEMPTS)]

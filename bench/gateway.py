@@ -2,11 +2,12 @@
 
 The server under test has a core of its own; load and upstream share another. Every server gets the same requests of 1 KB over the same
 number of kept connections: Freehold journalling every call (surviving the death of the process, or the loss of power too), the same handlers
-behind plain ASGI, and nginx as the limit, where it is installed. CPU is user and system time of all the server's threads.
+behind plain ASGI, and nginx as the limit; without nginx installed --check falls short. CPU is user and system time of all the server's threads.
 
     python bench/gateway.py --check
 
-A stream is 100 chunks of one word; its cost per chunk is what it costs more than a whole answer.
+A stream is 100 chunks of one word, each sent by itself; its cost per chunk is what it costs more than a whole answer. How many of them the
+server reads at once depends on how busy it is.
 """
 
 import argparse
@@ -84,6 +85,8 @@ def main() -> None:
         result: dict[str, Any] = {"upstream": {"p50_ms": round(bare.load(port, 1, stream=False).p50_ms, 3)}, "chunks": CHUNKS}
         if shutil.which("nginx"):
             result["nginx"] = bare.of_nginx(folder)
+        else:
+            result["left_out"] = "nginx: not installed (on Debian: apt-get install nginx-light), so that nothing is compared with it"
         kinds = {"process": [], "power": [], "plain_asgi": ["--plain-asgi"]}
         for name, options in kinds.items():
             if not args.quick or name == "process":
@@ -224,12 +227,15 @@ def serve_upstream(port: int, core: int) -> None:
             while (length := _whole_length(self.buffer)) is not None:
                 request, self.buffer = self.buffer[:length], self.buffer[length:]
                 if b'"stream":true' in request:
-                    self.transport.write(head)
-                    for chunk in chunks:
-                        self.transport.write(chunk)
-                    self.transport.write(b"0\r\n\r\n")
+                    self.say(iter([head, *chunks, b"0\r\n\r\n"]))
                 else:
                     self.transport.write(whole)
+
+        def say(self, pieces: Iterator[bytes]) -> None:
+            """Each in a round of the loop of its own, so that each is sent by itself."""
+            if (piece := next(pieces, None)) is not None and not self.transport.is_closing():
+                self.transport.write(piece)
+                asyncio.get_running_loop().call_soon(self.say, pieces)
 
     async def serve() -> None:
         server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=1024)

@@ -25,9 +25,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
+
 from freehold.catalog import Catalog, Durability
 from freehold.chat import Usage
 from freehold.journal import read
+from freehold.journal.build import new_call_id
 from freehold.journal.call import Call, Feedback
 from freehold.journal.ingest import IngestOptions, ingest
 from freehold.journal.redact import redact_text
@@ -149,7 +152,7 @@ def writing(url: str, folder: Path, durability: Durability, lasting_s: float) ->
             async def client(name: int) -> None:
                 n = name * 10**7
                 while time.perf_counter() - began < lasting_s:
-                    call = a_call(n)
+                    call = msgspec.structs.replace(a_call(n), id=new_call_id())  # as the gateway makes them
                     asked = time.perf_counter()
                     await writer.append(call)
                     waits.append(time.perf_counter() - asked)

@@ -18,7 +18,7 @@ class Said(NamedTuple):
 
 
 class Upstream:
-    """The server. `answer` decides by the request: bytes to send as they are, or a number for an error of that status."""
+    """The server. `answer` decides by the request: bytes to send as they are."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/v1"

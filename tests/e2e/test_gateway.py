@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any, NamedTuple
 
 import anthropic
@@ -45,6 +46,8 @@ provider = "two"
 name = "claude-x"
 """
 COST = (40 * 10 + 60 * 1 + 20 * 100) / 1e6
+CAME = "Größe "
+"""The words in the first three pieces of the provider's stream."""
 ASKED: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is this?"}]
 
 
@@ -79,12 +82,6 @@ class Served(NamedTuple):
             return list(read.calls(store, "default"))
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @pytest.fixture(scope="module", params=["our protocol", "plain ASGI"])
 def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A gateway and its provider, once for our protocol and once for plain ASGI."""
@@ -105,26 +102,25 @@ def running(project: Path, options: list[str], toml: str = TOML) -> Iterator[Ser
     with ExitStack() as stack:
         provider = stack.enter_context(upstream())
         (project / "freehold.toml").write_text(toml.replace("{url}", provider.url))
-        port = free_port()
         environment = {**os.environ, "ONE_KEY": "secret-one", "TWO_KEY": "secret-two", "PYTHONWARNINGS": "error", "PYTHONFAULTHANDLER": "1"}
         command = [
             sys.executable,
             "-c",
-            "from freehold.cli.app import main; main()",
+            RUN,
             "serve",
             "--project",
             str(project),
             "--port",
-            str(port),
+            "0",
         ]
         log = stack.enter_context((project / "log").open("wb"))
         process = stack.enter_context(subprocess.Popen([*command, *options], env=environment, stdout=log, stderr=log))
         stack.callback(process.kill)
         until = time.monotonic() + 30
-        while not answers(port):
+        while not (told := re.search(r"at http://127\.0\.0\.1:(\d+)/v1", (project / "log").read_text())) or not answers(int(told[1])):
             assert process.poll() is None and time.monotonic() < until, (project / "log").read_text()
             time.sleep(0.02)
-        yield Served(port, project, provider, process, stack)
+        yield Served(int(told[1]), project, provider, process, stack)
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
@@ -286,7 +282,7 @@ def test_a_stream_that_breaks_says_so_and_what_came_is_journalled(served: Served
         with pytest.raises(openai.APIError):
             list(raw.parse())
     call = served.call(id)
-    assert call.outcome == "failed"
+    assert (call.outcome, call.output) == ("failed", CAME)
     assert call.attempts[0].error
 
 
@@ -350,13 +346,13 @@ CHAT = json.dumps({"model": "frontier", "messages": [{"role": "user", "content":
         (b"{", [JSON_BODY], None, 400), (b"[]", [JSON_BODY], None, 400), (CHAT, [], None, 400), (CHAT, ["content-type: text/plain"], None, 400),
         (CHAT, [JSON_BODY], "evil.example", 421), (CHAT, [JSON_BODY, "origin: https://evil.example"], None, 403),
         (CHAT, [JSON_BODY, "content-length: 5"], None, 400), (CHAT, [JSON_BODY, "transfer-encoding: chunked"], None, 400),
-        (CHAT, [JSON_BODY, "host: b"], None, 400), (CHAT, [JSON_BODY, "x: " + "y" * 70_000], None, 400),
+        (CHAT, [JSON_BODY, "host: b"], None, 400), (CHAT, [JSON_BODY, "x: " + "y" * 40_000], None, 431),
     ],
 )  # fmt: skip
 def test_what_is_not_for_us_is_refused(served: Served, body: bytes, headers: list[str], host: str | None, status: int) -> None:
     asked = len(served.provider.asked)
     said = raw(served, post(served, body, *headers, host=host))
-    assert said.startswith(b"HTTP/1.1 %d " % status) or (status == 400 and said.startswith(b"HTTP/1.1 431 ")), said[:200]
+    assert said.startswith(b"HTTP/1.1 %d " % status), said[:200]
     assert len(served.provider.asked) == asked
 
 
@@ -374,10 +370,20 @@ def test_the_models_are_listed(served: Served) -> None:
     assert {model.id for model in served.openai().models.list()} == {"frontier", "claude"}
 
 
-def test_no_key_and_no_prompt_is_in_any_log(served: Served) -> None:
-    served.openai().chat.completions.create(model="frontier", messages=[{"role": "user", "content": "a very private word"}])
-    log = (served.project / "log").read_text()
-    assert not re.search("secret-one|secret-two|a very private word|Bearer", log)
+def test_no_key_and_no_prompt_is_in_any_log(tmp_path: Path) -> None:
+    """Of what is logged: calls that go to the spool, and one that cannot be kept with its words."""
+    with open_store("sqlite:///freehold.db", tmp_path) as store, running(tmp_path, []) as served:
+        asked: Any = [{"role": "user", "content": "a very private word"}]
+        deep: Any = "a very private word"
+        for _ in range(200):
+            deep = {"a": deep}
+        tools: Any = [{"type": "function", "function": {"name": "f", "parameters": deep}}]
+        with store.writing():
+            served.openai().chat.completions.create(model="frontier", messages=asked)
+        served.openai().chat.completions.create(model="frontier", messages=asked, tools=tools)
+        log = (tmp_path / "log").read_text()
+        assert "journal.spooling" in log and "call.without_content" in log
+        assert not re.search("secret-one|secret-two|a very private word|Bearer", log)
 
 
 # The end
@@ -416,9 +422,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
 
 def test_a_public_address_is_refused_while_there_are_no_keys(tmp_path: Path) -> None:
     (tmp_path / "freehold.toml").write_text("")
-    command = [sys.executable, "-c", "from freehold.cli.app import main; main()", "serve", "--project", str(tmp_path), "--host", "0.0.0.0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, "no keys yet" in done.stderr) == (1, True)
+    assert "no keys yet" in freehold("serve", "--host", "0.0.0.0", "--project", tmp_path, code=1).err
 
 
 def test_a_worker_is_light(tmp_path: Path) -> None:
@@ -536,7 +540,11 @@ def test_the_command_line_shows_calls_as_they_come_in(served: Served) -> None:
     assert failed["id"][:16] in freehold("calls", "--variant", "frontier", *project).out
     heard = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {RUN}"  # whoever runs the tests may ignore it
     command = [sys.executable, "-c", heard, "calls", "--follow", "--limit", "1", "--json", "--project", str(served.project)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+    with ExitStack() as stack:
+        following = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        deadline = Timer(60, following.kill)
+        deadline.start()
+        stack.callback(deadline.cancel)
         assert following.stdout is not None
         assert following.stdout.readline()
         raw = served.openai().chat.completions.with_raw_response.create(model="frontier", messages=ASKED)
@@ -569,9 +577,15 @@ def test_what_it_does_while_the_journal_cannot_be_written(tmp_path: Path, on_fai
                 with pytest.raises(openai.InternalServerError) as caught:
                     client.chat.completions.create(model="frontier", messages=ASKED)
                 assert caught.value.status_code == 503
+                with pytest.raises(openai.APIError, match="could not be journalled"):
+                    list(client.chat.completions.create(model="frontier", messages=ASKED, stream=True))
             else:
                 raw = client.chat.completions.with_raw_response.create(model="frontier", messages=ASKED)
                 assert raw.parse().choices[0].message.content
+                with client.chat.completions.create(model="frontier", messages=ASKED, stream=True) as stream:
+                    said = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+                assert said == "Größe 😀"
+            assert ("journal.dropped: 2 calls" in (tmp_path / "log").read_text()) == (on_failure == "best_effort")
             served.process.kill()
             served.process.wait(30)
         assert read.counts(store, "default").calls == 0
@@ -579,4 +593,4 @@ def test_what_it_does_while_the_journal_cannot_be_written(tmp_path: Path, on_fai
             if on_failure == "spool":
                 assert served.call(raw.headers["x-freehold-call"]).output == raw.parse().choices[0].message.content
             served.openai().chat.completions.create(model="frontier", messages=ASKED)
-            assert len(served.calls()) == (2 if on_failure == "spool" else 1)
+            assert len(served.calls()) == (3 if on_failure == "spool" else 1)

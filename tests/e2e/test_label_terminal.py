@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from command import RUN
 from freehold.journal.call import Call
 from freehold.journal.write import append_many
 from freehold.store.open import open_store
 from freehold.store.schema import draws, feedback
 
-RUN = "from freehold.cli.app import main; main()"
 RUN_ON_TERMINAL = (
     f"import fcntl, signal, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); signal.signal(signal.SIGINT, signal.default_int_handler); {RUN}"
 )

@@ -48,9 +48,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
-    except OSError as error:  # of the output: everything that reads and writes a project says what failed in its own words
-        sys.stderr.write(f"freehold: what there is to say could not be written: {error}\n")
-        os._exit(1)  # the interpreter would try to write it again
+    except OSError as error:  # of the output, most often: what reads and writes a project says in its own words what failed
+        sys.stderr.write(f"freehold: something could not be read or could not be written: {error}\n")
+        os._exit(1)  # the interpreter would try to write the output again
     except KeyboardInterrupt:
         sys.stderr.write("freehold: stopped. What was committed stays; run it again to go on.\n")
         sys.exit(130)

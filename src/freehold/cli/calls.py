@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.5
 _OVERLAP = 1_000
-"""How far back a next look goes: with PostgreSQL a call may be committed after one that came later."""
+"""How far back a next look goes with PostgreSQL, where a call may be committed after one that came later."""
 _MOST_AT_ONCE = 10_000
 """The most calls a look takes."""
 _ID = 16
@@ -82,13 +82,14 @@ def latest(
             else:
                 out().print("No such calls.")
             return
-        found, newest = read_latest(home.store, home.tenant, wanted, max(limit, _OVERLAP))
+        overlap = _OVERLAP if home.store.kind == "postgresql" else 0
+        found, newest = read_latest(home.store, home.tenant, wanted, max(limit, overlap))
         _print_lines(found[-limit:], as_json)
         try:
             while True:
                 time.sleep(_POLL_S)
                 seen = {call.id for call in found}
-                found, newest = read_latest(home.store, home.tenant, wanted, _MOST_AT_ONCE, after=max(0, newest - _OVERLAP))
+                found, newest = read_latest(home.store, home.tenant, wanted, _MOST_AT_ONCE, after=max(0, newest - overlap))
                 _print_lines([call for call in found if call.id not in seen], as_json)
         except KeyboardInterrupt:
             return
@@ -145,10 +146,12 @@ def show(
     from freehold.journal.read import feedback_of, find_call, named_alike
 
     with opened(project) as home:
-        names = named_alike(home.store, home.tenant, call)
-        if call not in names and len(names) > 1:
-            raise CallerError(f"Several calls begin with '{call}': {', '.join(names)}. Say more of its id.")
-        found = find_call(home.store, home.tenant, call if call in names or not names else names[0])
+        found = find_call(home.store, home.tenant, call)
+        if found is None:
+            names = named_alike(home.store, home.tenant, call)
+            if len(names) > 1:
+                raise CallerError(f"Several calls begin with '{call}': {', '.join(names)}. Say more of its id.")
+            found = find_call(home.store, home.tenant, names[0]) if names else None
         if found is None:
             raise CallerError(f"There is no call '{call}'. 'freehold calls' shows the last ones.")
         said = feedback_of(home.store, home.tenant, found.id)

@@ -176,7 +176,7 @@ def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0
 
 
 def named_alike(store: Store, tenant: str, beginning: str, limit: int = 5) -> list[str]:
-    """Ids of calls that begin so, the whole id first."""
+    """Ids of calls that begin so, in order."""
     c = calls_table.c
     wanted = select(c.id).where(c.id.startswith(beginning, autoescape=True), c.tenant == tenant).order_by(c.id).limit(limit)
     with store.reading() as connection:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from freehold.chat import ChatAnswer, Choice, Media, Refusal, Text, Thinking, ToolCall, ToolResult, Usage
+from freehold.chat import ChatAnswer, Choice, Media, Refusal, Text, ToolCall, ToolResult, Usage
 from freehold.errors import CallerError, DataError
 from freehold.gateway import anthropic, openai
 
@@ -218,4 +218,3 @@ def test_media_of_other_kinds_are_kept_apart() -> None:
     ]})  # fmt: skip
     assert asked.messages[0].parts == (Media(kind="audio", media_type="audio/mp3", data="QQ=="), Media(kind="file", file="f1"))
     assert openai.read_request(openai.write_request(asked)) == asked
-    assert Thinking(text="x") not in asked.messages[0].parts
