@@ -43,7 +43,7 @@ class Format(NamedTuple):
     """Body to request. Raises CallerError."""
     write_request: Callable[[ChatRequest], dict[str, JSON]]
     """Request to body. Raises CallerError for what cannot be said."""
-    read_answer: Callable[[JSON], ChatAnswer]
+    read_answer: Callable[[bytes], ChatAnswer]
     """Body to answer. Raises DataError."""
     write_answer: Callable[[ChatAnswer], dict[str, JSON]]
     """Answer to body."""
