@@ -57,6 +57,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
                 f"usage does not add up: reasoning_tokens {self.reasoning_tokens} is more than output_tokens "
                 f"{self.output_tokens}, which includes it"
             )
+        if self.input_by_modality is self.output_by_modality is None:
+            return
         for total, split, name in (
             (self.input_tokens, self.input_by_modality, "input_by_modality"),
             (self.output_tokens, self.output_by_modality, "output_by_modality"),
@@ -453,11 +455,11 @@ def system_text_of(asked: JSON) -> str:
 
 def is_messages(value: JSON) -> bool:
     """Whether `value` is a list of chat messages."""
-    return isinstance(value, list) and bool(value) and all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value)
 
 
 def _messages_in(asked: JSON) -> list[dict[str, JSON]] | None:
-    inner = asked.get("messages") if isinstance(asked, Mapping) else asked
+    inner = asked.get("messages") if isinstance(asked, dict) else asked
     return inner if is_messages(inner) else None
 
 
@@ -478,8 +480,8 @@ def _leaves(value: JSON) -> Iterator[str]:
         yield f"{value:.15g}"
     elif isinstance(value, list):
         for entry in value:
-            yield from _part(entry) if isinstance(entry, Mapping) and isinstance(entry.get("type"), str) else _leaves(entry)
-    elif isinstance(value, Mapping):
+            yield from _part(entry) if isinstance(entry, dict) and isinstance(entry.get("type"), str) else _leaves(entry)
+    elif isinstance(value, dict):
         for entry in value.values():
             yield from _leaves(entry)
 

@@ -409,8 +409,10 @@ def usage_of(usage: JSON) -> dict[str, Any] | None:
     if spent_in is None:
         return None
     details_in, details_out = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    counts = (spent_in, spent_out, *_numbers(details_in), *_numbers(details_out))
-    if not all(isinstance(count, int) for count in counts):
+    counts = [spent_in, spent_out]
+    if details_in or details_out:
+        counts += [*_numbers(details_in), *_numbers(details_out)]
+    if not all(type(count) is int for count in counts):
         raise DataError("usage holds something other than whole numbers; expected a chat completion's token counts")
     reasoning = details_out.get("reasoning_tokens") or 0
     total = usage.get("total_tokens")
@@ -427,9 +429,9 @@ def usage_of(usage: JSON) -> dict[str, Any] | None:
         "output_tokens": spent_out,
         "reasoning_tokens": reasoning,
     }
-    if split := _by_modality(details_in, spent_in):
+    if details_in and (split := _by_modality(details_in, spent_in)):
         row["input_by_modality"] = split
-    if split := _by_modality(details_out, spent_out):
+    if details_out and (split := _by_modality(details_out, spent_out)):
         row["output_by_modality"] = split
     return row
 
@@ -451,8 +453,8 @@ def read_usage(value: JSON) -> Usage | None:
     """The usage an answer states; None where it states none, or one that cannot be: an unknown usage is better than a wrong one."""
     try:
         row = usage_of(value)
-        return None if row is None else msgspec.convert(row, Usage)
-    except (DataError, msgspec.ValidationError):
+        return None if row is None else Usage(**row)
+    except DataError:
         return None
 
 
