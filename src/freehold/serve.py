@@ -19,8 +19,9 @@ from freehold.chat import JSON, Cause, ChatAnswer, Choice, Chunk, Collected, Out
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.receive import Receiver
 from freehold.gateway.answers import key_of
+from freehold.gateway.embeddings import check_request
 from freehold.gateway.fields import json_object
-from freehold.gateway.formats import ANTHROPIC, OPENAI, Format, StreamWriter
+from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format, StreamWriter
 from freehold.gateway.limits import LimitReached, Pass
 from freehold.gateway.reply import Handler, Headers, Reply, Request
 from freehold.gateway.seam import Seam
@@ -30,7 +31,7 @@ from freehold.journal.call import Attempt, Call
 from freehold.journal.formats.openai import question_of
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
 from freehold.journal.rows import digest_of
-from freehold.journal.served import Question, outcome_of, output_of, question, unusual_end
+from freehold.journal.served import Question, outcome_of, output_of, question, question_about, unusual_end
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.provider import Target, named
@@ -63,6 +64,7 @@ class Gateway:
         return {
             (b"POST", b"/v1/chat/completions"): lambda request, reply: Exchange(self, OPENAI, reply).begin(request),
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
+            (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
             (b"POST", b"/v1/feedback"): self._receiver.take,
             (b"GET", b"/v1/models"): self._list_models,
             (b"GET", b"/healthz"): lambda _, reply: reply.send(200, (_JSON,), b'{"status":"ok"}'),
@@ -141,7 +143,7 @@ class Exchange:
             self._gateway.in_flight.add(self)
             self._reply.on_gone, self._reply.on_room = self._gone, self._room
             model = str(self._asked.body.get("model") or "")
-            if model.startswith(TASK_PREFIX):
+            if model.startswith(TASK_PREFIX) and self._door is not EMBEDDINGS:
                 self._follow(self._decide(self._has.task(model.removeprefix(TASK_PREFIX))))
             else:
                 self._ask(model)
@@ -153,6 +155,9 @@ class Exchange:
     def _read(self, request: Request) -> _Asked:
         body = json_object(request)
         about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in request.headers if name.startswith(_OWN_HEADER)}
+        if self._door is EMBEDDINGS:
+            check_request(body)
+            return _Asked(body, False, False, body, about)
         stream = body.get("stream") is True
         if self._door is OPENAI:
             try:
@@ -227,10 +232,13 @@ class Exchange:
         self._step, self._retries = _Step(how, left), 0
         if self._has.is_pool(model):
             model = left.popleft()
-        target = self._has.target(model, self._door)
+        target = self._target(model)
         if how.cache_s is not None and self._answer_from_memory(target):
             return
         self._try(target, "escalation" if self._attempts else "first")
+
+    def _target(self, model: str) -> Target:
+        return self._has.target(model, OPENAI if self._door is EMBEDDINGS else self._door)
 
     def _session(self) -> str:
         """What the calls of one conversation share: what the caller says, else how it began."""
@@ -248,8 +256,8 @@ class Exchange:
         if known is None:
             return False
         self._variant, self._cache_key = CACHE, None
-        self._note(CACHE, "first", time.perf_counter(), outcome_of(known), Usage(), priced=(0.0, None))
-        self._deliver(known, None)
+        self._note(CACHE, "first", time.perf_counter(), outcome_of(known.answer), Usage(), priced=(0.0, None))
+        self._deliver(known.answer, known.raw)
         return True
 
     def _try(self, target: Target, cause: Cause) -> None:
@@ -298,10 +306,11 @@ class Exchange:
         """Sends the request on."""
         assert self._step is not None and self._ends_at is not None
         how = self._step.how
-        outgoing = target.provider.request(self._outgoing(target))
+        format = EMBEDDINGS if self._door is EMBEDDINGS and target.provider.format is OPENAI else target.provider.format
+        outgoing = target.provider.request(format.path, self._outgoing(target, format))
         if not self._live:
             self._variant = target.variant
-        asking = Asking(target, how.deadlines, self._ends_at, self, self._n, cause)
+        asking = Asking(target, format, how.deadlines, self._ends_at, self, self._n, cause)
         self._n += 1
         self._live[asking] = given
         asking.send(outgoing)
@@ -314,7 +323,7 @@ class Exchange:
             return
         assert self._step is not None
         try:
-            other = self._has.target(self._step.left.popleft(), self._door) if self._step.left else target
+            other = self._target(self._step.left.popleft()) if self._step.left else target
             self._try(other, "hedge")
         except CallerError as error:  # it cannot be told this request; the first is on its way
             _log.warning("hedge.failed: call %s: %s", self.id, error)
@@ -324,7 +333,7 @@ class Exchange:
         """Whether pieces go to the caller as they come: not those of an answer that may not do."""
         return self._asked.stream and (self._decision is None or self._decision.accept is None)
 
-    def _outgoing(self, target: Target) -> bytes:
+    def _outgoing(self, target: Target, format: Format) -> bytes:
         """The body for the provider: the caller's own where both speak one format, else the same in the other's words.
 
         An answer that may not do is asked for whole, for nobody can take back a stream.
@@ -334,15 +343,17 @@ class Exchange:
         stream = self._may_stream
         if self._seam is not None:  # go on from where another one broke off
             body = {**body, "messages": [*body["messages"], {"role": "assistant", "content": self._seam.said.rstrip()}]}
-        if target.provider.format is self._door:
+        if format is self._door:
             body = named(body, target.model)
             if asked.stream and not stream:
                 body = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
             elif stream and self._door is OPENAI and not asked.wants_usage:
                 body = {**body, "stream_options": {"include_usage": True}}  # what it cost has to be known, whoever asked
             return _encode(body)
+        if self._door is EMBEDDINGS:
+            raise CallerError(f"'{target.provider.name}' gives no embeddings: its format has none")
         request = msgspec.structs.replace(self._door.read_request(body), model=target.model, stream=stream, usage_in_stream=True)
-        return _encode(target.provider.format.write_request(request))
+        return _encode(format.write_request(request))
 
     # A provider answers. `Asking` calls these.
 
@@ -374,7 +385,7 @@ class Exchange:
             assert self._said is not None
             if self._seam is not None:
                 answer = self._said.answer()
-            self._remember(answer)
+            self._remember(answer, None)
             self._journal(outcome_of(answer), answer, self._stream_ended)
             return
         self._variant = target.variant
@@ -382,8 +393,9 @@ class Exchange:
         try:
             following = self._following({"answer_chars": float(words)})
             if following is None:
-                self._remember(answer)
-                self._deliver(answer, raw if target.provider.format is self._door else None)
+                raw = raw if asking.format is self._door else None
+                self._remember(answer, raw)
+                self._deliver(answer, raw)
             else:
                 self._follow(following)
         except CallerError as error:
@@ -433,7 +445,7 @@ class Exchange:
                 return
         if failure.may_fall_back and left:
             self._retries = 0
-            self._try_again(self._has.target(left.popleft(), self._door), "fallback")
+            self._try_again(self._target(left.popleft()), "fallback")
             return
         self._fail(failure)
 
@@ -451,7 +463,7 @@ class Exchange:
         said = self._said.plain_text()
         if self._step.how.restartable and failure.may_fall_back and self._step.left and said is not None:
             self._speaking, self._seam = None, Seam(said)
-            self._try_again(self._has.target(self._step.left.popleft(), self._door), "fallback")
+            self._try_again(self._target(self._step.left.popleft()), "fallback")
         else:
             self._fail(failure)
 
@@ -598,14 +610,10 @@ class Exchange:
             )
         )
 
-    def _remember(self, answer: ChatAnswer) -> None:
-        if (
-            self._cache_key is not None
-            and self._step is not None
-            and self._step.how.cache_s is not None
-            and outcome_of(answer) == "answered"
-        ):
-            self._has.answers.keep(self._cache_key, answer, time.time() + self._step.how.cache_s)
+    def _remember(self, answer: ChatAnswer, raw: bytes | None) -> None:
+        cache_s = self._step.how.cache_s if self._step is not None else None
+        if self._cache_key is not None and cache_s is not None and outcome_of(answer) == "answered":
+            self._has.answers.keep(self._cache_key, answer, raw, time.time() + cache_s)
 
     def _finished(self) -> None:
         """Nothing more is to happen to it but that its caller hears."""
@@ -623,14 +631,17 @@ class Exchange:
         call = self._call(outcome, answer)
         self._has.append(call, lambda failed: then(call, failed))
 
+    def _question(self) -> Question:
+        return question_about(self._asked.body["input"]) if self._door is EMBEDDINGS else question(self._asked.as_openai)
+
     def _call(self, outcome: Outcome, answer: ChatAnswer | None) -> Call:
         """The call, the same that an import of its log would give, but for what is known better.
 
         One whose words cannot be kept was paid for all the same: the journal has it without them.
         """
         try:
-            asked = question(self._asked.as_openai)
-            output = output_of(answer) if answer is not None else None
+            asked = self._question()
+            output = output_of(answer) if answer is not None and self._door is not EMBEDDINGS else None
             if isinstance(output, dict) and is_deeper(output, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
         except DataError as error:

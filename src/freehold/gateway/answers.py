@@ -17,6 +17,8 @@ class Remembered(NamedTuple):
     """An answer, and until when it holds."""
 
     answer: ChatAnswer
+    raw: bytes | None
+    """The body it came in, where it may be given as it is."""
     until: float
     size: int
 
@@ -29,7 +31,7 @@ class Answers:
         self._bytes = 0
         self._by_key: OrderedDict[bytes, Remembered] = OrderedDict()
 
-    def find(self, key: bytes, now: float) -> ChatAnswer | None:
+    def find(self, key: bytes, now: float) -> Remembered | None:
         """The answer of that key, where one holds still."""
         known = self._by_key.get(key)
         if known is None:
@@ -38,15 +40,15 @@ class Answers:
             self._forget(key)
             return None
         self._by_key.move_to_end(key)
-        return known.answer
+        return known
 
-    def keep(self, key: bytes, answer: ChatAnswer, until: float) -> None:
+    def keep(self, key: bytes, answer: ChatAnswer, raw: bytes | None, until: float) -> None:
         """Remembers an answer."""
         self._forget(key)
-        size = len(_encode(answer)) + 500
+        size = len(_encode(answer)) + len(raw or b"") + 500
         if size > self._most_bytes:
             return
-        self._by_key[key] = Remembered(answer, until, size)
+        self._by_key[key] = Remembered(answer, raw, until, size)
         self._bytes += size
         while self._bytes > self._most_bytes:
             self._forget(next(iter(self._by_key)))

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from freehold.chat import JSON, ChatAnswer, ChatRequest, Chunk
-from freehold.gateway import anthropic, anthropic_stream, openai, openai_stream
+from freehold.gateway import anthropic, anthropic_stream, embeddings, openai, openai_stream
 from freehold.gateway.sse import Event
 
 
@@ -114,6 +114,8 @@ ANTHROPIC = Format(
     error=_anthropic_error,
     error_kind=_anthropic_kind,
 )
+EMBEDDINGS = OPENAI._replace(name="embeddings", path="/embeddings", read_answer=embeddings.read_answer)
+"""A door beside OpenAI's, to the providers that speak its format."""
 FORMATS: Mapping[str, Format] = {each.name: each for each in (OPENAI, ANTHROPIC)}
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from freehold.chat import Cause, ChatAnswer, Chunk, Collected, Outcome
 from freehold.errors import DataError, ProviderError
-from freehold.gateway.formats import StreamReader, error_message
+from freehold.gateway.formats import Format, StreamReader, error_message
 from freehold.gateway.sse import EventReader
 from freehold.providers.provider import Target
 from freehold.providers.transport import Headers, NotConnected, Ticket
@@ -91,14 +91,18 @@ class Asking:
         "cause",
         "collected",
         "first_byte_at",
+        "format",
         "is_over",
         "n",
         "target",
     )  # fmt: skip
 
-    def __init__(self, target: Target, deadlines: Deadlines, ends_at: float, hearer: Hearer, n: int, cause: Cause) -> None:
-        """`ends_at`: by the event loop's clock, when the call's time is up. `n`, `cause`: which of its attempts this is, and why."""
+    def __init__(self, target: Target, format: Format, deadlines: Deadlines, ends_at: float, hearer: Hearer, n: int, cause: Cause) -> None:
+        """`format`: how it is spoken. `ends_at`: by the event loop's clock, when the call's time is up. `n`, `cause`: which of its attempts
+        this is, and why."""
         self.target = target
+        self.format = format
+        """How it is spoken."""
         self.n = n
         self.cause = cause
         self.asked_at = 0.0
@@ -151,7 +155,7 @@ class Asking:
         if status == 200:
             if _is_events(headers):
                 self.collected = Collected()
-                self._events, self._reader = EventReader(), self.target.provider.format.stream_reader()
+                self._events, self._reader = EventReader(), self.format.stream_reader()
         else:
             self._retry_after, self._may_retry = retry_after_of(headers, time.time()), _should_retry(headers)
 
@@ -209,7 +213,7 @@ class Asking:
             self._fail(self._refused(body))
             return
         try:
-            answer = self.target.provider.format.read_answer(body)
+            answer = self.format.read_answer(body)
         except DataError as error:
             self._fail(Failure("malformed", 502, f"the provider's answer cannot be read: {error}"))
             return

@@ -6,11 +6,9 @@ from typing import NamedTuple
 from freehold.chat import JSON
 from freehold.config import ProviderTable
 from freehold.errors import OperatorError
-from freehold.gateway.formats import FORMATS, Format
+from freehold.gateway.formats import EMBEDDINGS, FORMATS, Format
 from freehold.providers.transport import Pool, origin_of, proxy_for, request, request_head
 
-EMBEDDINGS = "/embeddings"
-"""Where embeddings are asked for, below the base URL of an OpenAI-compatible provider."""
 _ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
 
 
@@ -30,12 +28,12 @@ class Provider:
         headers = [("content-type", "application/json"), ("accept-encoding", "identity"), ("user-agent", "freehold")]
         headers += self.format.credentials(key) if key or table.kind == "anthropic" else []
         proxy = proxy_for(origin)
-        self._heads = {path: request_head(origin, "POST", path, headers, proxy) for path in (self.format.path, EMBEDDINGS)}
+        self._heads = {path: request_head(origin, "POST", path, headers, proxy) for path in (self.format.path, EMBEDDINGS.path)}
         self.pool = Pool(origin, proxy)
 
-    def request(self, body: bytes, path: str = "", more: bytes = b"") -> bytes:
-        """The bytes that ask for a chat, or for what is asked at another path. `more`: header lines of this request alone."""
-        return request(self._heads[path or self.format.path], body, more)
+    def request(self, path: str, body: bytes, more: bytes = b"") -> bytes:
+        """The bytes that ask for something at a path of its format. `more`: header lines of this request alone."""
+        return request(self._heads[path], body, more)
 
 
 class Target(NamedTuple):
