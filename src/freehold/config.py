@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 
-from freehold.catalog import Catalog, Content, Durability, Metric, Model, Rates, Task, Variant
+from freehold.catalog import Catalog, Content, Durability, Metric, Model, Rates, Task, Variant, VariantKind
 from freehold.errors import OperatorError, nearest
 from freehold.pricing import PriceBook
 
@@ -153,6 +153,8 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     """A name under `[providers]`; none for a model that is known from recordings, or that only stands for its fallbacks."""
     name: str | None = None
     """The name its provider knows it by, which is the name that is priced; NAME when left out."""
+    rules: str | None = None
+    """A table of rules in the project's folder that answers by itself, such as `rules.csv`; what no row fits goes to the reference."""
     price: Rates | None = None
     """A price of one's own, in USD per million tokens."""
     limits: LimitsTable = LimitsTable()
@@ -195,8 +197,14 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """What of this task's calls is kept; the journal's rule when left out."""
     instruction: str = ""
     """What the task asks, in words."""
+    explore: float = 0.0
+    """The share of its calls after which another of its variants, drawn at random, is asked the same, to learn from. It is never the answer."""
     serving: ServingTable = ServingTable()
     """How serving asks for its answers."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.explore <= 1:
+            raise OperatorError(f"a task's explore is {self.explore}; it is a share from 0 to 1, such as 0.05")
 
 
 class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,16 +245,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.
 
-        `head` is a head unless a provider serves a model of that name; `[models.head]` may still say what a call to it costs.
+        `head` is a head and `cache` a cache unless a provider serves a model of that name; `[models.head]` may still say what a call to it
+        costs.
         """
         served = {name for name, model in self.models.items() if model.provider is not None and not self.is_recorded(model)}
+        kinds: dict[str, VariantKind] = {name: "rules" for name, model in self.models.items() if model.rules is not None}
+        local: tuple[VariantKind, ...] = ("head", "cache")
+        kinds |= {kind: kind for kind in local if kind not in served}
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
             tasks={name: Task(id=name, **_without_serving(table)) for name, table in self.tasks.items()},
-            variants={
-                name: Variant(id=name, kind="head" if name == "head" and name not in served else "llm", model=name)
-                for name in sorted(named | set(self.models))
-            },
+            variants={name: Variant(id=name, kind=kinds.get(name, "llm"), model=name) for name in sorted(named | set(self.models))},
             models={
                 name: Model(id=name, provider=table.provider, name=table.name or name, price=table.price)
                 for name, table in self.models.items()
@@ -266,7 +275,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _without_serving(table: TaskTable) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(table).items() if name != "serving"}
+    return {name: value for name, value in msgspec.structs.asdict(table).items() if name not in ("serving", "explore")}
 
 
 def find_project(start: Path) -> Path:
@@ -377,6 +386,9 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
             raise OperatorError(
                 f"{where}: tasks.{name}.reference is '{task.reference}', which is not among its variants: {listed}. Add it."
             )
+    for name, model in config.models.items():
+        if model.rules is not None and model.provider is not None:
+            raise OperatorError(f"{where}: models.{name} has a provider and rules. Keep one of them: rules answer by themselves.")
     for kind, tables in (("models", config.models), ("tasks", config.tasks)):
         for name, table in tables.items():
             for fallback in table.serving.fallbacks:

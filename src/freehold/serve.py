@@ -23,7 +23,7 @@ from freehold.gateway.embeddings import check_request
 from freehold.gateway.fields import json_object
 from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format, StreamWriter
 from freehold.gateway.limits import LimitReached, Pass
-from freehold.gateway.reply import Handler, Headers, Reply, Request
+from freehold.gateway.reply import Handler, Headers, Nobody, Reply, Request
 from freehold.gateway.seam import Seam
 from freehold.gateway.sse import comment
 from freehold.journal.build import RECORDED, new_call_id
@@ -35,7 +35,7 @@ from freehold.journal.served import Question, outcome_of, output_of, question, q
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.provider import Target, named
-from freehold.resources import TASK_PREFIX, How, Priced, Resources, UnknownModel
+from freehold.resources import CACHE, TASK_PREFIX, Elsewhere, How, Priced, Resources, UnknownModel, Words
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
 
@@ -43,9 +43,6 @@ _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
-CACHE = "cache"
-"""The variant of answers that were remembered."""
-
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
 
@@ -93,6 +90,17 @@ class _Asked(NamedTuple):
     """What its headers say to us, by their names without `x-freehold-`."""
 
 
+class Origin(NamedTuple):
+    """Where a request comes from, where that is no caller of the gateway."""
+
+    source: str = "gateway"
+    """As of `Call`."""
+    task: str | None = None
+    """The task whose question it is, though it is asked of a model by name."""
+    propensity: float | None = None
+    """With which probability it was asked of this model, where that was drawn."""
+
+
 class _Step(NamedTuple):
     """A model that is to answer, and who else may where it does not."""
 
@@ -104,7 +112,7 @@ class _Step(NamedTuple):
 class Exchange:
     """One request: from the door to whoever answers, and back. Callbacks all the way; `_over` once it has ended, however it did."""
 
-    def __init__(self, gateway: Gateway, door: Format, reply: Reply) -> None:
+    def __init__(self, gateway: Gateway, door: Format, reply: Reply, origin: Origin = Origin()) -> None:  # noqa: B008 it is frozen
         self._gateway = gateway
         self._has = gateway.resources
         self._door = door
@@ -114,7 +122,8 @@ class Exchange:
         self._at = datetime.now(UTC)
         self._over = False
         self._variant = ""
-        self._task: str | None = None
+        self._origin = origin
+        self._task = origin.task
         self._policy: OnlinePolicy | None = None
         self._chosen: Chosen | None = None
         self._decision: Decision | None = None
@@ -139,7 +148,17 @@ class Exchange:
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
         try:
-            self._asked = self._read(request)
+            about = {
+                name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in request.headers if name.startswith(_OWN_HEADER)
+            }
+            self.ask(json_object(request), about)
+        except CallerError as error:
+            self._refuse(400, str(error))
+
+    def ask(self, body: dict[str, JSON], about: Mapping[bytes, str] = {}) -> None:
+        """As `begin`, for a body that is read already. `about`: what its headers say to us, by their names without `x-freehold-`."""
+        try:
+            self._asked = self._read(body, about)
             self._gateway.in_flight.add(self)
             self._reply.on_gone, self._reply.on_room = self._gone, self._room
             model = str(self._asked.body.get("model") or "")
@@ -152,9 +171,7 @@ class Exchange:
         except Exception:  # noqa: BLE001 as in `on_broken`
             self.on_broken()
 
-    def _read(self, request: Request) -> _Asked:
-        body = json_object(request)
-        about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in request.headers if name.startswith(_OWN_HEADER)}
+    def _read(self, body: dict[str, JSON], about: Mapping[bytes, str]) -> _Asked:
         if self._door is EMBEDDINGS:
             check_request(body)
             return _Asked(body, False, False, body, about)
@@ -172,17 +189,20 @@ class Exchange:
         """What the task's active policy says; its reference where there is none, or where it fails."""
         self._task = task.id
         self._policy = self._has.served.policies.get(task.id)
-        self._text = text_of(self._asked.as_openai)
+        tags = self._asked.body.get("metadata")
+        words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
+        self._words = Words(text_of(self._asked.as_openai), words)
         if self._policy is not None:
-            tags = self._asked.body.get("metadata")
-            words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
             try:
-                self._chosen = self._policy.choose(self._text, words)
+                self._chosen = self._policy.choose(self._words.text, words)
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
                 count = self._has.failed_decisions = self._has.failed_decisions + 1
                 _log.exception("decision.failed: %d since the start; call %s of task '%s' goes to the reference", count, self.id, task.id)
                 self._policy = self._chosen = None
+        return self._by_reference(task)
+
+    def _by_reference(self, task: Task) -> Decision:
         if task.reference is None:
             raise CallerError(
                 f"Task '{task.id}' has no active policy and no reference. Set reference under [tasks.{task.id}], or promote a policy."
@@ -195,13 +215,18 @@ class Exchange:
         while True:
             self._decision = decision
             try:
-                found = self._has.here(self._task, decision.variant, self._text, self._policy, self._chosen)
+                found = self._has.here(self._task, decision.variant, self._words, self._policy, self._chosen)
             except CallerError:
                 self._door.read_request(self._asked.body)  # what is wrong with the request comes first
                 raise
-            if found is None:
+            if found is Elsewhere.ASKED:
                 self._ask(decision.variant)
                 return
+            if isinstance(found, Elsewhere):  # it has no answer: the next one, or else whom everybody is compared with
+                decision = decision.then or self._by_reference(self._has.task(self._task))
+                if decision.variant == self._decision.variant:
+                    raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this, and nobody comes after it")
+                continue
             self._variant = decision.variant
             words = found.output if isinstance(found.output, str) else _encode(found.output).decode()
             self._note(self._variant, "first", time.perf_counter(), "answered", found.usage, priced=(found.cost_usd, RECORDED))
@@ -630,6 +655,22 @@ class Exchange:
         self._finished()
         call = self._call(outcome, answer)
         self._has.append(call, lambda failed: then(call, failed))
+        if outcome == "answered" and self._task is not None and self._origin.source == "gateway":
+            self._learn(call)
+
+    def _learn(self, call: Call) -> None:
+        """Remembers what the reference answered, and now and then asks another variant the same, for the journal alone."""
+        task = self._has.catalog.tasks.get(call.task or "")
+        if task is None:
+            return
+        if call.variant == task.reference and CACHE in task.variants and isinstance(call.output, str):
+            self._has.memory.keep(task.id, self._words.text, call.output, time.time())
+        share, others = self._has.others(task.id, call.variant)
+        if share and self._has.rng.random() < share:
+            other = self._has.rng.choice(others)
+            body = {name: value for name, value in self._asked.body.items() if name not in ("stream", "stream_options")}
+            origin = Origin("explore", task.id, share / len(others))
+            Exchange(self._gateway, self._door, Nobody(), origin).ask({**body, "model": other})
 
     def _question(self) -> Question:
         return question_about(self._asked.body["input"]) if self._door is EMBEDDINGS else question(self._asked.as_openai)
@@ -676,8 +717,8 @@ class Exchange:
             tags=tags,
             episode=self._asked.about.get(b"episode"),
             policy=None if self._policy is None else self._policy.hash,
-            propensity=None if self._policy is None else 1.0,
-            source="gateway",
+            propensity=self._origin.propensity if self._policy is None else 1.0,
+            source=self._origin.source,
             delivered=not self._reply.is_gone,
             attempts=tuple(attempts),
             shape=asked.shape,
