@@ -71,7 +71,9 @@ def latest(
     from freehold.journal.read import Wanted
     from freehold.journal.read import latest as read_latest
 
-    wanted = Wanted(task, variant, outcome.value if outcome else None, None if since is None else _time(since, datetime.now(UTC)), slow)
+    wanted = Wanted(
+        task, variant, outcome.value if outcome else None, None if since is None else moment_since(since, datetime.now(UTC)), slow
+    )
     with opened(project) as home:
         if not follow:
             found, _ = read_latest(home.store, home.tenant, wanted, limit)
@@ -95,8 +97,8 @@ def latest(
             return
 
 
-def _time(said: str, now: datetime) -> datetime:
-    """So long ago, or a time; without a zone it is UTC. Raises CallerError."""
+def moment_since(said: str, now: datetime) -> datetime:
+    """What `--since` says: so long ago, or a time; without a zone it is UTC. Raises CallerError."""
     try:
         if ago := re.fullmatch(r"(\d{1,9})([smhd])", said):
             return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])

@@ -112,10 +112,11 @@ def calls(
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int | None = None,
+    last: int | None = None,
 ) -> Iterator[Call]:
     """Streams whole calls: of a task by item, of a time (from `since`, to before `until`) in its order, else as they arrived.
 
-    `unnamed`: only those without a task. Constant memory, whatever the number.
+    `unnamed`: only those without a task. `last`: only among so many that arrived last. Constant memory, whatever the number.
     """
     c = calls_table.c
     order: tuple[Column[Any], ...] = (c.seq,)
@@ -138,6 +139,10 @@ def calls(
         wanted.append(c.at >= microseconds(since))
     if until is not None:
         wanted.append(c.at < microseconds(until))
+    if last is not None:
+        newest = select(c.seq).where(c.tenant + "" == tenant).order_by(c.seq.desc()).limit(1)
+        with store.reading() as connection:
+            wanted.append(c.seq >= (connection.execute(newest.offset(last - 1)).scalar() or 0))
     size = _WHOLE if limit is None else min(limit, _WHOLE)
     left = limit
     for found in _pages(store, _whole().where(*wanted), order, size, partial(_decoded, store)):
