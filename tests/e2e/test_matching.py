@@ -64,3 +64,10 @@ def test_a_command_that_cannot_be_followed_says_why(project: Path) -> None:
     assert "no JSON object" in freehold("match", "test", "--request", body, "--project", project, code=2).err
     body.write_text("{}")
     assert "expected 'NAME: VALUE'" in freehold("match", "test", "--request", body, "--header", "x", "--project", project, code=2).err
+
+
+def test_calls_of_a_task_that_nobody_knows_name_the_nearest(project: Path) -> None:
+    assert "There is no task 'sort'. No call has one yet." in freehold("calls", "--task", "sort", "--project", project, code=2).err
+    (project / "freehold.toml").write_text("[tasks.sorting]")
+    assert "There is no task 'sort'. Did you mean 'sorting'?" in freehold("calls", "--task", "sort", "--project", project, code=2).err
+    assert "No such calls." in freehold("calls", "--task", "sorting", "--project", project).out

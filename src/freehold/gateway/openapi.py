@@ -18,7 +18,6 @@ _ANSWER_HEADERS: dict[str, Any] = {
         "schema": {"type": "number", "minimum": 0},
     },
 }
-_STREAM = {"schema": {"type": "string"}, "description": "Server-sent events, where `stream` is true."}
 _FAULTS = {
     "400": "The request cannot be read, or cannot be said to the provider of its model.",
     "401": "The key is unknown, or missing where one is needed.",
@@ -119,9 +118,13 @@ def _paths() -> dict[str, Any]:
 
 def _answers(id: str, summary: str, asked: str, answered: str, error: str = "OpenAIError", streams: bool = True) -> dict[str, Any]:
     """A route that asks a model."""
-    content = _json(ref(answered)) | ({"text/event-stream": _STREAM} if streams else {})
+    content = _json(ref(answered)) | ({"text/event-stream": {}} if streams else {})
     return _operation(
-        id, summary, {"200": _response("The answer.", content, _ANSWER_HEADERS)}, _faults(*_OF_ANSWERS, error=error), ref(asked)
+        id,
+        summary,
+        {"200": _response("The answer; events where `stream` is true.", content, _ANSWER_HEADERS)},
+        _faults(*_OF_ANSWERS, error=error),
+        ref(asked),
     )
 
 

@@ -111,19 +111,19 @@ _OPENAI_USAGE = _object(
     completion_tokens_details=_object(reasoning_tokens=_COUNT),
 )
 
-_ANTHROPIC_TEXT = _object("type", "text", type=_kind("text"), text=_text(), cache_control=_ANYTHING)
+_ANTHROPIC_TEXT = _closed("type", "text", type=_kind("text"), text=_text(), cache_control=_ANYTHING)
 _BASE64 = _closed("type", "media_type", "data", type=_kind("base64"), media_type=_text(), data=_text())
 _BY_ADDRESS = _closed("type", "url", type=_kind("url"), url=_text())
 _BY_ID = _closed("type", "file_id", type=_kind("file"), file_id=_text())
 _ANTHROPIC_MEDIA = (
-    _object("type", "source", type=_kind("image"), source=_either(_BASE64, _BY_ADDRESS), cache_control=_ANYTHING),
-    _object("type", "source", type=_kind("document"), source=_either(_BASE64, _BY_ID), title=_text(), cache_control=_ANYTHING),
+    _closed("type", "source", type=_kind("image"), source=_either(_BASE64, _BY_ADDRESS), cache_control=_ANYTHING),
+    _closed("type", "source", type=_kind("document"), source=_either(_BASE64, _BY_ID), title=_text(), cache_control=_ANYTHING),
 )
 _ANTHROPIC_BLOCK = _either(
     _ANTHROPIC_TEXT,
     *_ANTHROPIC_MEDIA,
-    _object("type", "id", "name", type=_kind("tool_use"), id=_text(), name=_text(), input=_mapping(_ANYTHING), cache_control=_ANYTHING),
-    _object(
+    _closed("type", "id", "name", type=_kind("tool_use"), id=_text(), name=_text(), input=_mapping(_ANYTHING), cache_control=_ANYTHING),
+    _closed(
         "type",
         "tool_use_id",
         type=_kind("tool_result"),
@@ -132,10 +132,10 @@ _ANTHROPIC_BLOCK = _either(
         is_error=_BOOL,
         cache_control=_ANYTHING,
     ),
-    _object("type", type=_kind("thinking"), thinking=_text(), signature=_text()),
-    _object("type", "data", type=_kind("redacted_thinking"), data=_text()),
+    _closed("type", type=_kind("thinking"), thinking=_text(), signature=_text()),
+    _closed("type", "data", type=_kind("redacted_thinking"), data=_text()),
 )
-_ANTHROPIC_TOOL = _object(
+_ANTHROPIC_TOOL = _closed(
     "name", type=_kind("custom"), name=_text(), description=_text(), input_schema=_ANYTHING, strict=_BOOL, cache_control=_ANYTHING
 )
 _ANTHROPIC_CHOICE = _either(

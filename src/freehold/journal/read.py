@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, select, tuple_
 
 from freehold.chat import JSON
 from freehold.journal.call import Attempt, Call, Feedback, FeedbackKind, LabelDesign, Outcome
@@ -18,6 +18,7 @@ from freehold.store.open import Store
 from freehold.store.schema import attempts as attempts_table
 from freehold.store.schema import calls as calls_table
 from freehold.store.schema import contents as contents_table
+from freehold.store.schema import episodes as episodes_table
 from freehold.store.schema import feedback as feedback_table
 
 _WHOLE = 500
@@ -215,12 +216,25 @@ def inputs(store: Store, tenant: str, digests: Sequence[bytes]) -> dict[bytes, J
         return {digest: json_of(data) for digest, data in _contents(store, connection, {(digest, tenant) for digest in digests})}
 
 
-def feedback_of(store: Store, tenant: str, call: str) -> list[Feedback]:
-    """Everything said about a call, in the order in which it was told."""
+def feedback_of(store: Store, tenant: str, call: str, episode: str | None = None) -> list[Feedback]:
+    """Everything said about a call, and about its episode where one is named, in the order in which it was told."""
     f = feedback_table.c
+    about = f.call == call if episode is None else or_(f.call == call, f.episode == episode)
     with store.reading() as connection:
-        rows = connection.execute(select(feedback_table).where(f.call == call, f.tenant == tenant).order_by(f.seq)).all()
+        rows = connection.execute(select(feedback_table).where(about, f.tenant == tenant).order_by(f.seq)).all()
     return [feedback_of_row(row._mapping) for row in rows]
+
+
+def tasks_about(store: Store, said: Feedback) -> set[str | None]:
+    """The tasks of the call that something is said about, or of the calls of that episode; empty where the journal has neither."""
+    c, e = calls_table.c, episodes_table.c
+    about = c.id == said.call if said.call is not None else c.episode == said.episode
+    with store.reading() as connection:
+        tasks: set[str | None] = set(connection.execute(select(c.task).where(about, c.tenant == said.tenant).distinct()).scalars())
+        if not tasks and said.episode is not None:
+            alone = select(e.id).where(e.id == said.episode, e.tenant == said.tenant)
+            tasks = {None} if connection.execute(alone).first() is not None else set()
+    return tasks
 
 
 def counts(store: Store, tenant: str) -> Counts:
