@@ -139,8 +139,8 @@ _ANTHROPIC_TOOL = _closed(
     "name", type=_kind("custom"), name=_text(), description=_text(), input_schema=_ANYTHING, strict=_BOOL, cache_control=_ANYTHING
 )
 _ANTHROPIC_CHOICE = _either(
-    _closed("type", type={"enum": ["auto", "any", "none"]}, disable_parallel_tool_use=_BOOL),
-    _closed("type", "name", type=_kind("tool"), name=_text(), disable_parallel_tool_use=_BOOL),
+    _object("type", type={"enum": ["auto", "any", "none"]}, disable_parallel_tool_use=_BOOL),
+    _object("type", "name", type=_kind("tool"), name=_text(), disable_parallel_tool_use=_BOOL),
 )
 _ANTHROPIC_USAGE = _object(input_tokens=_COUNT, output_tokens=_COUNT, cache_read_input_tokens=_COUNT, cache_creation_input_tokens=_COUNT)
 
@@ -227,13 +227,13 @@ SCHEMAS: dict[str, Schema] = {
             _object("type", type={"enum": ["adaptive", "disabled"]}),
             _object("type", "budget_tokens", type=_kind("enabled"), budget_tokens=_WHOLE),
         ),
-        output_config=_closed(effort=_text(), format=_object("type", type=_kind("json_schema"), schema=_ANYTHING)),
+        output_config=_object(effort=_text(), format=_object("type", type=_kind("json_schema"), schema=_ANYTHING)),
         stop_sequences=_some(_text()),
         temperature=_NUMBER,
         top_p=_NUMBER,
         top_k=_WHOLE,
         service_tier=_text(),
-        metadata=_closed(user_id=_text()),
+        metadata=_object(user_id=_text()),
         stream=_BOOL,
     ),
     "Message": _object(
