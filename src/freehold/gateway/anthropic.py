@@ -62,6 +62,7 @@ def read_request(body: JSON) -> ChatRequest:
     messages = [Message(role="system", parts=tuple(system))] if system else []
     for n, one in enumerate(fields.need("messages", list)):
         messages += _read_message(one, f"messages[{n}]")
+    has_choice, has_thinking = fields.has("tool_choice"), fields.has("thinking")
     choice, thinking, config, who = (fields.inner(name) for name in ("tool_choice", "thinking", "output_config", "metadata"))
     alone = choice.take("disable_parallel_tool_use", bool)
     settings = {name: fields.take(name, kind) for name, kind in _SETTINGS.items()}
@@ -71,13 +72,13 @@ def read_request(body: JSON) -> ChatRequest:
         model=model,
         messages=tuple(messages),
         tools=tools,
-        tool_choice=_read_tool_choice(choice),
+        tool_choice=_read_tool_choice(choice) if has_choice else None,
         parallel_tools=None if alone is None else not alone,
         shape=_read_shape(config.raw("format")),
         max_output_tokens=most,
         stop=stop,
         effort=config.take("effort", str),
-        thinking_tokens=_read_thinking(thinking),
+        thinking_tokens=_read_thinking(thinking) if has_thinking else None,
         user=who.take("user_id", str),
         stream=stream,
         usage_in_stream=True,
@@ -186,10 +187,8 @@ def _read_tool(value: JSON, where: str) -> Tool:
     return tool
 
 
-def _read_tool_choice(choice: Fields) -> ToolChoice | None:
-    match choice.take("type", str):
-        case None:
-            return None
+def _read_tool_choice(choice: Fields) -> ToolChoice:
+    match choice.need("type", str):
         case "auto":
             return ToolChoice(kind="auto")
         case "any":
@@ -203,8 +202,8 @@ def _read_tool_choice(choice: Fields) -> ToolChoice | None:
 
 
 def _read_thinking(thinking: Fields) -> int | None:
-    match thinking.take("type", str):
-        case None | "adaptive":
+    match thinking.need("type", str):
+        case "adaptive":
             return None
         case "disabled":
             return 0
