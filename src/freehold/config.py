@@ -18,6 +18,9 @@ FILE_NAME = "freehold.toml"
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
 _MAX_FILE_BYTES = 4 * 2**20
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_HASH = re.compile("[0-9a-f]{12,64}")
+_HEADER = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 
 
 class ProjectTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,14 +211,46 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`[[match]]`: what an unchanged client already sends, mapped to a task."""
+    """`[[match]]`: what an unchanged client already sends, mapped to a task. Every condition that is said has to fit.
+
+    Patterns are compared with the whole of a text; `*` stands for anything, and nothing else is special.
+    """
 
     task: str
     """The task such calls belong to."""
     model: str | None = None
-    """The model name they ask for."""
+    """A pattern of the model name they ask for."""
     system_prompt: str | None = None
-    """A pattern of their system prompt, `*` for anything."""
+    """A pattern of their system prompt; empty for none."""
+    system_hash: str | None = None
+    """SHA-256 of their system prompt in hex, or its first 12 digits or more: what `freehold match test` shows."""
+    tools: tuple[str, ...] = ()
+    """Names of tools, all of which they offer."""
+    header: dict[str, str] = {}
+    """Patterns of headers they carry, by name."""
+    key: str | None = None
+    """A pattern of the id or the owner of the key they come with."""
+
+    def __post_init__(self) -> None:
+        if not self.conditions():
+            known = ", ".join(field for field in self.__struct_fields__ if field != "task")
+            raise OperatorError(f"match: the row of task '{self.task}' has no condition. Say at least one of {known}.")
+        if self.system_hash is not None and not _HASH.fullmatch(self.system_hash):
+            raise OperatorError(
+                f"match: the row of task '{self.task}' has a system_hash of {self.system_hash[:80]!r}; expected 12 to 64 hex digits in lower case, "
+                "as 'freehold match test' shows them."
+            )
+        for name in self.header:
+            if not _HEADER.fullmatch(name):
+                raise OperatorError(f"match: the row of task '{self.task}' names a header {name[:80]!r}, which is no name of a header.")
+            if name.lower() in _CREDENTIALS:
+                raise OperatorError(
+                    f"match: the row of task '{self.task}' looks at the header '{name}', which holds a key. Say key = instead."
+                )
+
+    def conditions(self) -> dict[str, str | tuple[str, ...] | dict[str, str]]:
+        """The conditions it says, by name."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "task" and value not in (None, (), {})}
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -357,6 +392,9 @@ def _refuse_wrong_values(value: object, kind: Any, path: str, where: str) -> Non
     elif isinstance(value, Mapping) and get_origin(kind) is dict:
         for key, inner in value.items():
             _refuse_wrong_values(inner, get_args(kind)[1], f"{path}.{key}", where)
+    elif isinstance(value, list) and get_origin(kind) is tuple and isinstance(get_args(kind)[0], type):
+        for n, inner in enumerate(value):
+            _refuse_wrong_values(inner, get_args(kind)[0], f"{path}[{n}]", where)
     elif get_origin(kind) is Literal and value not in get_args(kind):
         raise OperatorError(f"{where}: {path} is {value!r}.{nearest(str(value), [str(choice) for choice in get_args(kind)])}")
     else:

@@ -16,6 +16,7 @@ from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
 from freehold.gateway.formats import Format
 from freehold.gateway.limits import Limits
+from freehold.gateway.match import Matcher
 from freehold.gateway.shared import Shared
 from freehold.journal.build import Builder
 from freehold.journal.call import Call
@@ -103,6 +104,7 @@ class Resources:
         self.served = Served(store, tenant)
         self.limits = Limits(shared or Shared(), config.gateway.wait_s, config.gateway.most_waiting)
         self.breakers = Breakers(self._share)
+        self.matcher = Matcher(config.match)
         self.answers = Answers()
         self.memory = Memory()
         self.rng = Random()  # noqa: S311 of waits between retries

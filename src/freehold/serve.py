@@ -15,9 +15,24 @@ from typing import NamedTuple
 import msgspec
 
 from freehold.catalog import Task
-from freehold.chat import JSON, Cause, ChatAnswer, Choice, Chunk, Collected, Outcome, Text, Usage, canonical_json, pieces_of, text_of
+from freehold.chat import (
+    JSON,
+    Cause,
+    ChatAnswer,
+    Choice,
+    Chunk,
+    Collected,
+    Outcome,
+    Text,
+    Usage,
+    canonical_json,
+    is_messages,
+    pieces_of,
+    text_of,
+)
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.receive import Receiver
+from freehold.gateway import openapi
 from freehold.gateway.answers import key_of
 from freehold.gateway.embeddings import check_request
 from freehold.gateway.fields import json_object
@@ -43,6 +58,7 @@ _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
+_MOST_MODEL_CHARS = 200
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
 
@@ -64,6 +80,7 @@ class Gateway:
             (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
             (b"POST", b"/v1/feedback"): self._receiver.take,
             (b"GET", b"/v1/models"): self._list_models,
+            (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
             (b"GET", b"/healthz"): lambda _, reply: reply.send(200, (_JSON,), b'{"status":"ok"}'),
         }
 
@@ -148,22 +165,20 @@ class Exchange:
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
         try:
-            about = {
-                name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in request.headers if name.startswith(_OWN_HEADER)
-            }
-            self.ask(json_object(request), about)
+            self.ask(json_object(request), request.headers)
         except CallerError as error:
             self._refuse(400, str(error))
 
-    def ask(self, body: dict[str, JSON], about: Mapping[bytes, str] = {}) -> None:
-        """As `begin`, for a body that is read already. `about`: what its headers say to us, by their names without `x-freehold-`."""
+    def ask(self, body: dict[str, JSON], headers: Headers = ()) -> None:
+        """As `begin`, for a body that is read already."""
         try:
-            self._asked = self._read(body, about)
+            self._asked = self._read(body, headers)
             self._gateway.in_flight.add(self)
             self._reply.on_gone, self._reply.on_room = self._gone, self._room
-            model = str(self._asked.body.get("model") or "")
-            if model.startswith(TASK_PREFIX) and self._door is not EMBEDDINGS:
-                self._follow(self._decide(self._has.task(model.removeprefix(TASK_PREFIX))))
+            model = self._model()
+            task = self._task_of(model, headers) if self._origin.task is None and self._door is not EMBEDDINGS else None
+            if task is not None:
+                self._follow(self._decide(self._has.task(task)))
             else:
                 self._ask(model)
         except CallerError as error:
@@ -171,19 +186,38 @@ class Exchange:
         except Exception:  # noqa: BLE001 as in `on_broken`
             self.on_broken()
 
-    def _read(self, body: dict[str, JSON], about: Mapping[bytes, str]) -> _Asked:
+    def _model(self) -> str:
+        """The name that is asked for. Raises CallerError for one that is none."""
+        model = self._asked.body.get("model")
+        if not isinstance(model, str) or not model:
+            raise CallerError("the body names no model")
+        if len(model) > _MOST_MODEL_CHARS or not model.isprintable():
+            raise CallerError(f"model: expected a name of at most {_MOST_MODEL_CHARS} printable characters")
+        return model
+
+    def _task_of(self, model: str, headers: Headers) -> str | None:
+        """The task a request belongs to: the one it names, or the one by whose row of `[[match]]` it is known."""
+        if model.startswith(TASK_PREFIX):
+            return model.removeprefix(TASK_PREFIX)
+        row = self._has.matcher.row_of(self._asked.body, headers)
+        return None if row is None else row.task
+
+    def _read(self, body: dict[str, JSON], headers: Headers) -> _Asked:
+        about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in headers if name.startswith(_OWN_HEADER)}
         if self._door is EMBEDDINGS:
             check_request(body)
             return _Asked(body, False, False, body, about)
         stream = body.get("stream") is True
         if self._door is OPENAI:
             try:
-                question_of(body)  # before anybody is paid for an answer to nothing
+                asked = question_of(body)  # before anybody is paid for an answer to nothing
             except DataError as error:
                 raise CallerError(str(error)) from None
+            if "prompt" not in asked and not is_messages(asked["messages"]):
+                raise CallerError("messages: expected a list of messages, each an object with a role")
             options = body.get("stream_options")
             return _Asked(body, stream, isinstance(options, dict) and options.get("include_usage") is True, body, about)
-        return _Asked(body, stream, True, OPENAI.write_request(_sayable(ANTHROPIC.read_request(body))), about)
+        return _Asked(body, stream, True, _as_openai(body), about)
 
     def _decide(self, task: Task) -> Decision:
         """What the task's active policy says; its reference where there is none, or where it fails."""
@@ -740,6 +774,15 @@ def _sum_of(attempts: Sequence[Attempt]) -> Usage | None:
     return Usage(**{name: sum(getattr(usage, name) for usage in known) for name in names})
 
 
-def _sayable(request: JSON) -> JSON:
-    """A request without what OpenAI's format has no words for, for the journal alone."""
-    return msgspec.structs.replace(request, thinking_tokens=None, further={})
+def _as_openai(body: dict[str, JSON]) -> dict[str, JSON]:
+    """A request in Anthropic's words as the journal keeps it: in OpenAI's. What those have no words for stays as it is, for an Anthropic
+    provider may understand it."""
+    try:
+        request = ANTHROPIC.read_request(body)
+        return OPENAI.write_request(msgspec.structs.replace(request, thinking_tokens=None, further={}))
+    except CallerError:
+        messages = body.get("messages")
+        if not is_messages(messages):
+            raise
+        system = [{"role": "system", "content": body["system"]}] if body.get("system") else []
+        return {**body, "messages": [*system, *messages]}

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freehold.cli.console import JsonOption, ProjectOption, number, opened, out, print_json, print_table, share, usd
-from freehold.errors import CallerError
+from freehold.errors import CallerError, nearest
 
 if TYPE_CHECKING:
     from freehold.journal.call import Call, Feedback
+    from freehold.project import Project
 
 _POLL_S = 0.5
 _OVERLAP = 1_000
@@ -71,8 +72,12 @@ def latest(
     from freehold.journal.read import Wanted
     from freehold.journal.read import latest as read_latest
 
-    wanted = Wanted(task, variant, outcome.value if outcome else None, None if since is None else _time(since, datetime.now(UTC)), slow)
+    wanted = Wanted(
+        task, variant, outcome.value if outcome else None, None if since is None else moment_since(since, datetime.now(UTC)), slow
+    )
     with opened(project) as home:
+        if task is not None:
+            _refuse_unknown_task(home, task)
         if not follow:
             found, _ = read_latest(home.store, home.tenant, wanted, limit)
             if as_json:
@@ -95,8 +100,18 @@ def latest(
             return
 
 
-def _time(said: str, now: datetime) -> datetime:
-    """So long ago, or a time; without a zone it is UTC. Raises CallerError."""
+def _refuse_unknown_task(home: "Project", task: str) -> None:
+    """Raises CallerError, which names the nearest, for a task that is neither configured nor any call's."""
+    if task not in home.config.tasks:
+        from freehold.journal.read import counts
+
+        known = {*home.config.tasks, *counts(home.store, home.tenant).tasks}
+        if task not in known:
+            raise CallerError(f"There is no task '{task[:80]}'.{nearest(task, known) or ' No call has one yet.'}")
+
+
+def moment_since(said: str, now: datetime) -> datetime:
+    """What `--since` says: so long ago, or a time; without a zone it is UTC. Raises CallerError."""
     try:
         if ago := re.fullmatch(r"(\d{1,9})([smhd])", said):
             return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
@@ -154,7 +169,7 @@ def show(
             found = find_call(home.store, home.tenant, names[0]) if names else None
         if found is None:
             raise CallerError(f"There is no call '{call}'. 'freehold calls' shows the last ones.")
-        said = feedback_of(home.store, home.tenant, found.id)
+        said = feedback_of(home.store, home.tenant, found.id, found.episode)
     if as_json:
         print_json({"call": found, "feedback": said})
     else:
@@ -201,9 +216,10 @@ def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
     if said:
         print_table(
             "What was said about it",
-            ["at (UTC)", "source", "metric", "kind", "value", "content"],
+            ["about", "at (UTC)", "source", "metric", "kind", "value", "content"],
             [
                 [
+                    "the call" if one.call is not None else "its episode",
                     f"{one.at:%Y-%m-%d %H:%M:%S}",
                     one.source,
                     one.metric,
@@ -213,7 +229,7 @@ def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
                 ]
                 for one in said
             ],
-            right=(4,),
+            right=(5,),
         )
 
 

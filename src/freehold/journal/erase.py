@@ -22,7 +22,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     """Requests made for those calls."""
     feedback: int
-    """What was said about those calls and the person's episodes."""
+    """What was said about those calls, and about the episodes that they or the person have."""
     episodes: int
     """The person's episodes."""
     contents: int
@@ -61,7 +61,9 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
     rows = connection.execute(select(calls.c.task, calls.c.item, calls.c.input, calls.c.body_digest).where(theirs)).all()
     digests = {digest for row in rows for digest in (row.input, row.body_digest) if digest is not None}
 
-    said = _count(connection, delete(feedback).where(or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids))))
+    of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
+    about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
+    said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
     asked = _count(connection, delete(calls).where(theirs))
     gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))

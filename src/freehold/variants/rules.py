@@ -5,12 +5,12 @@ a pattern of that tag. An empty cell asks for nothing.
 """
 
 import csv
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from freehold.errors import OperatorError
+from freehold.gateway.pattern import Pattern
 from freehold.variants.outcome import Outcome
 
 _MOST_BYTES = 4 * 2**20
@@ -18,8 +18,8 @@ _TAG = "tag."
 
 
 class _Row(NamedTuple):
-    when: re.Pattern[str] | None
-    tags: tuple[tuple[str, re.Pattern[str]], ...]
+    when: Pattern | None
+    tags: tuple[tuple[str, Pattern], ...]
     answer: str
 
 
@@ -42,9 +42,10 @@ class Rules:
 
     def run(self, text: str, tags: Mapping[str, str]) -> Outcome | None:
         """The answer of the first row that fits; None where none does."""
+        folded = text.casefold()
         for row in self._rows:
-            fits = row.when is None or row.when.fullmatch(text)
-            if fits and all(pattern.fullmatch(tags.get(name, "")) for name, pattern in row.tags):
+            fits = row.when is None or row.when.fits(folded)
+            if fits and all(pattern.fits(tags.get(name, "").casefold()) for name, pattern in row.tags):
                 return Outcome(row.answer, 0.0, known={"confidence": 1.0})
         return None
 
@@ -53,19 +54,13 @@ def _row(row: Mapping[str | None, str | None], where: str) -> _Row:
     answer = row.get("answer")
     if not answer:
         raise OperatorError(f"{where}: there is no answer. Expected a column 'answer' with something in it.")
-    tags: list[tuple[str, re.Pattern[str]]] = []
+    tags: list[tuple[str, Pattern]] = []
     when = None
     for column, cell in row.items():
         if column is None or (column not in ("when", "answer") and not column.startswith(_TAG)):
             raise OperatorError(f"{where}: there is a column '{column or 'without a name'}'. Expected when, tag.NAME and answer.")
         if cell and column == "when":
-            when = _pattern(cell)
+            when = Pattern(cell.casefold())
         elif cell and column.startswith(_TAG):
-            tags.append((column.removeprefix(_TAG), _pattern(cell)))
+            tags.append((column.removeprefix(_TAG), Pattern(cell.casefold())))
     return _Row(when, tuple(tags), answer)
-
-
-def _pattern(cell: str) -> re.Pattern[str]:
-    """Pieces between stars are found one after the other, which takes time in proportion to the text for each star."""
-    first, *rest = (re.escape(piece) for piece in cell.split("*"))
-    return re.compile(first + "".join(f".*?{piece}" for piece in rest[:-1]) + (f".*{rest[-1]}" if rest else ""), re.DOTALL | re.IGNORECASE)
