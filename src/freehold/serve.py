@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +60,7 @@ _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
 _MOST_MODEL_CHARS = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
 
@@ -191,8 +193,8 @@ class Exchange:
         model = self._asked.body.get("model")
         if not isinstance(model, str) or not model:
             raise CallerError("the body names no model")
-        if len(model) > _MOST_MODEL_CHARS or not model.isprintable():
-            raise CallerError(f"model: expected a name of at most {_MOST_MODEL_CHARS} printable characters")
+        if len(model) > _MOST_MODEL_CHARS or _CONTROL.search(model):
+            raise CallerError(f"model: expected a name of at most {_MOST_MODEL_CHARS} characters, none of them a control character")
         return model
 
     def _task_of(self, model: str, headers: Headers) -> str | None:
@@ -784,5 +786,5 @@ def _as_openai(body: dict[str, JSON]) -> dict[str, JSON]:
         messages = body.get("messages")
         if not is_messages(messages):
             raise
-        system = [{"role": "system", "content": body["system"]}] if body.get("system") else []
+        system: list[JSON] = [{"role": "system", "content": body["system"]}] if body.get("system") else []
         return {**body, "messages": [*system, *messages]}

@@ -13,12 +13,6 @@ ASKED: dict[str, str] = json.loads(os.environ["FREEHOLD_ASKED"])
 
 
 @schemathesis.hook
-def filter_case(context: Any, case: Any) -> bool:
-    """Names that no model can have are for the name's own tests: of what a provider is asked nothing would be left to look at."""
-    return case.path not in ASKED or not isinstance(case.body, dict) or is_name(case.body.get("model"))
-
-
-@schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     """Asks a model of the other format, or about a call that was made."""
     if isinstance(case.body, dict):
