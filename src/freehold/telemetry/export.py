@@ -1,8 +1,10 @@
 """Calls on their way to OpenTelemetry: a queue that never makes anybody wait, and a thread that sends what is in it.
 
-What cannot be sent is dropped and counted. OpenTelemetry's packages are an extra, and are imported on that thread alone: they take 0.3 s
-and 16 MB, which the first answer does not wait for.
+While the collector is away or busy the queue fills; what finds no place in it, or is refused, is dropped and counted. The messages' package is
+an extra, and is imported on that thread alone, so that the first answer does not wait for it.
 """
+
+from __future__ import annotations
 
 import logging
 import os
@@ -40,19 +42,21 @@ class Exporter:
     def __init__(self, table: TelemetryTable, metrics: Callable[[], Snapshot]) -> None:
         """Raises OperatorError where it could never send: a package or the headers it names are missing."""
         if not _is_installed():
-            raise OperatorError("telemetry.otlp_endpoint is set and OpenTelemetry is not installed. Run: pip install 'freehold[otel]'")
+            raise OperatorError(
+                "telemetry.otlp_endpoint is set and opentelemetry-proto is not installed. Run: pip install 'freehold[otel]'"
+            )
         assert table.otlp_endpoint is not None
         self.dropped = 0
         """Calls whose spans nobody got."""
         self._endpoint = table.otlp_endpoint.rstrip("/")
         self._headers = headers_of(table.otlp_headers_env)
+        self._has_content = table.content
         self._metrics = metrics
         self._waiting: deque[Finished] = deque()
         self._wake = Event()
         self._is_closed = False
         self._metrics_due = time.monotonic() + _METRICS_EVERY_S
         self._told = float("-inf")
-        self._sender: Sender | None = None
         self._thread = Thread(target=self._run, name="freehold-otlp", daemon=True)
         self._thread.start()
 
@@ -70,16 +74,14 @@ class Exporter:
         self._is_closed = True
         self._wake.set()
         self._thread.join(timeout_s)
-        if self._thread.is_alive() and self._sender is not None:
-            self._sender.close()
 
     def _run(self) -> None:
         try:
             from freehold.telemetry.otlp import Sender
 
-            self._sender = sender = Sender(self._endpoint, self._headers, self._metrics().instance)
+            sender = Sender(self._endpoint, self._headers, self._metrics().instance, self._has_content)
         except Exception:  # noqa: BLE001 the thread's boundary: calls are answered and counted without it
-            _log.exception("telemetry.export_failed: OpenTelemetry's packages cannot be used, and nothing is exported")
+            _log.exception("telemetry.export_failed: the messages cannot be made, and nothing is exported")
             return
         is_last = False
         while not is_last:
@@ -90,22 +92,36 @@ class Exporter:
                 self._send(sender, is_last)
             except Exception:  # noqa: BLE001 as above
                 _log.exception("telemetry.export_failed: what was to be sent is left out")
-        sender.close()
+                self._drop(_BATCH)
 
-    def _send(self, sender: "Sender", is_last: bool) -> None:
+    def _send(self, sender: Sender, is_last: bool) -> None:
+        from freehold.telemetry.otlp import Sent
+
         while self._waiting:
             batch = list(islice(self._waiting, _BATCH))
-            for _ in batch:
-                self._waiting.popleft()
-            if not sender.send_calls(batch):
-                self.dropped += len(batch)
-                self._failed()
+            sent = sender.send_calls(batch)
+            if sent is Sent.TAKEN:
+                self._take(len(batch))
+                continue
+            self._tell_of_failure()
+            if sent is Sent.NOT_NOW and not is_last:
+                return  # until the next time
+            self._drop(len(batch))
         if is_last or time.monotonic() >= self._metrics_due:
             self._metrics_due = time.monotonic() + _METRICS_EVERY_S
-            if not sender.send_metrics(self._metrics()):
-                self._failed()
+            if sender.send_metrics(self._metrics()) is not Sent.TAKEN:
+                self._tell_of_failure()
 
-    def _failed(self) -> None:
+    def _take(self, count: int) -> int:
+        taken = min(count, len(self._waiting))
+        for _ in range(taken):
+            self._waiting.popleft()
+        return taken
+
+    def _drop(self, count: int) -> None:
+        self.dropped += self._take(count)
+
+    def _tell_of_failure(self) -> None:
         if time.monotonic() - self._told >= _TELL_EVERY_S:
             self._told = time.monotonic()
             _log.warning("telemetry.export_failed: the collector takes nothing; %d calls were not exported since the start", self.dropped)
@@ -125,6 +141,6 @@ def headers_of(variable: str | None) -> dict[str, str]:
 
 def _is_installed() -> bool:
     try:
-        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+        return find_spec("opentelemetry.proto") is not None
     except ModuleNotFoundError:
         return False
