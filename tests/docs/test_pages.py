@@ -47,6 +47,7 @@ def keys() -> list[str]:
         "models.NAME": config.ModelTable,
         "metrics.NAME": config.MetricTable,
         "tasks.NAME": config.TaskTable,
+        "telemetry": config.TelemetryTable,
         "match": config.MatchRow,
     }
     return [f"{name}.{field.name}" for name, table in tables.items() for field in msgspec.structs.fields(table)]

@@ -1,6 +1,7 @@
 """Prometheus's text format, version 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/."""
 
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 
 from freehold.telemetry.counts import Cell, Samples
 from freehold.telemetry.names import METRICS, Metric
@@ -25,18 +26,18 @@ def _lines(metric: Metric, series: Mapping[tuple[str, ...], Cell]) -> Iterator[s
     name = metric.prometheus
     yield f"# HELP {name} {metric.help}\n# TYPE {name} {metric.kind}\n"
     names = [label.removeprefix("freehold.").replace(".", "_") for label in metric.labels]
+    ends = [f'le="{bound}"}} ' for bound in (*map(_number, metric.bounds), "+Inf")]
     for labels, cell in told.items():
-        pairs = ",".join(f'{key}="{_escaped(value)}"' for key, value in zip(names, labels, strict=True) if value)
+        pairs = ",".join([f'{key}="{_escaped(value)}"' for key, value in zip(names, labels, strict=True) if value])
+        braces = f"{{{pairs}}}" if pairs else ""
         if metric.kind != "histogram":
-            yield f"{name}{{{pairs}}} {_number(cell[0])}\n" if pairs else f"{name} {_number(cell[0])}\n"
+            yield f"{name}{braces} {_number(cell[0])}\n"
             continue
         *buckets, total = cell
-        so_far = 0.0
-        for bound, count in zip((*map(_number, metric.bounds), "+Inf"), buckets, strict=True):
-            so_far += count
-            yield f'{name}_bucket{{{pairs}{"," if pairs else ""}le="{bound}"}} {_number(so_far)}\n'
-        braces = f"{{{pairs}}}" if pairs else ""
-        yield f"{name}_sum{braces} {_number(total)}\n{name}_count{braces} {_number(so_far)}\n"
+        so_far = list(accumulate(map(int, buckets)))
+        begin = f"{name}_bucket{{{pairs}{',' if pairs else ''}"
+        yield "".join([f"{begin}{end}{count}\n" for end, count in zip(ends, so_far, strict=True)])
+        yield f"{name}_sum{braces} {_number(total)}\n{name}_count{braces} {so_far[-1]}\n"
 
 
 def _number(value: float) -> str:

@@ -5,6 +5,7 @@ A worker that takes a dead one's place goes on from its file: totals never go ba
 
 import os
 from collections.abc import Iterable
+from operator import add
 from pathlib import Path
 
 import msgspec
@@ -81,5 +82,5 @@ def total(snapshots: Iterable[Snapshot]) -> Samples:
             into = summed.setdefault(name, {})
             for labels, cell in series.items():
                 known = into.get(labels)
-                into[labels] = cell if known is None else [a + b for a, b in zip(known, cell, strict=True)]
+                into[labels] = cell if known is None else list(map(add, known, cell))
     return summed
