@@ -71,7 +71,7 @@ class Counts:
         if event.first_byte_s is not None:
             first_byte[bisect_left(SECONDS, event.first_byte_s)] += 1
             first_byte[-1] += event.first_byte_s
-        seconds -= event.upstream_s
+        seconds = max(0.0, seconds - event.upstream_s)  # two clocks may differ, and a sum never goes back
         overhead[bisect_left(FINE_SECONDS, seconds)] += 1
         overhead[-1] += seconds
         if event.cost_usd is None:

@@ -39,7 +39,7 @@ class Telemetry:
     def __init__(
         self, table: TelemetryTable, run_folder: Path | None = None, worker: int = 0, clock: Callable[[], float] = time.time
     ) -> None:
-        """`run_folder`: where the workers of one run keep their counts for each other; None for one that is alone.
+        """`run_folder`: where the workers of one run keep their counts for each other, which is there already; None for one that is alone.
 
         `worker`: its number among them, from 0, the same for whoever takes a dead one's place. Raises OperatorError for a collector that
         could never be told anything.

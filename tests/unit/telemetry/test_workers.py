@@ -1,5 +1,6 @@
 """Workers share a port, so whichever is asked tells of all; and what a dead one counted stays counted."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,20 @@ def test_one_that_is_alone_writes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     alone.close()
     assert calls(alone) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_may_be_read_while_it_grows() -> None:
+    """The event loop counts, and another thread writes down and tells."""
+    one = worker(None)
+
+    def counted() -> float:
+        return sum(cell[0] for cell in one.snapshot().samples[CALLS.name].values())
+
+    with ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(lambda: [counted() for _ in range(100)])
+        count = 0
+        while not seen.done():
+            one.finished(finished(task=f"task-{count % 50}"))
+            count += 1
+    assert seen.result() == sorted(seen.result())
+    assert counted() == count
