@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -210,6 +211,35 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
             raise OperatorError(f"a task's explore is {self.explore}; it is a share from 0 to 1, such as 0.05")
 
 
+class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[telemetry]`."""
+
+    otlp_endpoint: str | None = None
+    """The collector that gets spans and metrics by OTLP over HTTP, such as `http://127.0.0.1:4318`; None sends nothing."""
+    otlp_headers_env: str | None = None
+    """The environment variable that holds headers for it, written `name=value,name=value`."""
+    content: bool = False
+    """Whether spans hold prompts and answers, as far as the journal keeps them."""
+    logs: Literal["json", "text"] = "json"
+    """The form of the log's lines."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on there are lines; at `debug`, one for every call."""
+
+    def __post_init__(self) -> None:
+        if self.otlp_endpoint is not None:
+            parts = urlsplit(self.otlp_endpoint)
+            if parts.username is not None or parts.password is not None:
+                raise OperatorError(
+                    "telemetry.otlp_endpoint holds a name or a password; they stand in an environment variable that otlp_headers_env names"
+                )
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise OperatorError(f"telemetry.otlp_endpoint is '{self.otlp_endpoint}'; expected an address such as http://127.0.0.1:4318")
+        if self.otlp_headers_env is not None and not _VARIABLE.fullmatch(self.otlp_headers_env):
+            raise OperatorError(
+                "telemetry.otlp_headers_env is no name of an environment variable. The headers stand there, not in the file."
+            )
+
+
 class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
     """`[[match]]`: what an unchanged client already sends, mapped to a task. Every condition that is said has to fit.
 
@@ -274,6 +304,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What scores mean, by metric."""
     tasks: dict[str, TaskTable] = {}
     """The tasks, by name."""
+    telemetry: TelemetryTable = TelemetryTable()
+    """Who watches it, and how."""
     match: tuple[MatchRow, ...] = ()
     """What an unchanged client sends, mapped to a task; the first row that fits wins."""
 
@@ -484,6 +516,14 @@ name = "{name}"
 # confidence = 0.95
 # p95_s = 2.0                         # only variants predicted to answer within this; left out: no limit
 # allow_uncertified = false
+
+# How `freehold serve` is watched. Metrics for Prometheus are at /metrics whatever stands here.
+# [telemetry]
+# otlp_endpoint = "http://127.0.0.1:4318"  # spans and metrics by OTLP; left out: nothing is sent
+# otlp_headers_env = "OTLP_HEADERS"
+# content = false                     # true: spans hold prompts and answers, as far as the journal keeps them
+# logs = "json"                       # json | text
+# log_level = "info"                  # debug | info | warning | error
 
 # Traffic an unchanged client already sends, mapped to a task.
 # [[match]]

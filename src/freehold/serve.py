@@ -783,7 +783,7 @@ def _as_openai(body: dict[str, JSON]) -> dict[str, JSON]:
         request = ANTHROPIC.read_request(body)
         return OPENAI.write_request(msgspec.structs.replace(request, thinking_tokens=None, further={}))
     except CallerError:
-        messages = body.get("messages")
+        messages: JSON = body.get("messages")
         if not is_messages(messages):
             raise
         system: list[JSON] = [{"role": "system", "content": body["system"]}] if body.get("system") else []

@@ -47,6 +47,7 @@ def keys() -> list[str]:
         "models.NAME": config.ModelTable,
         "metrics.NAME": config.MetricTable,
         "tasks.NAME": config.TaskTable,
+        "telemetry": config.TelemetryTable,
         "match": config.MatchRow,
         "gateway": config.GatewayTable,
         "limits": config.LimitsTable,

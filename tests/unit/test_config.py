@@ -60,6 +60,15 @@ def test_a_key_in_the_file_is_refused_and_not_repeated() -> None:
     assert "sk-abc123" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "table", [{"otlp_endpoint": "https://me:sk-abc123@collector"}, {"otlp_headers_env": "authorization=Bearer sk-abc123"}]
+)
+def test_a_collectors_key_in_the_file_is_refused_and_not_repeated(table: dict[str, str]) -> None:
+    with pytest.raises(OperatorError, match="environment variable") as refused:
+        parse({"telemetry": table}, Path())
+    assert "sk-abc123" not in str(refused.value)
+
+
 def test_a_word_that_is_none_of_those_there_are_names_the_nearest() -> None:
     with pytest.raises(OperatorError, match=r"metrics\.correct\.kind is 'bin'\. Did you mean 'binary'\? Known: binary, bounded"):
         parse({"metrics": {"correct": {"kind": "bin"}}}, Path())
@@ -138,6 +147,8 @@ def test_an_unknown_key_names_the_nearest(found: str, written: str, said: str, t
         ('durability = "process"', 'durability = "disk"', "durability"),
         ("keep_days = 90", "keep_days = 0", "keep_days is 0"),
         ("input_per_mtok = 1.25", "input_per_mtok = -1", "input_per_mtok is -1"),
+        ("[store]", "[telemetry]\notlp_endpoint = 'collector:4318'\n[store]", "telemetry.otlp_endpoint is 'collector:4318'; expected"),
+        ("[store]", "[telemetry]\nlogs = 'jsno'\n[store]", r"telemetry\.logs is 'jsno'\. Did you mean 'json'\?"),
         ('provider = "openai"', 'provider = "opnai"', r"'opnai', which is not under \[providers\]\. Did you mean 'openai'\?"),
         ('task = "triage"', 'task = "triag"', r"\[\[match\]\] maps to task 'triag'.*Did you mean 'triage'\?"),
         ('reference = "frontier"', 'reference = "dear"', "tasks.triage.reference is 'dear', which is not among its variants"),

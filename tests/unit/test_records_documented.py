@@ -21,9 +21,13 @@ RECORDS = {
         "ModelTable",
         "MetricTable",
         "TaskTable",
+        "TelemetryTable",
         "MatchRow",
     },
     "journal/call.py": {"Attempt", "Call", "Episode", "Feedback"},
+    "telemetry/event.py": {"Peer", "Tried", "Finished"},
+    "telemetry/names.py": {"Metric"},
+    "telemetry/workers.py": {"Snapshot"},
     "promotion/certificate.py": {"Certificate", "PerSide", "TestResult", "Control", "Controls", "Slice", "Unpaired"},
     "promotion/records.py": {"PolicyRow", "Event", "Attempt"},
 }
