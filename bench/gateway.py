@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway_load import CHUNKS, Load, Question, Work, WrongAnswer, is_whole, load, serve_upstream
+from gateway_load import CHUNKS, Load, Question, Work, WrongAnswer, is_whole, load, serve_upstream, wrong
 from gateway_servers import KINDS, OTHERS, LeftOut, Place, Server, freehold, version_of
 from harness import add_arguments, emit
 
@@ -146,7 +146,7 @@ class Bench:
             streams = load(port, question, Work(CONNECTIONS, self._seconds, stream=True), self._other).requests
             found["chunk_us"] = round(((running.cpu_s() - before) / streams * 1e6 - found["c32"]["cpu_us"]) / CHUNKS, 2)
         except WrongAnswer as error:  # Portkey 1.15.2 does so on Node 20
-            streams, found["streams_left_out"] = 0, str(error)[:60]
+            streams, found["streams_left_out"] = 0, str(error)
         if not self._quick:
             asked += found["c1"]["requests"] + found["c32"]["requests"] + streams
             memory = []
@@ -279,7 +279,7 @@ def first_answer(port: int, question: Question, is_alive: Callable[[], bool]) ->
             time.sleep(0.002)
             continue
         if not said.startswith(b"HTTP/1.1 200"):
-            raise WrongAnswer(repr(bytes(said[:300])))
+            raise wrong(said)
         return
     raise ConnectionRefusedError(f"nobody answers on port {port}" if is_alive() else "it ended at its start")
 

@@ -65,6 +65,12 @@ class WrongAnswer(Exception):
     """A server answered with something else than what the upstream said."""
 
 
+def wrong(answer: bytearray) -> WrongAnswer:
+    """What was answered: its status and the beginning of its words."""
+    head, _, body = answer.decode(errors="replace").partition("\r\n\r\n")
+    return WrongAnswer(f"{head.splitlines()[0]} {body[:200]}")
+
+
 def serve_upstream(port: int, cores: set[int]) -> None:
     """Answers whole or as a stream of one word a chunk, each sent by itself."""
     os.sched_setaffinity(0, cores)
@@ -162,7 +168,7 @@ async def _asked(port: int, request: bytes, work: Work) -> Load:
             now = time.perf_counter()
             self.length = 0 if work.stream else len(self.buffer)  # the next one is as long, and need not be taken apart
             if not self.buffer.startswith(b"HTTP/1.1 200") or self.buffer.count(words) != times:
-                self.stop(WrongAnswer(repr(bytes(self.buffer[:300]))))
+                self.stop(wrong(self.buffer))
                 return
             took.append(now - self.at)
             if loop.time() - began < work.seconds and len(took) + open_connections <= work.requests:
