@@ -21,7 +21,6 @@ PostgreSQL is FREEHOLD_TEST_POSTGRES; without it that part is left out. A full d
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import signal
@@ -38,11 +37,11 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from crash import schema_on
-from faults_clients import Clients, Heard
-from faults_upstream import ANSWERS, OUTCOMES, Does, Proxy, Upstream, input_tokens
+from faults_clients import Clients
+from faults_judge import WRONG, compared, doubled, lost
+from faults_upstream import ANSWERS, OUTCOMES, Does, Proxy, Upstream
 from freehold.journal import read
-from freehold.journal.call import Call
-from freehold.store.open import Store, open_store
+from freehold.store.open import open_store
 from gateway import free_port, memory_mb, tree
 from harness import add_arguments, emit
 
@@ -108,7 +107,17 @@ def main() -> None:
             except LeftOut as reason:
                 left_out[name] = str(reason)
                 print(f"faults: left out: {name}: {reason}", file=sys.stderr)
+    result["all"] = summed([part for part in result.values() if isinstance(part, dict)])
     emit("faults", result | ({"left_out": left_out} if left_out else {}), options.check)
+
+
+def summed(parts: list[dict[str, Any]]) -> dict[str, int]:
+    """What must be nothing, over all parts that ran."""
+    counted = {name: sum(part.get(name, 0) for part in parts) for name in (*WRONG, "doubled", "failed", "unanswered", "connections_left")}
+    return counted | {
+        "hung": sum(part["ends"]["hung"] for part in parts),
+        "bad_ends": sum(part.get("exit_status", 0) != 0 for part in parts),
+    }
 
 
 class LeftOut(Exception):
@@ -187,74 +196,11 @@ class Bench:
             until = time.monotonic() + _SPOOL_S
             while True:
                 found = {call.id: call for call in read.calls(store, "default")}
-                if time.monotonic() > until or all(heard.call in found for heard in clients.heard if self._was_asked(heard)):
+                if not lost(clients.heard, self.upstream.asked, found) or time.monotonic() > until:
                     break
                 time.sleep(0.2)
-            return self._compared(clients, found) | {"doubled": doubled(store, found)}
-
-    def _was_asked(self, heard: Heard) -> bool:
-        """Whether a provider was asked; a request that was refused before is in no journal."""
-        return bool(self.upstream.asked.get(heard.number))
-
-    def _compared(self, clients: Clients, found: dict[str, Call]) -> dict[str, Any]:
-        wrong = dict.fromkeys(("lost", "wrong_words", "wrong_outcome", "wrong_cost", "wrong_attempts"), 0)
-        for heard in clients.heard:
-            done = self.upstream.asked.get(heard.number, [])
-            call = found.get(heard.call)
-            if call is None:
-                wrong["lost"] += bool(done)
-                continue
-            problems = {
-                "wrong_words": heard.is_answered and not (heard.is_right and str(call.output).endswith(str(heard.number))),
-                "wrong_outcome": heard.is_answered != (call.outcome == "answered") or call.outcome not in outcomes(done),
-                "wrong_cost": not is_cost(call, heard, done),
-                "wrong_attempts": len(call.attempts) != len(done),
-            }
-            for name, is_so in problems.items():
-                wrong[name] += is_so
-                if is_so:
-                    told = f"{heard}, {[does.name for does in done]}, {call.outcome}, {call.cost_usd}, {len(call.attempts)} attempts"
-                    print(f"faults: {name}: {told}", file=sys.stderr)
-        return {"acknowledged": len(clients.heard), "ends": clients.ends, **wrong}
-
-
-def outcomes(done: list[Does]) -> set[str]:
-    """How a call may have ended whose attempts were treated so: as the last one, or as failed where no more were allowed."""
-    last = OUTCOMES[done[-1]]
-    return {last} if last == "answered" else {last, "failed"}
-
-
-def is_cost(call: Call, heard: Heard, done: list[Does]) -> bool:
-    """Whether a call's cost is what its attempts cost, and its caller was told the same. A refusal costs nothing."""
-    costs: list[float | None] = []
-    for does in done:
-        if does in (Does.BUSY, Does.BROKEN):
-            costs.append(0.0)
-        elif does in ANSWERS and does is not Does.NO_USAGE:
-            costs.append((input_tokens(heard.number) * 10 + 20 * 100) / 1e6)
-        else:
-            costs.append(None)
-    true = None if None in costs else sum(cost for cost in costs if cost is not None)
-    is_told = not heard.is_answered or _is_same(heard.cost_usd, call.cost_usd)
-    return is_told and (_is_same(call.cost_usd, true) or (true is None and _is_partly_told(call, heard, done)))
-
-
-def _is_partly_told(call: Call, heard: Heard, done: list[Does]) -> bool:
-    """Anthropic's streams say what they took at their beginning, so that the cost of one that broke off is known as far as it went."""
-    broke = any(does in (Does.STALL_AFTER, Does.CUT_AFTER) for does in done)
-    return heard.stream and broke and any(attempt.variant == "claude" and attempt.usage is not None for attempt in call.attempts)
-
-
-def _is_same(one: float | None, other: float | None) -> bool:
-    return one is other or (one is not None and other is not None and abs(one - other) < 1e-9)
-
-
-def doubled(store: Store, found: dict[str, Call]) -> int:
-    """Rows of one id, counted without the index that is to keep them out, and requests that are two calls."""
-    with store.reading() as connection:
-        rows = int(connection.exec_driver_sql("SELECT count(*) - count(DISTINCT id || '') FROM calls").scalar_one())
-    asked = [json.dumps(call.input, ensure_ascii=False) for call in found.values()]
-    return rows + len(asked) - len(set(asked))
+            wrong = compared(clients.heard, self.upstream.asked, found)
+            return {"acknowledged": len(clients.heard), "ends": clients.ends, **wrong, "doubled": doubled(store, found)}
 
 
 async def answers(port: int) -> bool:
@@ -271,15 +217,15 @@ async def answers(port: int) -> bool:
         return False
 
 
-async def ended(process: "subprocess.Popen[bytes]", within_s: float = 40.0) -> int | None:
-    """Tells the gateway to stop; its exit status, or None where it did not stop."""
+async def ended(process: "subprocess.Popen[bytes]", within_s: float = 40.0) -> int:
+    """Tells the gateway to stop; its exit status, which is that of a kill where it did not stop."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
         return await asyncio.to_thread(process.wait, within_s)
     except subprocess.TimeoutExpired:
         killed(tree(process.pid))
-        return None
+        return -signal.SIGKILL
 
 
 def killed(pids: list[int]) -> None:
@@ -307,6 +253,7 @@ async def leaks(bench: Bench, upstream: int, _: ExitStack) -> dict[str, Any]:
         after = await held(bench, process)
     return {
         **await bench.judged(clients),
+        "failed": clients.ends["broken off"],
         "connections_left": after.connections - before.connections,
         "files_left": after.files - before.files,
         "memory_growth_mb": round(after.memory_mb - before.memory_mb, 1),
