@@ -121,7 +121,7 @@ class Bench:
         place = Place(self._folder / name, self._upstream, free_port(), 1)
         place.folder.mkdir()
         server = make(place)
-        found: dict[str, Any] = {"version": version_of(name)} if is_peer else {}
+        found: dict[str, Any] = {"version": version_of(name)} if is_peer else {"has_key": bool(server.question.headers)}
         starts = []
         for _ in range(1 if is_peer or self._quick else 3):
             with self._running(server, place, self._core) as running:

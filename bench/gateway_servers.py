@@ -25,6 +25,7 @@ base_url = "http://127.0.0.1:{upstream}/v1"
 provider = "one"
 price = {{ input_per_mtok = 10.0, output_per_mtok = 100.0 }}
 """
+_LIMITS = "limits = { requests_per_min = 1e9, tokens_per_min = 1e12, concurrent = 10_000 }"
 _TASK = """
 [tasks.triage]
 reference = "frontier"
@@ -36,7 +37,7 @@ when tag.tier == "critical" use frontier
 when chars > 4000 use frontier
 otherwise use frontier
 """
-_KEY = ("--budget", "total=1000000", "--limit", "requests=1000000000")
+_KEY = ("--total-usd", "1e9", "--requests-per-min", "1000000000", "--tokens-per-min", "1000000000000", "--concurrent", "10000")
 _NGINX = """
 worker_processes {workers}; daemon off; pid {folder}/pid; error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
@@ -129,7 +130,7 @@ class Server(NamedTuple):
 def freehold(kind: Kind, place: Place) -> Server:
     """Freehold with a project of its own. Raises LeftOut where this version has not what the kind needs."""
     file = place.folder / "freehold.toml"
-    file.write_text(kind.toml + _MODEL.format(upstream=place.upstream) + (_TASK if kind.everything else ""))
+    file.write_text(kind.toml + _MODEL.format(upstream=place.upstream) + (_LIMITS + _TASK if kind.everything else ""))
     question = Question()
     if kind.everything:
         policy = place.folder / "triage.policy"
@@ -144,15 +145,15 @@ def freehold(kind: Kind, place: Place) -> Server:
 
 def _key(place: Place) -> tuple[str, ...]:
     """The header of a key that may spend and ask more than it will; none where this version has no keys."""
-    if "keys" not in _freehold(place, "--help"):
+    try:
+        made = json.loads(_freehold(place, "keys", "create", *_KEY, "--json"))
+    except LeftOut:
         return ()
-    made = json.loads(_freehold(place, "keys", "create", *_KEY, "--json"))
     return (f"authorization: Bearer {made['secret']}",)
 
 
 def _freehold(place: Place, *arguments: str) -> str:
-    options = () if arguments == ("--help",) else ("--project", str(place.folder))
-    run = subprocess.run([*_FREEHOLD, *arguments, *options], capture_output=True, text=True, check=False)
+    run = subprocess.run([*_FREEHOLD, *arguments, "--project", str(place.folder)], capture_output=True, text=True, check=False)
     if run.returncode:
         raise LeftOut(f"freehold {' '.join(arguments[:2])}: {run.stderr.strip()[-300:]}")
     return run.stdout
