@@ -54,6 +54,12 @@ from freehold.providers.provider import Target, named
 from freehold.resources import CACHE, TASK_PREFIX, Elsewhere, How, Priced, Resources, UnknownModel, Words
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
+from freehold.telemetry.event import Finished, Tried
+from freehold.telemetry.exposition import CONTENT_TYPE
+from freehold.telemetry.names import DROPPED_CALLS, FAILED_DECISIONS, IN_FLIGHT, JOURNAL_QUEUE, OPEN_BREAKERS, SPOOL_FILES
+from freehold.telemetry.readiness import Readiness
+from freehold.telemetry.telemetry import Telemetry
+from freehold.telemetry.trace import Hop, Trace
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -68,9 +74,28 @@ _log = logging.getLogger("freehold.serve")
 class Gateway:
     """What is answered at which address, and what is under way."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, telemetry: Telemetry) -> None:
         self.resources = resources
+        self.telemetry = telemetry
         self.in_flight: set[Exchange] = set()
+        self.is_stopping = False
+        """Whether a signal said to stop."""
+        self._scrapes: set[asyncio.Task[None]] = set()
+        writer, served = resources.writer, resources.served
+        on_failure = resources.config.journal.on_failure
+        self._readiness = Readiness(
+            lambda: writer.is_store_up,
+            on_failure != "required",
+            lambda: served.is_read,
+            lambda: self.is_stopping,
+            lambda: writer.has_spooled,
+        )
+        telemetry.watch(IN_FLIGHT, lambda: len(self.in_flight))
+        telemetry.watch(JOURNAL_QUEUE, lambda: writer.waiting)
+        telemetry.watch(SPOOL_FILES, lambda: writer.spool_files)
+        telemetry.watch(OPEN_BREAKERS, lambda: len(resources.breakers.open(time.time())))
+        telemetry.watch(FAILED_DECISIONS, lambda: resources.failed_decisions)
+        telemetry.watch(DROPPED_CALLS, lambda: writer.dropped)
         content = resources.config.journal.content
         self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant)
 
@@ -83,7 +108,9 @@ class Gateway:
             (b"POST", b"/v1/feedback"): self._receiver.take,
             (b"GET", b"/v1/models"): self._list_models,
             (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
-            (b"GET", b"/healthz"): lambda _, reply: reply.send(200, (_JSON,), b'{"status":"ok"}'),
+            (b"GET", b"/metrics"): self._tell_metrics,
+            (b"GET", b"/readyz"): lambda _, reply: _tell(reply, *self._readiness.ready()),
+            (b"GET", b"/healthz"): lambda _, reply: _tell(reply, *self._readiness.health()),
         }
 
     def close(self) -> None:
@@ -95,6 +122,19 @@ class Gateway:
     def _list_models(self, _: Request, reply: Reply) -> None:
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "freehold"} for name in self.resources.names()]
         reply.send(200, (_JSON,), _encode({"object": "list", "data": models}))
+
+    def _tell_metrics(self, _: Request, reply: Reply) -> None:
+        async def tell() -> None:
+            told = await asyncio.to_thread(self.telemetry.exposition)
+            reply.send(200, ((b"content-type", CONTENT_TYPE),), told)
+
+        task = asyncio.get_running_loop().create_task(tell())
+        self._scrapes.add(task)
+        task.add_done_callback(self._scrapes.discard)
+
+
+def _tell(reply: Reply, status: int, told: bytes) -> None:
+    reply.send(status, (_JSON,), told)
 
 
 class _Asked(NamedTuple):
@@ -161,6 +201,12 @@ class Exchange:
         self._said: Collected | None = None
         self._seam: Seam | None = None
         self._cache_key: bytes | None = None
+        self._trace: Trace | None = None
+        self._hops: dict[Asking, Hop] = {}
+        self._tried: list[Tried] = []
+        self._upstream_s = 0.0
+        self._asked_since = 0.0
+        self._first_byte_s: float | None = None
 
     # A request has come in.
 
@@ -174,6 +220,7 @@ class Exchange:
     def ask(self, body: dict[str, JSON], headers: Headers = ()) -> None:
         """As `begin`, for a body that is read already."""
         try:
+            self._trace = self._gateway.telemetry.trace(headers)
             self._asked = self._read(body, headers)
             self._gateway.in_flight.add(self)
             self._reply.on_gone, self._reply.on_room = self._gone, self._room
@@ -234,7 +281,9 @@ class Exchange:
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
                 count = self._has.failed_decisions = self._has.failed_decisions + 1
-                _log.exception("decision.failed: %d since the start; call %s of task '%s' goes to the reference", count, self.id, task.id)
+                _log.exception(
+                    "decision.failed: %d since the start; task '%s' goes to its reference", count, task.id, extra={"call": self.id}
+                )
                 self._policy = self._chosen = None
         return self._by_reference(task)
 
@@ -265,7 +314,7 @@ class Exchange:
                 continue
             self._variant = decision.variant
             words = found.output if isinstance(found.output, str) else _encode(found.output).decode()
-            self._note(self._variant, "first", time.perf_counter(), "answered", found.usage, priced=(found.cost_usd, RECORDED))
+            self._answered_here(self._variant, "answered", found.usage, (found.cost_usd, RECORDED))
             following = self._following({**found.known, "answer_chars": float(len(words))})
             if following is None:
                 choice = Choice(parts=(Text(text=words),))
@@ -317,7 +366,7 @@ class Exchange:
         if known is None:
             return False
         self._variant, self._cache_key = CACHE, None
-        self._note(CACHE, "first", time.perf_counter(), outcome_of(known.answer), Usage(), priced=(0.0, None))
+        self._answered_here(CACHE, outcome_of(known.answer), Usage(), (0.0, None))
         self._deliver(known.answer, known.raw)
         return True
 
@@ -368,11 +417,16 @@ class Exchange:
         assert self._step is not None and self._ends_at is not None
         how = self._step.how
         format = EMBEDDINGS if self._door is EMBEDDINGS and target.provider.format is OPENAI else target.provider.format
-        outgoing = target.provider.request(format.path, self._outgoing(target, format))
+        hop = self._trace.hop() if self._trace is not None else None
+        outgoing = target.provider.request(format.path, self._outgoing(target, format), hop.lines if hop is not None else b"")
         if not self._live:
             self._variant = target.variant
         asking = Asking(target, format, how.deadlines, self._ends_at, self, self._n, cause)
         self._n += 1
+        if hop is not None:
+            self._hops[asking] = hop
+        if not self._live:
+            self._asked_since = time.perf_counter()
         self._live[asking] = given
         asking.send(outgoing)
         if how.hedge_after_s is not None and self._hedge is None and self._speaking is None:
@@ -387,7 +441,7 @@ class Exchange:
             other = self._target(self._step.left.popleft()) if self._step.left else target
             self._try(other, "hedge")
         except CallerError as error:  # it cannot be told this request; the first is on its way
-            _log.warning("hedge.failed: call %s: %s", self.id, error)
+            _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self.id})
 
     @property
     def _may_stream(self) -> bool:
@@ -440,14 +494,14 @@ class Exchange:
             return
         target = asking.target
         self._cancel_others(asking)
-        self._ended(asking, outcome_of(answer), answer.usage, tier=answer.tier)
+        self._ended(asking, outcome_of(answer), answer.usage, answer=answer)
         self._has.breakers.succeeded(target.health, time.time())
         if self._speaking is asking:
             assert self._said is not None
             if self._seam is not None:
                 answer = self._said.answer()
             self._remember(answer, None)
-            self._journal(outcome_of(answer), answer, self._stream_ended)
+            self._journal(outcome_of(answer), answer, 200, self._stream_ended)
             return
         self._variant = target.variant
         words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
@@ -469,7 +523,7 @@ class Exchange:
         try:
             target = asking.target
             usage = asking.collected.usage if asking.collected is not None else None
-            self._ended(asking, failure.outcome, usage, failure.message, (0.0, None) if failure.is_unbilled else None)
+            self._ended(asking, failure.outcome, usage, failure)
             if failure.status >= 500:
                 assert self._step is not None
                 self._has.breakers.failed(target.health, time.time(), failure.message, self._step.how.open_after)
@@ -484,7 +538,7 @@ class Exchange:
 
     def on_broken(self) -> None:
         """Something of ours failed: the log says what, the caller hears of it, and what was paid for is journalled."""
-        _log.exception("exchange.failed: call %s", self.id)
+        _log.exception("exchange.failed: a call ends with our own failure", extra={"call": self.id})
         if self._over:
             return
         if self._attempts or self._live:
@@ -535,7 +589,7 @@ class Exchange:
         for other in [each for each in self._live if each is not asking]:
             other.cancel()
             self._has.breakers.unknown(other.target.health)
-            self._ended(other, "cancelled", None, "another one was faster")
+            self._ended(other, "cancelled", None, Failure("cancelled", 499, "another one was faster"))
 
     # The caller hears.
 
@@ -545,13 +599,14 @@ class Exchange:
             self._begin_stream()
             assert self._writer is not None
             self._reply.write(b"".join(map(self._writer.write, pieces_of(answer))))
-            self._journal(outcome_of(answer), answer, self._stream_ended)
+            self._journal(outcome_of(answer), answer, 200, self._stream_ended)
             return
         told = raw if raw is not None else _encode(self._door.write_answer(answer))
-        self._journal(outcome_of(answer), answer, lambda call, error: self._whole_ended(call, error, told))
+        self._journal(outcome_of(answer), answer, 200, lambda call, error: self._whole_ended(call, error, told))
 
     def _begin_stream(self) -> None:
         self._writer = self._door.stream_writer(self._asked.wants_usage)
+        self._first_byte_s = time.perf_counter() - self._began
         self._reply.begin(200, (_EVENTS, (b"cache-control", b"no-cache"), *self._headers()))
 
     def _whole_ended(self, call: Call, error: FreeholdError | None, told: bytes) -> None:
@@ -582,6 +637,7 @@ class Exchange:
     def _refuse(self, status: int, message: str, retry_after_s: float | None = None) -> None:
         """Says no before anybody was asked: nothing happened, so nothing is journalled."""
         self._finished()
+        self._gateway.telemetry.refused(self._door.name, status)
         self._send_error(status, message, retry_after_s)
 
     # It ends otherwise.
@@ -594,7 +650,7 @@ class Exchange:
             asking.cancel()
             self._has.breakers.unknown(asking.target.health)
             usage = asking.collected.usage if asking.collected is not None else None
-            self._ended(asking, failure.outcome, usage, failure.message)
+            self._ended(asking, failure.outcome, usage, failure._replace(is_unbilled=False))
         if not self._attempts:
             self._refuse(failure.status, failure.message, failure.retry_after_s)
             return
@@ -607,7 +663,7 @@ class Exchange:
                 self._reply.write(begun.broken(failure.message, self._door.error_kind(failure.status)))
                 self._reply.end()
 
-        self._journal(failure.outcome, partial, told)
+        self._journal(failure.outcome, partial, failure.status, told)
 
     def give_up(self, why: str) -> None:
         """Breaks off from our side."""
@@ -625,51 +681,67 @@ class Exchange:
     # It is written down.
 
     def _ended(
-        self,
-        asking: Asking,
-        outcome: Outcome,
-        usage: Usage | None,
-        error: str | None = None,
-        priced: Priced | None = None,
-        tier: str = "",
+        self, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None = None, answer: ChatAnswer | None = None
     ) -> None:
         """Whoever was being asked is no longer: that is noted, and the next may take the turn."""
         given = self._live.pop(asking)
+        if not self._live:
+            self._upstream_s += time.perf_counter() - self._asked_since
         if given is not None:
             self._has.limits.leave(given, None if usage is None else usage.input_tokens + usage.output_tokens)
-        self._note(asking.target.variant, asking.cause, asking.asked_at, outcome, usage, error, priced, tier, asking.n)
-
-    def _note(
-        self,
-        variant: str,
-        cause: Cause,
-        asked_at: float,
-        outcome: Outcome,
-        usage: Usage | None,
-        error: str | None = None,
-        priced: Priced | None = None,
-        tier: str = "",
-        n: int | None = None,
-    ) -> None:
-        """Adds an attempt: nothing paid is hidden. `priced`: what it cost, where no price list says."""
-        if n is None:
-            n, self._n = self._n, self._n + 1
-            cause = "escalation" if self._attempts else cause
-        cost_usd, price_id = priced or self._has.price(variant, usage, self._at, tier)
-        self._price_id = price_id or self._price_id
-        self._attempts.append(
-            Attempt(
-                n=n,
+        target, variant = asking.target, asking.target.variant
+        is_free = failure is not None and failure.is_unbilled
+        priced = (0.0, None) if is_free else self._has.price(variant, usage, self._at, answer.tier if answer is not None else "")
+        attempt = self._note(asking.n, variant, asking.cause, asking.asked_at, outcome, usage, priced, failure.message if failure else None)
+        hop = self._hops.pop(asking, None)
+        self._tried.append(
+            Tried(
                 variant=variant,
-                cause=cause,
+                model=target.model,
+                peer=target.provider.peer,
+                cause=asking.cause,
                 outcome=outcome,
-                at=self._at + timedelta(seconds=asked_at - self._began),
-                latency_s=time.perf_counter() - asked_at,
+                started=attempt.at.timestamp(),
+                seconds=attempt.latency_s or 0.0,
+                first_chunk_s=asking.first_byte_at - asking.asked_at if asking.collected is not None and asking.first_byte_at else None,
                 usage=usage,
-                cost_usd=cost_usd,
-                error=error,
+                response_id=answer.id if answer is not None else "",
+                response_model=answer.model if answer is not None else "",
+                finish_reasons=tuple(choice.finish for choice in answer.choices) if answer is not None else (),
+                error=failure.kind if failure is not None else "",
+                span=hop.span if hop is not None else "",
             )
         )
+
+    def _answered_here(self, variant: str, outcome: Outcome, usage: Usage | None, priced: Priced) -> None:
+        """What runs on this machine has answered."""
+        cause: Cause = "escalation" if self._attempts else "first"
+        attempt = self._note(self._n, variant, cause, time.perf_counter(), outcome, usage, priced, None)
+        self._n += 1
+        started = attempt.at.timestamp()
+        self._tried.append(
+            Tried(variant=variant, model=variant, peer=None, cause=cause, outcome=outcome, started=started, seconds=0.0, usage=usage)
+        )
+
+    def _note(
+        self, n: int, variant: str, cause: Cause, asked_at: float, outcome: Outcome, usage: Usage | None, priced: Priced, error: str | None
+    ) -> Attempt:
+        """Adds an attempt: nothing paid is hidden."""
+        cost_usd, price_id = priced
+        self._price_id = price_id or self._price_id
+        attempt = Attempt(
+            n=n,
+            variant=variant,
+            cause=cause,
+            outcome=outcome,
+            at=self._at + timedelta(seconds=asked_at - self._began),
+            latency_s=time.perf_counter() - asked_at,
+            usage=usage,
+            cost_usd=cost_usd,
+            error=error,
+        )
+        self._attempts.append(attempt)
+        return attempt
 
     def _remember(self, answer: ChatAnswer, raw: bytes | None) -> None:
         cache_s = self._step.how.cache_s if self._step is not None else None
@@ -686,13 +758,49 @@ class Exchange:
         if self._leave_line is not None:
             self._leave_line()
 
-    def _journal(self, outcome: Outcome, answer: ChatAnswer | None, then: Callable[[Call, FreeholdError | None], None]) -> None:
+    def _journal(
+        self, outcome: Outcome, answer: ChatAnswer | None, status: int, then: Callable[[Call, FreeholdError | None], None]
+    ) -> None:
         """Stores the call; `then` hears when it is durable. Nothing ends twice."""
         self._finished()
         call = self._call(outcome, answer)
-        self._has.append(call, lambda failed: then(call, failed))
+
+        def durable(error: FreeholdError | None) -> None:
+            then(call, error)
+            self._tell(call, status if error is None else 503)
+
+        self._has.append(call, durable)
         if outcome == "answered" and self._task is not None and self._origin.source == "gateway":
             self._learn(call)
+
+    def _tell(self, call: Call, status: int) -> None:
+        """Whoever watches hears of the call."""
+        telemetry, seconds = self._gateway.telemetry, time.perf_counter() - self._began
+        has_content = telemetry.has_content
+        telemetry.finished(
+            Finished(
+                call=self.id,
+                door="anthropic" if self._door is ANTHROPIC else "openai",
+                operation="embeddings" if self._door is EMBEDDINGS else "chat",
+                route=f"/v1{self._door.path}",
+                requested_model=str(self._asked.body.get("model")),
+                variant=call.variant,
+                outcome=call.outcome,
+                status=status,
+                stream=self._asked.stream,
+                started=self._at.timestamp(),
+                seconds=seconds,
+                upstream_s=self._upstream_s,
+                attempts=tuple(self._tried),
+                first_byte_s=self._first_byte_s if self._asked.stream else seconds,
+                task=call.task,
+                policy=call.policy,
+                cost_usd=call.cost_usd,
+                trace=self._trace,
+                asked=call.input if has_content else None,
+                answered=call.output if has_content else None,
+            )
+        )
 
     def _learn(self, call: Call) -> None:
         """Remembers what the reference answered, and now and then asks another variant the same, for the journal alone."""
@@ -722,7 +830,7 @@ class Exchange:
             if isinstance(output, dict) and is_deeper(output, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
         except DataError as error:
-            _log.warning("call.without_content: call %s is journalled without its words: %s", self.id, error)
+            _log.warning("call.without_content: a call is journalled without its words: %s", error, extra={"call": self.id})
             asked, output = Question(None, self.id, "", None, {}), None
         tags = asked.tags
         if answer is not None and (end := unusual_end(answer)):

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -18,7 +19,8 @@ from freehold.errors import OperatorError
 from freehold.gateway.guard import is_loopback
 from freehold.gateway.shared import MEMORY_BYTES, MOST_WORKERS, Shared
 from freehold.project import Project
-from freehold.worker import opened, serve
+from freehold.telemetry.logs import set_up_logs
+from freehold.worker import Seat, opened, serve
 
 _BACKLOG = 2_048
 _SHORT_LIFE_S = 2.0
@@ -30,6 +32,7 @@ _log = logging.getLogger("freehold.serve")
 
 def run(project: Project, host: str, port: int, workers: int, plain_asgi: bool, tell: Callable[[str], None]) -> None:
     """Serves until a signal says to stop, and tells at which address. Raises OperatorError where that cannot be listened on."""
+    set_up_logs(project.config.telemetry)
     if not is_loopback(host):
         raise OperatorError(
             f"'{host}' can be reached from other machines, and there are no keys yet to keep strangers out. Listen on 127.0.0.1."
@@ -42,7 +45,7 @@ def run(project: Project, host: str, port: int, workers: int, plain_asgi: bool, 
         listeners += [stack.enter_context(_listening(host, port, True)) for _ in range(workers - 1)]
         address = f"http://{host}:{port}"
         if workers == 1:
-            serve(project, listeners[0], host, plain_asgi, Shared(), lambda: tell(address))
+            serve(project, Seat(0, listeners[0], Shared(), None), host, plain_asgi, lambda: tell(address))
             return
         with opened(project):
             pass  # migrated once, before the workers open it
@@ -65,8 +68,8 @@ class _Family:
 
     def watch(self, started: Callable[[], None]) -> None:
         """Begins the workers, and those that die anew, until a signal says to stop. Raises OperatorError where they cannot stay."""
-        with tempfile.TemporaryFile() as lock:
-            self._lock = lock
+        with tempfile.TemporaryDirectory(prefix="freehold-") as folder, (Path(folder) / "lock").open("wb") as lock:
+            self._folder, self._lock = Path(folder), lock
             for sig in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(sig, self._stop)
             for worker in range(len(self._listeners)):
@@ -112,8 +115,8 @@ class _Family:
             for other, listener in enumerate(self._listeners):
                 if other != worker:
                     listener.close()
-            shared = Shared(self._memory, worker, self._lock)
-            serve(self._project, self._listeners[worker], self._host, self._plain_asgi, shared, lambda: None)
+            seat = Seat(worker, self._listeners[worker], Shared(self._memory, worker, self._lock), self._folder)
+            serve(self._project, seat, self._host, self._plain_asgi, lambda: None)
             code = 0
         except BaseException as error:  # noqa: BLE001 the process's boundary
             _log.error("worker.failed: %s: %s", type(error).__name__, error)

@@ -209,6 +209,21 @@ class Writer:
         self._thread.start()
 
     @property
+    def is_store_up(self) -> bool:
+        """Whether the store took what it was last given."""
+        return not self._is_store_down
+
+    @property
+    def waiting(self) -> int:
+        """How many appends wait for their turn."""
+        return self._queue.qsize()
+
+    @property
+    def spool_files(self) -> int:
+        """How many files of calls wait outside the store, whoever wrote them."""
+        return 0 if self._spool is None else len(self._spool.files())
+
+    @property
     def has_spooled(self) -> bool:
         """Whether calls wait outside the store, whoever wrote them."""
         return self._spool is not None and bool(self._spool.files())
