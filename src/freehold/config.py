@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 import msgspec
 
-from freehold.catalog import Catalog, Content, Durability, Metric, Model, Rates, Task, Variant
+from freehold.catalog import Budget, Catalog, Content, Durability, Metric, Model, Plan, Rates, Task, Variant
 from freehold.errors import OperatorError, nearest
 from freehold.pricing import PriceBook
 
@@ -129,6 +129,29 @@ class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
     """A pattern of their system prompt, `*` for anything."""
 
 
+class TeamTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[teams.NAME]`."""
+
+    budget: Budget = Budget()
+    """What the team's keys may spend together."""
+
+
+class GatewayTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[gateway]`."""
+
+    unpriced: Literal["allow", "refuse", "assume"] = "allow"
+    """What becomes of calls to a model whose price nobody knows: they are let through, refused, or charged to budgets at `assumed_price`."""
+    assumed_price: Rates | None = None
+    """What budgets are charged then. It is no cost: that stays unknown."""
+
+    def __post_init__(self) -> None:
+        if (self.unpriced == "assume") != (self.assumed_price is not None):
+            raise OperatorError(
+                'gateway.unpriced = "assume" and gateway.assumed_price belong together: a price nobody knows, and what to take for it, such as '
+                "{ input_per_mtok = 5.0, output_per_mtok = 25.0 }"
+            )
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A project's whole configuration."""
 
@@ -150,6 +173,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The tasks, by name."""
     match: tuple[MatchRow, ...] = ()
     """What an unchanged client sends, mapped to a task; the first row that fits wins."""
+    gateway: GatewayTable = GatewayTable()
+    """How calls are served."""
+    budget: Budget = Budget()
+    """What all calls of the project may cost."""
+    teams: dict[str, TeamTable] = {}
+    """Who shares a budget, by name."""
+    plans: dict[str, Plan] = {}
+    """What customers are promised and pay, by name."""
 
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.
@@ -341,6 +372,20 @@ name = "{name}"
 # confidence = 0.95
 # p95_s = 2.0                         # only variants predicted to answer within this; left out: no limit
 # allow_uncertified = false
+
+# What may be spent, and by whom: keys ('freehold keys create') are within a team, teams within the project.
+# [budget]
+# month_usd = 500.0                   # day_usd, month_usd, total_usd
+# [teams.search]
+# budget = {{ day_usd = 20.0 }}
+
+# What customers are promised and pay; a call names its plan, or its key does.
+# [plans.basic]
+# max_loss = 0.05                     # or reference_only = true
+# per_call = 0.002                    # per_call, input_per_mtok, output_per_mtok; or markup = 0.2 on what it cost
+
+# [gateway]
+# unpriced = "allow"                  # allow | refuse | assume, with assumed_price: models whose price nobody knows
 
 # Traffic an unchanged client already sends, mapped to a task.
 # [[match]]

@@ -10,7 +10,7 @@ import freehold
 
 PACKAGE = Path(freehold.__file__).parent
 RECORDS = {
-    "catalog.py": {"Rates", "Model", "Variant", "Metric", "Task", "Catalog"},
+    "catalog.py": {"Rates", "Budget", "Plan", "Model", "Variant", "Metric", "Task", "Catalog"},
     "chat.py": {"Usage"},
     "config.py": {
         "Config",
@@ -22,6 +22,8 @@ RECORDS = {
         "MetricTable",
         "TaskTable",
         "MatchRow",
+        "TeamTable",
+        "GatewayTable",
     },
     "journal/call.py": {"Attempt", "Call", "Episode", "Feedback"},
     "promotion/certificate.py": {"Certificate", "PerSide", "TestResult", "Control", "Controls", "Slice", "Unpaired"},

@@ -7,9 +7,10 @@ import msgspec
 from sqlalchemy import Connection, Delete, delete, exists, insert, or_, select, text
 
 from freehold.journal.read import slices
-from freehold.journal.rows import digest_of, microseconds
+from freehold.journal.rows import digest_of
 from freehold.store.open import Store
 from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback
+from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
 
