@@ -49,7 +49,7 @@ class Refused(NamedTuple):
     """What calls under way hold back."""
     asked_nano: int
     """What this call may cost."""
-    after: int
+    after: int = 0
     """How far the ledger had come: its rows up to this `seq` give these sums again."""
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from freehold.errors import DataError
-from freehold.gateway.budget import DAY_US, PROJECT, BudgetExceeded, Period, Refused, Scope, month_of, scope_names
+from freehold.gateway.budget import DAY_US, PROJECT, BudgetExceeded, Refused, Scope, month_of, scope_names
 from freehold.store.times import microseconds
 
 if TYPE_CHECKING:
@@ -136,18 +136,18 @@ class Balance:
         self.settled += charged
         self.reserved += reserved
 
-    def over(self, scope: Scope, day: int, asked: int, after: int = 0) -> Refused | None:
+    def over(self, scope: Scope, day: int, asked: int) -> Refused | None:
         """The first limit of the scope that a call of that day, which is no older than the newest, would exceed."""
-        of_day = (self.day_settled, self.day_reserved) if day == self.day else (0, 0)
-        of_month = (self.month_settled, self.month_reserved) if month_of(day) == self.month else (0, 0)
-        limits: tuple[tuple[Period, int | None, tuple[int, int]], ...] = (
-            ("day", scope.day_nano, of_day),
-            ("month", scope.month_nano, of_month),
-            ("total", scope.total_nano, (self.settled, self.reserved)),
-        )
-        for period, limit, (settled, reserved) in limits:
-            if limit is not None and settled + reserved + asked > limit:
-                return Refused(scope.name, period, day, limit, settled, reserved, asked, after)
+        if scope.day_nano is not None:
+            settled, reserved = (self.day_settled, self.day_reserved) if day == self.day else (0, 0)
+            if settled + reserved + asked > scope.day_nano:
+                return Refused(scope.name, "day", day, scope.day_nano, settled, reserved, asked)
+        if scope.month_nano is not None:
+            settled, reserved = (self.month_settled, self.month_reserved) if month_of(day) == self.month else (0, 0)
+            if settled + reserved + asked > scope.month_nano:
+                return Refused(scope.name, "month", day, scope.month_nano, settled, reserved, asked)
+        if scope.total_nano is not None and self.settled + self.reserved + asked > scope.total_nano:
+            return Refused(scope.name, "total", day, scope.total_nano, self.settled, self.reserved, asked)
         return None
 
     def values(self) -> tuple[Any, ...]:
@@ -184,11 +184,15 @@ class Books:
     def add(self, rows: Sequence[Sequence[Any]]) -> set[str]:
         """Adds those rows of the ledger whose call has none of that kind yet, which are to be of one kind; gives their calls."""
         new = self._store.insert_told(self._connection, "ledger", COLUMNS, "call, kind", rows, "call")
+        sums: dict[tuple[str | None, str | None, int], tuple[int, int]] = {}
         for row in rows:
             if row[1] in new:
-                day = row[3] // DAY_US
-                for name in scope_names(row[4], row[5]):
-                    self._balances[name].add(day, row[13], row[14])
+                what = (row[4], row[5], row[3] // DAY_US)
+                charged, reserved = sums.get(what, (0, 0))
+                sums[what] = (charged + row[13], reserved + row[14])
+        for (key, team, day), (charged, reserved) in sums.items():
+            for name in scope_names(key, team):
+                self._balances[name].add(day, charged, reserved)
         return new
 
     def take(self, calls: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -203,38 +207,47 @@ class Books:
 
     def reserve(self, reservations: Sequence[Reservation]) -> dict[str, BudgetExceeded]:
         """Holds back what is within every limit, one after the other, and gives those calls that are not."""
+        began = self.began
+        times = [max(microseconds(one.at), began) for one in reservations]
+        if self._are_within(reservations, times):
+            self._insert_reserved(reservations, times)
+            return {}
         refused: dict[str, BudgetExceeded] = {}
-        rows: list[Sequence[Any]] = []
-        live: list[Sequence[Any]] = []
-        for one in reservations:
-            at = max(microseconds(one.at), self.began)
-            why = self._over(one, at // DAY_US)
-            if why is None:
-                rows.append(_row(one.account, one.call, "reserved", at, one.variant, reserved=one.amount_nano))
-                live.append((self._tenant, one.call, at, microseconds(one.deadline), one.amount_nano))
-                for name in scope_names(one.account.key, one.account.team):
-                    self._balances[name].add(at // DAY_US, 0, one.amount_nano)
-            else:
-                self._insert_reserved(rows, live)
-                rows, live = [], []
+        for one, at in zip(reservations, times, strict=True):
+            whys = (self._balances[scope.name].over(scope, at // DAY_US, one.amount_nano) for scope in one.scopes)
+            if why := next(filter(None, whys), None):
                 refused[one.call] = BudgetExceeded(why._replace(after=self._newest()))
-        self._insert_reserved(rows, live)
+            else:
+                self._insert_reserved([one], [at])
         return refused
+
+    def _are_within(self, reservations: Sequence[Reservation], times: Sequence[int]) -> bool:
+        """Whether all of them together are, which is nearly always so, and then each of them is."""
+        asked = dict.fromkeys(self._balances, 0)
+        limits: dict[int, tuple[Scope, ...]] = {}
+        for one in reservations:
+            limits[id(one.scopes)] = one.scopes
+            for name in scope_names(one.account.key, one.account.team):
+                asked[name] += one.amount_nano
+        days = {at // DAY_US for at in times}
+        scopes = {scope for some in limits.values() for scope in some}
+        return not any(self._balances[scope.name].over(scope, day, asked[scope.name]) for scope in scopes for day in days)
 
     def save(self) -> None:
         """Writes the balances down."""
         changed = [(self._tenant, *balance.values()) for balance in self._balances.values() if balance.is_changed]
         self._store.put(self._connection, "balances", ("tenant", *_BALANCE_COLUMNS), ("tenant", "scope"), changed)
 
-    def _over(self, one: Reservation, day: int) -> Refused | None:
-        for scope in one.scopes:
-            if why := self._balances[scope.name].over(scope, day, one.amount_nano):
-                return why
-        return None
-
-    def _insert_reserved(self, rows: Sequence[Sequence[Any]], live: Sequence[Sequence[Any]]) -> None:
-        if self._store.insert_new(self._connection, "ledger", COLUMNS, "call, kind", rows) < len(rows):
+    def _insert_reserved(self, reservations: Sequence[Reservation], times: Sequence[int]) -> None:
+        rows = [
+            _row(one.account, one.call, "reserved", at, one.variant, None, None, None, 0, one.amount_nano, None)
+            for one, at in zip(reservations, times, strict=True)
+        ]
+        if len(self.add(rows)) < len(rows):
             raise DataError("something was held back for this call before; a call has one reservation, for everything that may be asked")
+        live = [
+            (self._tenant, one.call, at, microseconds(one.deadline), one.amount_nano) for one, at in zip(reservations, times, strict=True)
+        ]
         self._store.insert_new(self._connection, "reservations", _LIVE_COLUMNS, "call", live)
 
     def _newest(self) -> int:
@@ -287,12 +300,12 @@ def _row(
     kind: str,
     at: int,
     variant: str | None,
-    input_tokens: int | None = None,
-    output_tokens: int | None = None,
-    cost: int | None = None,
-    charged: int = 0,
-    reserved: int = 0,
-    revenue: int | None = None,
+    input_tokens: int | None,
+    output_tokens: int | None,
+    cost: int | None,
+    charged: int,
+    reserved: int,
+    revenue: int | None,
 ) -> Sequence[Any]:
     """A row by COLUMNS."""
     return (

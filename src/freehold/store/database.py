@@ -49,7 +49,7 @@ class Database(Protocol):
     def rows_of(
         self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str], is_held: bool
     ) -> list[Sequence[Any]]:
-        """A tenant's rows whose column `key` is one of `values`, in order of arrival; held so that nobody changes them before we are done."""
+        """A tenant's rows whose column `key` is one of `values`; held, in order of arrival, nobody changes them before we are done."""
 
     def take(
         self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str]

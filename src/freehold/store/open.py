@@ -74,7 +74,7 @@ class Store:
         values: Sequence[str],
         is_held: bool = False,
     ) -> list[Sequence[Any]]:
-        """A tenant's rows whose column `key` is one of `values`, in order of arrival; held, nobody changes them before we are done."""
+        """A tenant's rows whose column `key` is one of `values`; held, in order of arrival, nobody changes them before we are done."""
         return self.database.rows_of(connection, table, columns, tenant, key, values, is_held) if values else []
 
     def take(

@@ -86,8 +86,8 @@ class PostgresDatabase:
     def rows_of(
         self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str], is_held: bool
     ) -> list[Sequence[Any]]:
-        statement = f"SELECT {_names(columns)} FROM {table} WHERE {_AMONG % key} ORDER BY seq"  # noqa: S608 our own names
-        return _all(connection, f"{statement} FOR UPDATE" if is_held else statement, tenant, values)
+        statement = f"SELECT {_names(columns)} FROM {table} WHERE {_AMONG % key}"  # noqa: S608 our own names
+        return _all(connection, f"{statement} ORDER BY seq FOR UPDATE" if is_held else statement, tenant, values)
 
     def take(
         self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str]

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 from freehold.errors import DataError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def microseconds(at: datetime) -> int:
     """Microseconds since 1970 UTC. Raises DataError for a time without a zone."""
     if at.tzinfo is None:
         raise DataError(f"{at.isoformat()} has no time zone; the journal keeps UTC")
-    since = at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return (at - _EPOCH) // _MICROSECOND
 
 
 def moment(at: int) -> datetime:
