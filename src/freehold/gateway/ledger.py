@@ -27,7 +27,7 @@ COLUMNS = (
     "tenant", "call", "kind", "at", "key", "team", "customer", "plan", "task", "variant", "input_tokens", "output_tokens", "cost_nano",
     "charged_nano", "reserved_nano", "revenue_nano",
 )  # fmt: skip
-_BALANCE_COLUMNS = (
+BALANCE_COLUMNS = (
     "scope", "day", "day_settled", "day_reserved", "month", "month_settled", "month_reserved", "settled", "reserved",
 )  # fmt: skip
 _LIVE_COLUMNS = ("tenant", "call", "at", "deadline", "amount_nano")
@@ -99,7 +99,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 class Balance:
     """The two sums of a scope, altogether and in the newest day and month there is something of."""
 
-    __slots__ = (*_BALANCE_COLUMNS, "is_changed")
+    __slots__ = (*BALANCE_COLUMNS, "is_changed")
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class Balance:
         return None
 
     def values(self) -> tuple[Any, ...]:
-        """By `_BALANCE_COLUMNS`."""
+        """By `BALANCE_COLUMNS`."""
         return (
             self.scope, self.day, self.day_settled, self.day_reserved, self.month, self.month_settled, self.month_reserved, self.settled,
             self.reserved,
@@ -167,13 +167,13 @@ class Books:
         names = {name for account in set(accounts) for name in scope_names(*account)} | {PROJECT}
         found = self._held(sorted(names))
         if PROJECT not in found:  # its row comes before every other of the tenant, and so is the first that everybody takes
-            store.insert_new(connection, "balances", ("tenant", *_BALANCE_COLUMNS), "tenant, scope", [(tenant, *Balance(PROJECT).values())])
+            store.insert_new(connection, "balances", ("tenant", *BALANCE_COLUMNS), "tenant, scope", [(tenant, *Balance(PROJECT).values())])
         if len(found) < len(names):  # PostgreSQL does not show what came in while we waited for the first
             found = self._held(sorted(names))
         self._balances = {name: found.get(name) or Balance(name) for name in names}
 
     def _held(self, names: list[str]) -> dict[str, Balance]:
-        rows = self._store.rows_of(self._connection, "balances", _BALANCE_COLUMNS, self._tenant, "scope", names, is_held=True)
+        rows = self._store.rows_of(self._connection, "balances", BALANCE_COLUMNS, self._tenant, "scope", names, is_held=True)
         return {row[0]: Balance(*row) for row in rows}
 
     @property
@@ -236,7 +236,7 @@ class Books:
     def save(self) -> None:
         """Writes the balances down."""
         changed = [(self._tenant, *balance.values()) for balance in self._balances.values() if balance.is_changed]
-        self._store.put(self._connection, "balances", ("tenant", *_BALANCE_COLUMNS), ("tenant", "scope"), changed)
+        self._store.put(self._connection, "balances", ("tenant", *BALANCE_COLUMNS), ("tenant", "scope"), changed)
 
     def _insert_reserved(self, reservations: Sequence[Reservation], times: Sequence[int]) -> None:
         rows = [
@@ -274,6 +274,13 @@ def book(
         refused |= books.reserve(reserved)
         books.save()
     return refused
+
+
+def balances_of(store: Store, tenant: str, scopes: Sequence[str]) -> dict[str, Balance]:
+    """The balances of scopes now; without those that nothing was ever booked to."""
+    with store.reading() as connection:
+        rows = store.rows_of(connection, "balances", BALANCE_COLUMNS, tenant, "scope", scopes)
+    return {row[0]: Balance(*row) for row in rows}
 
 
 def _settle(books: Books, kind: str, settlements: Sequence[Settlement]) -> None:
