@@ -215,6 +215,16 @@ def test_what_is_settled_after_it_expired_replaces_the_estimate(store: Store) ->
     assert (row.calls, row.unknown_costs, float(row.cost_usd), float(row.charged_usd)) == (1, 0, 0.25, 0.25)
 
 
+def test_what_is_settled_late_counts_where_its_reservation_did(store: Store) -> None:
+    """Which is the next day, where that had begun when it was made; the day before may be full by then."""
+    booked(store, reservations=[reservation("a", 0.1, at=NOON + timedelta(days=1))])
+    booked(store, reservations=[reservation("b", 1.0)])
+    expire(store, "default", NOON + timedelta(minutes=10))
+    booked(store, [settlement("b", 0.5)])
+    days = [(row.name, float(row.charged_usd)) for row in spending(store, "default", "day")]
+    assert days == [("2026-03-05", 0.5)] and sums(store) == (0.5, 0.1)
+
+
 def test_one_who_settles_and_one_who_expires_agree(store: Store, store_url: str, tmp_path: Path) -> None:
     """Whoever comes first: what is charged in the end is the cost."""
     calls = [f"call {n}" for n in range(60)]

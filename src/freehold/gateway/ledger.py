@@ -286,19 +286,22 @@ def balances_of(store: Store, tenant: str, scopes: Sequence[str]) -> dict[str, B
 def _settle(books: Books, kind: str, settlements: Sequence[Settlement]) -> None:
     if not settlements:
         return
-    live = books.take([one.call for one in settlements if one.is_reserved])
+    held = books.take([one.call for one in settlements if one.is_reserved])
+    late = {row[1]: row for row in books.rows([one.call for one in settlements if one.is_reserved and one.call not in held], "expired")}
+    held |= {
+        call: (row[3], 0) for call, row in late.items()
+    }  # it counts where its estimate did, or that period's budget could be overspent
     rows = []
     for one in settlements:
-        at, held = live.get(one.call) or (microseconds(one.at), 0)
+        at, amount = held.get(one.call) or (microseconds(one.at), 0)
         rows.append(
             _row(
-                one.account, one.call, kind, at, one.variant, one.input_tokens, one.output_tokens, one.cost_nano, one.charged_nano, -held,
+                one.account, one.call, kind, at, one.variant, one.input_tokens, one.output_tokens, one.cost_nano, one.charged_nano, -amount,
                 one.revenue_nano,
             )
         )  # fmt: skip
     new = books.add(rows)
-    if late := [one.call for one in settlements if one.is_reserved and one.call in new and one.call not in live]:
-        books.add([_reversed(row) for row in books.rows(late, "expired")])
+    books.add([_reversed(row) for call, row in late.items() if call in new])
 
 
 def _row(
