@@ -217,7 +217,8 @@ def test_what_is_settled_after_it_expired_replaces_the_estimate(store: Store) ->
 
 def test_what_is_settled_late_counts_where_its_reservation_did(store: Store) -> None:
     """Which is the next day, where that had begun when it was made; the day before may be full by then."""
-    booked(store, reservations=[reservation("a", 0.1, at=NOON + timedelta(days=1))])
+    tomorrow = NOON + timedelta(days=1)
+    booked(store, reservations=[reservation("a", 0.1, at=tomorrow, deadline=tomorrow + timedelta(minutes=10))])
     booked(store, reservations=[reservation("b", 1.0)])
     expire(store, "default", NOON + timedelta(minutes=10))
     booked(store, [settlement("b", 0.5)])

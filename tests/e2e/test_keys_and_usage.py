@@ -21,8 +21,9 @@ per_call = 0.002
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A project with a team and a plan."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a team and a plan, on a wide terminal."""
+    monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "freehold.toml").write_text(CONFIG)
     return tmp_path
 
@@ -39,7 +40,7 @@ def test_a_key_is_made_listed_rotated_and_revoked(home: Path) -> None:
     plain = freehold("keys", "create", cwd=home)
     assert plain.out.startswith("fh-") and len(plain.out.splitlines()) == 1 and "not shown again" in plain.err
     listed = freehold("keys", "list", cwd=home).out
-    assert "Ann" in listed and "2.5" in listed and secret not in listed
+    assert key in listed and "Ann" in listed and "2.5 USD/day" in listed and secret not in listed
     rotated = freehold("keys", "rotate", key, "--grace", "1h", "--json", cwd=home).json
     assert rotated["key"]["id"] == key and rotated["secret"] != secret
     assert "is revoked" in freehold("keys", "revoke", key, cwd=home).out
