@@ -90,8 +90,8 @@ class Step(NamedTuple):
     """One transaction, some hours after the last."""
 
     hours: int
-    reserve: list[tuple[int, int]]
-    """Who (an account) for how much."""
+    reserve: list[tuple[int, int, int]]
+    """Who (an account) for how much, and by how many hours their clock lags behind."""
     settle: list[tuple[int, int, int]]
     """Which of the calls made so far, at how much, and how: known, unknown or not asked."""
     expires: bool
@@ -101,13 +101,13 @@ calls = st.integers(0, 40)
 steps = st.builds(
     Step,
     st.sampled_from([0, 0, 1, 5, 13, 24 * 20]),
-    st.lists(st.tuples(st.integers(0, len(ACCOUNTS) - 1), st.integers(0, 30)), max_size=4),
+    st.lists(st.tuples(st.integers(0, len(ACCOUNTS) - 1), st.integers(0, 30), st.sampled_from([0, 0, 0, 7, 30])), max_size=4),
     st.lists(st.tuples(calls, st.integers(0, 30), st.integers(0, 2)), max_size=4),
     st.booleans(),
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(steps, max_size=12))
 def test_whatever_happens_the_ledger_follows_the_definition(history: list[Step]) -> None:
     with TemporaryDirectory() as folder, open_store("sqlite:///ledger.db", Path(folder)) as store:
@@ -115,7 +115,10 @@ def test_whatever_happens_the_ledger_follows_the_definition(history: list[Step])
         for step in history:
             now += timedelta(hours=step.hours)
             settlements = [_settlement(made[n % len(made)], cost, how) for n, cost, how in step.settle if made]
-            asked = [_reservation(len(made) + n, ACCOUNTS[who], amount, now) for n, (who, amount) in enumerate(step.reserve)]
+            asked = [
+                _reservation(len(made) + n, ACCOUNTS[who], amount, now - timedelta(hours=lag))
+                for n, (who, amount, lag) in enumerate(step.reserve)
+            ]
             made += asked
             refused = _booked(store, settlements, asked)
             first = {one.call: one for one in reversed(settlements)}  # of two for one call in a transaction

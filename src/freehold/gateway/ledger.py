@@ -184,16 +184,19 @@ class Books:
     def add(self, rows: Sequence[Sequence[Any]]) -> set[str]:
         """Adds those rows of the ledger whose call has none of that kind yet, which are to be of one kind; gives their calls."""
         new = self._store.insert_told(self._connection, "ledger", COLUMNS, "call, kind", rows, "call")
+        self._move([row for row in rows if row[1] in new])
+        return new
+
+    def _move(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Adds rows to the balances: all of one account and day at once."""
         sums: dict[tuple[str | None, str | None, int], tuple[int, int]] = {}
         for row in rows:
-            if row[1] in new:
-                what = (row[4], row[5], row[3] // DAY_US)
-                charged, reserved = sums.get(what, (0, 0))
-                sums[what] = (charged + row[13], reserved + row[14])
+            what = (row[4], row[5], row[3] // DAY_US)
+            charged, reserved = sums.get(what, (0, 0))
+            sums[what] = (charged + row[13], reserved + row[14])
         for (key, team, day), (charged, reserved) in sums.items():
             for name in scope_names(key, team):
                 self._balances[name].add(day, charged, reserved)
-        return new
 
     def take(self, calls: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Ends what is held back for calls: of each that has something, the time it counts at and the amount."""
@@ -207,48 +210,67 @@ class Books:
 
     def reserve(self, reservations: Sequence[Reservation]) -> dict[str, BudgetExceeded]:
         """Holds back what is within every limit, one after the other, and gives those calls that are not."""
-        began = self.began
-        times = [max(microseconds(one.at), began) for one in reservations]
-        if self._are_within(reservations, times):
-            self._insert_reserved(reservations, times)
+        refused: dict[str, tuple[Refused, int]] = {}
+        kept = self._all_of(reservations)
+        if self._are_within(kept):
+            self._move([row for _, row in kept])
+        else:
+            kept = []
+            for one in reservations:
+                row = _reserved(one, self.began)
+                if why := self._over(one, row[3] // DAY_US):
+                    refused[one.call] = (why, len(kept))
+                else:
+                    self._move([row])
+                    kept.append((one, row))
+        newest = self._newest() if refused else 0
+        self._hold(kept)
+        if not refused:
             return {}
-        refused: dict[str, BudgetExceeded] = {}
-        for one, at in zip(reservations, times, strict=True):
-            whys = (self._balances[scope.name].over(scope, at // DAY_US, one.amount_nano) for scope in one.scopes)
-            if why := next(filter(None, whys), None):
-                refused[one.call] = BudgetExceeded(why._replace(after=self._newest()))
-            else:
-                self._insert_reserved([one], [at])
-        return refused
+        found = self._store.rows_of(
+            self._connection, "ledger", ("call", "kind", "seq"), self._tenant, "call", [one.call for one, _ in kept]
+        )
+        places = {call: seq for call, kind, seq in found if kind == "reserved"}
+        came = [newest, *(places[one.call] for one, _ in kept)]
+        return {call: BudgetExceeded(why._replace(after=came[before])) for call, (why, before) in refused.items()}
 
-    def _are_within(self, reservations: Sequence[Reservation], times: Sequence[int]) -> bool:
+    def _all_of(self, reservations: Sequence[Reservation]) -> list[tuple[Reservation, Sequence[Any]]]:
+        """Their rows, were all of them kept: none counts in a day before that of another before it."""
+        began, found = self.began, []
+        for one in reservations:
+            row = _reserved(one, began)
+            began = row[3] - row[3] % DAY_US
+            found.append((one, row))
+        return found
+
+    def _are_within(self, kept: Sequence[tuple[Reservation, Sequence[Any]]]) -> bool:
         """Whether all of them together are, which is nearly always so, and then each of them is."""
         asked = dict.fromkeys(self._balances, 0)
         limits: dict[int, tuple[Scope, ...]] = {}
-        for one in reservations:
+        for one, _ in kept:
             limits[id(one.scopes)] = one.scopes
             for name in scope_names(one.account.key, one.account.team):
                 asked[name] += one.amount_nano
-        days = {at // DAY_US for at in times}
+        days = {row[3] // DAY_US for _, row in kept}
         scopes = {scope for some in limits.values() for scope in some}
         return not any(self._balances[scope.name].over(scope, day, asked[scope.name]) for scope in scopes for day in days)
+
+    def _over(self, one: Reservation, day: int) -> Refused | None:
+        for scope in one.scopes:
+            if why := self._balances[scope.name].over(scope, day, one.amount_nano):
+                return why
+        return None
+
+    def _hold(self, kept: Sequence[tuple[Reservation, Sequence[Any]]]) -> None:
+        if self._store.insert_new(self._connection, "ledger", COLUMNS, "call, kind", [row for _, row in kept]) < len(kept):
+            raise DataError("something was held back for this call before; a call has one reservation, for everything that may be asked")
+        live = [(self._tenant, one.call, row[3], microseconds(one.deadline), one.amount_nano) for one, row in kept]
+        self._store.insert_new(self._connection, "reservations", _LIVE_COLUMNS, "call", live)
 
     def save(self) -> None:
         """Writes the balances down."""
         changed = [(self._tenant, *balance.values()) for balance in self._balances.values() if balance.is_changed]
         self._store.put(self._connection, "balances", ("tenant", *BALANCE_COLUMNS), ("tenant", "scope"), changed)
-
-    def _insert_reserved(self, reservations: Sequence[Reservation], times: Sequence[int]) -> None:
-        rows = [
-            _row(one.account, one.call, "reserved", at, one.variant, None, None, None, 0, one.amount_nano, None)
-            for one, at in zip(reservations, times, strict=True)
-        ]
-        if len(self.add(rows)) < len(rows):
-            raise DataError("something was held back for this call before; a call has one reservation, for everything that may be asked")
-        live = [
-            (self._tenant, one.call, at, microseconds(one.deadline), one.amount_nano) for one, at in zip(reservations, times, strict=True)
-        ]
-        self._store.insert_new(self._connection, "reservations", _LIVE_COLUMNS, "call", live)
 
     def _newest(self) -> int:
         return int(self._connection.exec_driver_sql("SELECT coalesce(max(seq), 0) FROM ledger").scalar_one())
@@ -302,6 +324,12 @@ def _settle(books: Books, kind: str, settlements: Sequence[Settlement]) -> None:
         )  # fmt: skip
     new = books.add(rows)
     books.add([_reversed(row) for call, row in late.items() if call in new])
+
+
+def _reserved(one: Reservation, began: int) -> Sequence[Any]:
+    """The row that holds something back, in no day before the one that has begun."""
+    at = max(microseconds(one.at), began)
+    return _row(one.account, one.call, "reserved", at, one.variant, None, None, None, 0, one.amount_nano, None)
 
 
 def _row(
