@@ -101,10 +101,25 @@ class _Step(NamedTuple):
     """The fallbacks nobody has asked yet."""
 
 
+class Origin(NamedTuple):
+    """Where a request comes from that came in by no door, and what the journal is to have of it instead of what it says itself."""
+
+    source: str
+    """As of `Call`."""
+    task: str
+    """The task whose settings hold for it."""
+    question: Question
+    """What is asked, as it was recorded."""
+    group: str | None
+    """As of `Call`."""
+    customer: str | None
+    """As of `Call`."""
+
+
 class Exchange:
     """One request: from the door to whoever answers, and back. Callbacks all the way; `_over` once it has ended, however it did."""
 
-    def __init__(self, gateway: Gateway, door: Format, reply: Reply) -> None:
+    def __init__(self, gateway: Gateway, door: Format, reply: Reply, origin: Origin | None = None) -> None:
         self._gateway = gateway
         self._has = gateway.resources
         self._door = door
@@ -114,7 +129,8 @@ class Exchange:
         self._at = datetime.now(UTC)
         self._over = False
         self._variant = ""
-        self._task: str | None = None
+        self._origin = origin
+        self._task: str | None = None if origin is None else origin.task
         self._policy: OnlinePolicy | None = None
         self._chosen: Chosen | None = None
         self._decision: Decision | None = None
@@ -632,6 +648,8 @@ class Exchange:
         self._has.append(call, lambda failed: then(call, failed))
 
     def _question(self) -> Question:
+        if self._origin is not None:
+            return self._origin.question
         return question_about(self._asked.body["input"]) if self._door is EMBEDDINGS else question(self._asked.as_openai)
 
     def _call(self, outcome: Outcome, answer: ChatAnswer | None) -> Call:
@@ -646,10 +664,11 @@ class Exchange:
                 raise DataError(TOO_DEEP)
         except DataError as error:
             _log.warning("call.without_content: call %s is journalled without its words: %s", self.id, error)
-            asked, output = Question(None, self.id, "", None, {}), None
+            asked, output = Question(None, self.id, "", None, {}) if self._origin is None else self._origin.question, None
         tags = asked.tags
         if answer is not None and (end := unusual_end(answer)):
             tags = {**tags, "finish_reason": end}
+        origin = self._origin
         attempts = self._attempts
         if len(attempts) == 1:
             usage, cost_usd = attempts[0].usage, attempts[0].cost_usd
@@ -671,13 +690,14 @@ class Exchange:
             price_id=None if cost_usd is None else self._price_id,
             latency_s=time.perf_counter() - self._began,
             at=self._at,
-            customer=self._asked.about.get(b"customer") or tags.get("customer"),
+            group=None if origin is None else origin.group,
+            customer=origin.customer if origin is not None else self._asked.about.get(b"customer") or tags.get("customer"),
             subject=asked.subject,
             tags=tags,
             episode=self._asked.about.get(b"episode"),
             policy=None if self._policy is None else self._policy.hash,
             propensity=None if self._policy is None else 1.0,
-            source="gateway",
+            source="gateway" if origin is None else origin.source,
             delivered=not self._reply.is_gone,
             attempts=tuple(attempts),
             shape=asked.shape,
