@@ -258,7 +258,7 @@ class Resources:
         model = self.catalog.models.get(name)
         return model is not None and model.provider in self.providers
 
-    def append(self, call: Call, settlement: Settlement, done: Callable[[FreeholdError | None], None]) -> None:
+    def append(self, call: Call, settlement: Settlement | None, done: Callable[[FreeholdError | None], None]) -> None:
         """Journals a call, with as much of its content as is kept, and books what it cost."""
         task = self.catalog.tasks.get(call.task or "")
         self.writer.submit(redact(call, (task.content if task else None) or self._content), (), done, settlement)

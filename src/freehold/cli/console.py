@@ -91,6 +91,17 @@ def steps(enabled: bool = True) -> "Iterator[Callable[[str], None]]":
         yield lambda text: status.update(escape(text))
 
 
+@contextmanager
+def progress_bar(total: int, enabled: bool) -> "Iterator[Callable[[int, str], None]]":
+    """Shows how much of something is done, where a person looks on."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeRemainingColumn())
+    with Progress(*columns, console=notes(), transient=True, disable=not enabled or not notes().is_terminal) as bar:
+        shown = bar.add_task("", total=total)
+        yield lambda done, text: bar.update(shown, completed=done, description=text)
+
+
 def program() -> str:
     """How to call this program again: its name where the shell finds it, else its path."""
     import shutil

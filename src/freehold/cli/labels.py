@@ -101,6 +101,8 @@ def print_beginning(progress: "Progress", asked: "Population") -> None:
         told.print(f"{asked.n_incomplete:,} items are not drawn: a candidate gave no answer.", markup=False)
     if asked.n_not_kept:
         told.print(f"{asked.n_not_kept:,} items are not drawn: their content is not kept.", markup=False)
+    if asked.n_outside:
+        told.print(f"{asked.n_outside:,} items are not drawn: they are outside the sample that was put to a candidate.", markup=False)
     before = f" {progress.answered:,} have an answer already." if progress.answered else ""
     out().print(
         f"{progress.questions:,} questions; {progress.free:,} items agree and need nobody.{before}\n"
@@ -157,5 +159,6 @@ def print_status(status: "LabelStatus") -> None:
     ]
     lines += [f"{s.incomplete:,} items cannot be drawn: a candidate gave no answer."] if s.incomplete else []
     lines += [f"{s.not_kept:,} items cannot be drawn: their content is not kept."] if s.not_kept else []
+    lines += [f"{s.outside:,} items are not drawn: they are outside the sample that was put to a candidate."] if s.outside else []
     lines += [f"Not a candidate: {name}, because {why}." for name, why in s.dropped.items()]
     out().print("\n".join(lines), markup=False, soft_wrap=True)

@@ -125,7 +125,12 @@ def remarks(c: "Certificate") -> list[str]:
         f"{c.n_items:,} paired items in {c.n_groups:,} groups: {c.n_train:,} to train, {c.n_calibrate:,} to prove, {c.n_test:,} to test. "
         f"Labels: {c.label_design}. Method: {c.method}, attempt {c.attempt}, {c.thresholds_tested} policies tested."
     ]
-    if c.estimate:
+    if c.estimate and c.metric == AGREEMENT:
+        lines.append(
+            "These answers are no random sample, and prove nothing, however many. Finish the one that was begun, or put another to the "
+            f"candidates: 'freehold ask {c.task}'."
+        )
+    elif c.estimate:
         lines.append(
             f"Labels that were found prove nothing, however many. Draw some with 'freehold label {c.task}', or import scores that were drawn "
             "or are complete with --label-design audit or census."
@@ -147,7 +152,9 @@ def remarks(c: "Certificate") -> list[str]:
         )
         reasons = ", ".join(f"{reason}: {n:,}" for reason, n in c.unpaired.by_reason.items())
         lines.append(f"{c.unpaired.n:,} items could not be used ({reasons}){told}.")
-    lines += [f"{n:,} answers of '{variant}' have no label and were counted as wrong." for variant, n in c.charged.items()]
+    lines += [
+        f"{n:,} answers of '{variant}' have no label or were not given, and were counted as wrong." for variant, n in c.charged.items()
+    ]
     lines += [f"Not a candidate: {variant}, because {why}." for variant, why in c.left_out.items()]
     lines += [f"Condition: {condition}" for condition in c.conditions] if c.certified else []
     way = f"; 'freehold promote {c.task} --policy {c.policy_hash[:12]}' activates it" if c.certified else ""

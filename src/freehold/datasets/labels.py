@@ -34,6 +34,8 @@ class Told(NamedTuple):
     """How recorded right answers were come by."""
     drawn: Mapping[int, float]
     """Items of labelling draws and the probability with which each was drawn."""
+    silent_NV: NDArray[np.bool_]
+    """Where a variant was asked an item of its sample and gave no answer: that is worth nothing, and is counted as wrong."""
 
 
 class Labelled(NamedTuple):
@@ -42,7 +44,7 @@ class Labelled(NamedTuple):
     score_NV: Floats
     loss_NV: Floats
     charged_NV: NDArray[np.bool_]
-    """Answers without a label on an item that has some: counted as wrong."""
+    """Answers without a label on an item that has some, and answers that were not given: counted as wrong."""
     is_labelled_N: NDArray[np.bool_]
     """Items with a label, or drawn and in need of none."""
     designs: tuple[LabelDesign, ...]
@@ -56,7 +58,7 @@ class Labelled(NamedTuple):
 def labelled(pairs: Pairs, metric: Metric, told: Told) -> Labelled:
     """What is known of each answer of `pairs`, whose own scores, losses and designs are not looked at."""
     if metric.id == AGREEMENT:
-        return _agreement(pairs)
+        return _agreement(pairs, told.silent_NV)
     shape, answered_NV = pairs.answer_NV.shape, pairs.answer_NV >= 0
     score_NV, inclusion_NV = np.full(shape, np.nan), np.full(shape, np.nan)
     strength_NV = np.full(shape, NONE)
@@ -78,13 +80,14 @@ def labelled(pairs: Pairs, metric: Metric, told: Told) -> Labelled:
     score_NV[may_not_count_NV], strength_NV[may_not_count_NV] = np.nan, NONE
     truth_N = np.where(certifies_N & (truth_strength_N == FOUND), -1, truth_N)
     is_labelled_N = is_drawn_N | (strength_NV > NONE).any(axis=1)
-    loss_NV, charged_NV = _losses(pairs, score_NV, is_labelled_N & (certifies_N | metric.deterministic), metric.deterministic)
+    charge_N = is_labelled_N & (certifies_N | metric.deterministic)
+    loss_NV, charged_NV = _losses(pairs, score_NV, charge_N, metric.deterministic, told.silent_NV)
     weakest_N = np.where(strength_NV > FOUND, strength_NV, AUDIT).min(axis=1)
     code_N = np.where(is_drawn_N, AUDIT, np.where(certifies_N, weakest_N, FOUND))
     inclusion_N = _least(np.where(strength_NV == weakest_N[:, None], inclusion_NV, np.nan))
     inclusion_N[list(told.drawn)] = list(told.drawn.values())
     return Labelled(
-        score_NV=score_NV,
+        score_NV=np.where(charged_NV & told.silent_NV, 0.0, score_NV),
         loss_NV=loss_NV,
         charged_NV=charged_NV,
         is_labelled_N=is_labelled_N,
@@ -94,13 +97,14 @@ def labelled(pairs: Pairs, metric: Metric, told: Told) -> Labelled:
     )
 
 
-def _agreement(pairs: Pairs) -> Labelled:
+def _agreement(pairs: Pairs, silent_NV: NDArray[np.bool_]) -> Labelled:
     """The reference's answers are the right ones, so every item it answered is labelled, whatever else was recorded."""
     reference_N1 = pairs.answer_NV[:, :1]
     known_NV = (pairs.answer_NV >= 0) & (reference_N1 >= 0)
     score_NV = np.where(known_NV, pairs.answer_NV == reference_N1, np.nan)
     is_labelled_N = pairs.answer_NV[:, 0] >= 0
-    loss_NV, charged_NV = _losses(pairs, score_NV, is_labelled_N, True)
+    loss_NV, charged_NV = _losses(pairs, score_NV, is_labelled_N, True, silent_NV)
+    score_NV = np.where(charged_NV & silent_NV, 0.0, score_NV)
     census: LabelDesign = "census"
     nobody_said_N = np.full(len(pairs), -1)
     return Labelled(score_NV, loss_NV, charged_NV, is_labelled_N, (census,) * len(pairs), np.ones(len(pairs)), nobody_said_N)
@@ -119,19 +123,23 @@ def _truths(count: int, told: Told) -> tuple[NDArray[np.int64], NDArray[np.int64
     return truth_N, strength_N, inclusion_N
 
 
-def _losses(pairs: Pairs, score_NV: Floats, charge_N: NDArray[np.bool_], is_deterministic: bool) -> tuple[Floats, NDArray[np.bool_]]:
+def _losses(
+    pairs: Pairs, score_NV: Floats, charge_N: NDArray[np.bool_], is_deterministic: bool, silent_NV: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Paired losses, and which of them are charged: the difference of scores, 0 for equal answers where equality decides.
 
     On the items of `charge_N` an answer without a score counts as wrong: leaving such items out would keep those on which somebody cared
     to look, or on which all agree. Where the reference's own score is missing there is nothing to compare with, and the item is unpaired;
-    but where equality decides it counts as right, because answers that differ are what nobody was asked about.
+    but where equality decides it counts as right, because answers that differ are what nobody was asked about. Where a variant was asked
+    and gave no answer, any reference's is better.
     """
     answered_NV = pairs.answer_NV >= 0
     loss_NV = score_NV[:, :1] - score_NV
     if is_deterministic:
         loss_NV = np.where((pairs.answer_NV == pairs.answer_NV[:, :1]) & answered_NV, 0.0, loss_NV)
     comparable_N1 = answered_NV[:, :1] & (is_deterministic | ~np.isnan(score_NV[:, :1]))
-    charged_NV = charge_N[:, None] & answered_NV & comparable_N1 & np.isnan(loss_NV)
+    owed_NV = (answered_NV & comparable_N1) | (silent_NV & answered_NV[:, :1])
+    charged_NV = charge_N[:, None] & owed_NV & np.isnan(loss_NV)
     charged_NV[:, 0] = False
     worst_NV = np.nan_to_num(score_NV[:, :1], nan=1.0) - np.nan_to_num(score_NV, nan=0.0)
     loss_NV = np.where(charged_NV, worst_NV, loss_NV)

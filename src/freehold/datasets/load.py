@@ -17,6 +17,7 @@ from freehold.errors import CallerError, DataError, nearest
 from freehold.journal.answers import drawn_items, metrics_of, variants_of
 from freehold.journal.call import TRUTH, LabelDesign
 from freehold.journal.read import Answer, answers, calls_by_id, inputs, scores, slices
+from freehold.journal.samples import reached
 from freehold.store.open import Store
 
 MOST_KEPT_ANSWERS = 500
@@ -31,7 +32,10 @@ class Loaded(NamedTuple):
     is_labelled_N: NDArray[np.bool_]
     """Whether an item has a label, or was drawn and needed none."""
     charged_NV: NDArray[np.bool_]
-    """Answers without a label on labelled items: counted as wrong."""
+    """Answers without a label on labelled items, and answers that were not given: counted as wrong."""
+    drawn_NV: NDArray[np.float64]
+    """The probability with which an item was drawn to be put to a variant, 0 where it was not; NaN throughout for a variant to which no
+    sample was put."""
 
 
 def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Metric) -> Loaded:
@@ -64,6 +68,10 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
             f"'freehold label {task}', import scores, or certify agreement with the reference by --metric {AGREEMENT}."
         )
     pairs = _pairs(store, tenant, task, metric, variants, items, table, [first[n] for n in range(len(items))])
+    drawn_NV = np.full((len(items), len(variants)), np.nan)
+    for name, sample in reached(store, tenant, task).items():
+        if name in column:
+            drawn_NV[:, column[name]] = [sample.get(item, 0.0) for item in items]
     found = labelled(
         pairs,
         metric,
@@ -73,6 +81,7 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
             scores=labels,
             truth_designs=[label for batch in scores(store, tenant, task, TRUTH) for label in batch],
             drawn={place[item]: inclusion for item, inclusion in drawn.items() if item in place},
+            silent_NV=(drawn_NV > 0) & (pairs.answer_NV < 0),
         ),
     )
     pairs = replace(
@@ -83,7 +92,7 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
         inclusion_N=found.inclusion_N,
         truth_N=found.truth_N,
     )
-    return Loaded(pairs, found.is_labelled_N, found.charged_NV)
+    return Loaded(pairs, found.is_labelled_N, found.charged_NV, drawn_NV)
 
 
 class _Table:
@@ -208,6 +217,9 @@ def usable(loaded: Loaded, wanted: tuple[str, ...] | None, least_cover: float = 
     """Only complete items. A variant nobody asked for by name is dropped instead, where it covers under `least_cover` of the labelled
     items or has no price while the reference has one.
 
+    Where a sample was put to a candidate, that is what certifies, as far as it has come through it: the other items on which it happens to
+    have answered were not drawn, and teach only.
+
     Raises CallerError for a wanted variant without any answer.
     """
     pairs = loaded.pairs
@@ -222,23 +234,54 @@ def usable(loaded: Loaded, wanted: tuple[str, ...] | None, least_cover: float = 
     dropped = {}
     candidates = []
     for v, name in enumerate(pairs.variants[1:], start=1):
-        cover = covered_NV[askable_N, v].mean() if askable_N.any() else 0.0
+        put_N = askable_N & ~(loaded.drawn_NV[:, v] == 0)
+        cover = covered_NV[put_N, v].mean() if put_N.any() else 0.0
         if wanted is not None and name not in wanted:
             continue
         if wanted is None and np.isnan(pairs.cost_NV[:, v]).all() and not np.isnan(pairs.cost_NV[:, 0]).all():
             dropped[name] = f'its cost is unknown; set [models."{name}"] price'
         elif wanted is None and cover < least_cover:
-            dropped[name] = f"it has a label or an answer on only {cover:.0%} of the labelled items"
+            dropped[name] = f"it has a label or an answer on only {cover:.0%} of the {_among(loaded.drawn_NV[:, v])}"
         else:
             candidates.append(name)
     columns = [0, *(pairs.variants.index(c) for c in candidates)]
     is_complete_N = known_NV[:, columns].all(axis=1)
     keep_N = askable_N & is_complete_N
-    reasons = Counter(
-        "the reference did not answer" if no_answer_N[n] else "no label" if not labelled_N[n] else "a candidate has no answer or label"
-        for n in np.flatnonzero(~keep_N)
+    inclusion_N = _inclusion(loaded.drawn_NV[:, columns])
+    why_N = np.select(
+        [no_answer_N, ~labelled_N, inclusion_N == 0],
+        ["the reference did not answer", "no label", "it is not in the sample that was put to a candidate"],
+        "a candidate has no answer or label",
     )
-    return Usable(pairs.rows(keep_N), tuple(candidates), ~keep_N, dict(reasons), dropped)
+    reasons = Counter(why_N[~keep_N].tolist())
+    return Usable(_sampled(pairs, inclusion_N).rows(keep_N), tuple(candidates), ~keep_N, dict(reasons), dropped)
+
+
+def _among(drawn_N: NDArray[np.float64]) -> str:
+    return "labelled items" if np.isnan(drawn_N).any() else "labelled items of its sample"
+
+
+def _inclusion(drawn_NV: NDArray[np.float64]) -> NDArray[np.float64]:
+    """With which probability each item was drawn for all of these variants; NaN throughout where no sample was put to any of them.
+
+    Samples of one seed are beginnings of one order, so that the smaller one is what two have in common. The first variant is the reference,
+    whose sample only says what else it was asked.
+    """
+    if np.isnan(drawn_NV[:, 1:]).all():
+        return np.full(len(drawn_NV), np.nan)
+    least_N: NDArray[np.float64] = np.where(np.isnan(drawn_NV), np.inf, drawn_NV).min(axis=1)
+    return least_N
+
+
+def _sampled(pairs: Pairs, inclusion_N: NDArray[np.float64]) -> Pairs:
+    """The pairs with what the sample says of where their labels come from: of items outside of it they were found."""
+    if np.isnan(inclusion_N).any():
+        return pairs
+    found: LabelDesign = "found"
+    audit: LabelDesign = "audit"
+    designs = tuple(found if not p or d == found else audit for p, d in zip(inclusion_N, pairs.designs, strict=True))
+    is_audit_N = np.array([design == audit for design in designs], dtype=bool)
+    return replace(pairs, designs=designs, inclusion_N=np.where(is_audit_N, inclusion_N * pairs.inclusion_N, np.nan))
 
 
 def canonical(value: JSON) -> str:

@@ -1,9 +1,9 @@
 """The items that may be drawn to be labelled: those that the reference and every candidate answered, and which of them need nobody."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from freehold.catalog import AGREEMENT, Catalog, Metric, Task
 from freehold.errors import CallerError, OperatorError, nearest
@@ -11,10 +11,15 @@ from freehold.feedback.draw import in_order
 from freehold.feedback.question import Ballot
 from freehold.journal.answers import metrics_of, variants_of
 from freehold.journal.read import Answer, answers, counts
+from freehold.journal.samples import reached
 from freehold.store.open import Store
 
 LEAST_COVER = 0.9
 """A variant nobody asked for by name that answered a smaller share of the reference's items is left out: it would leave few to draw."""
+
+
+Samples: TypeAlias = Mapping[str, Mapping[str, float]]
+"""By variant the items that were put to it as a sample."""
 
 
 class LabelRequest(NamedTuple):
@@ -48,13 +53,16 @@ class Population(NamedTuple):
     order: tuple[str, ...]
     """All items, in the order in which they are drawn."""
     free: frozenset[str]
-    """Those on which every loss is 0 by definition."""
+    """Those on which every loss is known without asking: 0 where all answers are equal, the worst where a candidate that was asked gave
+    none."""
     ballots: dict[str, Ballot]
     """The others."""
     n_incomplete: int
     """Items that the reference answered and some candidate did not: they cannot be paired, and are not drawn."""
     n_not_kept: int
     """Items whose content is not kept: nobody can judge them, and they are not drawn, whether their answers agree or not."""
+    n_outside: int
+    """Items outside the sample that was put to a candidate: that it happens to have answered some of them is no reason to draw those."""
 
 
 def population(store: Store, tenant: str, catalog: Catalog, request: LabelRequest) -> Population:
@@ -66,8 +74,9 @@ def population(store: Store, tenant: str, catalog: Catalog, request: LabelReques
     task = catalog.tasks.get(request.task, Task(id=request.task))
     metric = _metric(store, tenant, catalog, task, request.metric)
     reference = _reference(task, request.reference, recorded)
-    candidates, dropped = _candidates(store, tenant, task, reference, request.variants, recorded)
-    free, ballots, left = _sorted(store, tenant, task.id, metric, reference, candidates)
+    samples = reached(store, tenant, task.id)
+    candidates, dropped = _candidates(store, tenant, task, reference, request.variants, recorded, samples)
+    free, ballots, left = _sorted(store, tenant, task.id, metric, reference, candidates, samples)
     if not free and not ballots:
         _refuse_empty(task.id, reference, candidates, left)
     return Population(
@@ -81,6 +90,7 @@ def population(store: Store, tenant: str, catalog: Catalog, request: LabelReques
         ballots=ballots,
         n_incomplete=left["incomplete"],
         n_not_kept=left["not kept"],
+        n_outside=left["outside"],
     )
 
 
@@ -109,7 +119,7 @@ def _reference(task: Task, asked: str | None, recorded: list[str]) -> str:
 
 
 def _candidates(
-    store: Store, tenant: str, task: Task, reference: str, asked: tuple[str, ...] | None, recorded: list[str]
+    store: Store, tenant: str, task: Task, reference: str, asked: tuple[str, ...] | None, recorded: list[str], samples: Samples
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """The candidates by name, and the variants that could have been ones with why they are not."""
     dropped: dict[str, str] = {}
@@ -122,7 +132,7 @@ def _candidates(
         named = [name for name in task.variants if name in recorded] or recorded
         cover = _cover(store, tenant, task.id, reference)
         for name in named:
-            if cover[name] < LEAST_COVER * cover[reference]:
+            if name not in samples and cover[name] < LEAST_COVER * cover[reference]:
                 dropped[name] = f"it answered only {cover[name]:,} of the reference's {cover[reference]:,} items"
         found = tuple(name for name in named if name != reference and name not in dropped)
     if not found:
@@ -144,17 +154,25 @@ def _cover(store: Store, tenant: str, task: str, reference: str) -> Counter[str]
 
 
 def _sorted(
-    store: Store, tenant: str, task: str, metric: Metric, reference: str, candidates: tuple[str, ...]
+    store: Store, tenant: str, task: str, metric: Metric, reference: str, candidates: tuple[str, ...], samples: Samples
 ) -> tuple[frozenset[str], dict[str, Ballot], Counter[str]]:
     """Items that are free, ballots about the others, and how many are neither and why."""
     free: set[str] = set()
     ballots: dict[str, Ballot] = {}
     left: Counter[str] = Counter()
     wanted = (reference, *candidates)
+    put = [samples[name] for name in candidates if name in samples]
+    if put and reference in samples:
+        put.append(samples[reference])
     for item, current in _by_item(store, tenant, task):
         if reference not in current:
             continue
-        if not all(name in current for name in candidates):
+        missing = [name for name in candidates if name not in current]
+        if not all(item in sample for sample in put):
+            left["outside"] += 1
+        elif missing and all(name in samples for name in missing):
+            free.add(item)
+        elif missing:
             left["incomplete"] += 1
         elif not all(current[name].is_kept for name in wanted):
             left["not kept"] += 1

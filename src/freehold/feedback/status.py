@@ -44,6 +44,8 @@ class LabelStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Items that cannot be drawn because a candidate gave no answer."""
     not_kept: int
     """Items that cannot be drawn because their content is not kept."""
+    outside: int
+    """Items that are not drawn because they are outside the sample that was put to a candidate."""
     planned: int
     """Items to draw at this budget."""
     questions: int
@@ -94,6 +96,7 @@ def label_status(
         free=len(asked.free),
         incomplete=asked.n_incomplete,
         not_kept=asked.n_not_kept,
+        outside=asked.n_outside,
         planned=draw.size,
         questions=len(answered),
         answered=sum(answered),

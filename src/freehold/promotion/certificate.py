@@ -206,7 +206,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     left_out: dict[str, str] = {}
     """Variants that were not candidates, and why."""
     charged: dict[str, int] = {}
-    """Answers without a label on labelled items, by variant: they were counted as wrong."""
+    """Answers without a label on labelled items, and answers that were not given, by variant: they were counted as wrong."""
     unpaired: Unpaired
     """What could not be used."""
     p95_s: float | None = None
