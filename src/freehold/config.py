@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.catalog import Catalog, Content, Durability, Metric, Model, Rates, Task, Variant, VariantKind
+from freehold.catalog import Budget, Catalog, Content, Durability, Metric, Model, Plan, Rates, Task, Variant, VariantKind
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 
@@ -65,9 +65,19 @@ class GatewayTable(msgspec.Struct, frozen=True, kw_only=True):
     most_waiting: int = 1_000
     """The most requests that wait at one time, in each worker."""
 
+    unpriced: Literal["allow", "refuse", "assume"] = "allow"
+    """What becomes of calls to a model whose price nobody knows: they are let through, refused, or charged to budgets at `assumed_price`."""
+    assumed_price: Rates | None = None
+    """What budgets are charged then. It is no cost: that stays unknown."""
+
     def __post_init__(self) -> None:
         if not 0 <= self.wait_s < float("inf") or self.most_waiting < 0:
             raise OperatorError("gateway.wait_s and gateway.most_waiting are numbers from 0 up")
+        if (self.unpriced == "assume") != (self.assumed_price is not None):
+            raise OperatorError(
+                'gateway.unpriced = "assume" and gateway.assumed_price belong together: a price nobody knows, and what to take for it, such as '
+                "{ input_per_mtok = 5.0, output_per_mtok = 25.0 }"
+            )
 
 
 class ProviderTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,6 +293,13 @@ class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "task" and value not in (None, (), {})}
 
 
+class TeamTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[teams.NAME]`."""
+
+    budget: Budget = Budget()
+    """What the team's keys may spend together."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A project's whole configuration."""
 
@@ -308,6 +325,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Who watches it, and how."""
     match: tuple[MatchRow, ...] = ()
     """What an unchanged client sends, mapped to a task; the first row that fits wins."""
+    budget: Budget = Budget()
+    """What all calls of the project may cost."""
+    teams: dict[str, TeamTable] = {}
+    """Who shares a budget, by name."""
+    plans: dict[str, Plan] = {}
+    """What customers are promised and pay, by name."""
 
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.
@@ -524,6 +547,20 @@ name = "{name}"
 # content = false                     # true: spans hold prompts and answers, as far as the journal keeps them
 # logs = "json"                       # json | text
 # log_level = "info"                  # debug | info | warning | error
+
+# What may be spent, and by whom: keys ('freehold keys create') are within a team, teams within the project.
+# [budget]
+# month_usd = 500.0                   # day_usd, month_usd, total_usd
+# [teams.search]
+# budget = {{ day_usd = 20.0 }}
+
+# What customers are promised and pay; a call names its plan, or its key does.
+# [plans.basic]
+# max_loss = 0.05                     # or reference_only = true
+# per_call = 0.002                    # per_call, input_per_mtok, output_per_mtok; or markup = 0.2 on what it cost
+
+# [gateway]
+# unpriced = "allow"                  # allow | refuse | assume, with assumed_price: models whose price nobody knows
 
 # Traffic an unchanged client already sends, mapped to a task.
 # [[match]]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import typer
 
-from freehold import config
+from freehold import catalog, config
 from freehold.cli.app import app
 from freehold.evaluation import bounds
 
@@ -52,6 +52,9 @@ def keys() -> list[str]:
         "gateway": config.GatewayTable,
         "limits": config.LimitsTable,
         "serving": config.ServingTable,
+        "budget": catalog.Budget,
+        "teams.NAME": config.TeamTable,
+        "plans.NAME": catalog.Plan,
     }
     return [f"{name}.{field.name}" for name, table in tables.items() for field in msgspec.structs.fields(table)]
 

@@ -14,8 +14,6 @@ from test_gateway import ASKED, Served, running
 
 from freehold.gateway.openapi import document
 
-NOT_SERVED = {"/readyz", "/metrics"}
-"""Routes of the document that are not there yet."""
 NOT_KEPT = ["unsupported_method"]
 """Checks that the server does not pass yet."""
 SAME = {"/v1/chat/completions": "frontier", "/v1/messages": "claude"}
@@ -42,11 +40,9 @@ def tried(served: Served, asked: dict[str, str], *options: str) -> None:
         "FREEHOLD_ASKED": json.dumps(asked),
         "FREEHOLD_CALL": raw.headers["x-freehold-call"],
     }
-    left_out = [option for name in sorted(NOT_SERVED) for option in ("--exclude-path", name)]
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", str(path), "--url", f"http://127.0.0.1:{served.port}", "--no-color"),
         *("--generation-deterministic", "--max-examples", "15", "--continue-on-failure"),
-        *left_out,
         *options,
     ]
     ended = subprocess.run(

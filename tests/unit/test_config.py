@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freehold.catalog import Metric, Rates, Variant
+from freehold.catalog import Budget, Metric, Plan, Rates, Variant
 from freehold.chat import Usage
 from freehold.config import FILE_NAME, STARTER, Config, find_project, init, load, parse
 from freehold.errors import OperatorError
@@ -234,3 +234,46 @@ def test_the_starter_s_comments_parse_and_show_the_defaults(tmp_path: Path) -> N
     assert (config.store, config.journal) == (bare.store, bare.journal)
     assert {"frontier", "cheap", "head"} == set(config.tasks["triage"].variants)
     assert config.metrics["correct"].range == (0, 1)
+
+
+MONEY = """
+[budget]
+month_usd = 500
+[teams.search]
+budget = { day_usd = 20.0, total_usd = 1_000 }
+[plans.basic]
+max_loss = 0.05
+per_call = 0.002
+[plans.excellent]
+reference_only = true
+markup = 0.2
+[gateway]
+unpriced = "assume"
+assumed_price = { input_per_mtok = 5, output_per_mtok = 25 }
+"""
+
+
+def test_budgets_teams_and_plans_are_read(tmp_path: Path) -> None:
+    config = read(MONEY, tmp_path)
+    assert config.budget == Budget(month_usd=500)
+    assert config.teams["search"].budget == Budget(day_usd=20, total_usd=1_000)
+    assert config.plans == {"basic": Plan(max_loss=0.05, per_call=0.002), "excellent": Plan(reference_only=True, markup=0.2)}
+    assert config.gateway.assumed_price == Rates(input_per_mtok=5, output_per_mtok=25)
+
+
+@pytest.mark.parametrize(
+    ("found", "written", "said"),
+    [
+        ("month_usd = 500", "month_usd = -1", r"budget\.month_usd is -1\.0; a budget is a number of USD from 0 to 1,000,000,000"),
+        ("month_usd", "mont_usd", r"\[budget\] has no key 'mont_usd'\. Did you mean 'month_usd'\?"),
+        ("markup = 0.2", "markup = 0.2\nper_call = 1", "a plan has both a markup and prices of its own"),
+        ("max_loss = 0.05", "max_loss = 0.05\nreference_only = true", "a plan has both max_loss and reference_only"),
+        ("max_loss = 0.05", "max_loss = 5", "a plan's max_loss is 5.0; it lies between 0 and 1"),
+        ("markup = 0.2", "markup = -0.2", "a plan's markup is -0.2; it is a number from 0 up"),
+        ('unpriced = "assume"', 'unpriced = "refuse"', r"gateway\.assumed_price belong together"),
+        ("assumed_price", "# assumed_price", r"gateway\.assumed_price belong together"),
+    ],
+)
+def test_a_wrong_word_about_money_is_said(found: str, written: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=said):
+        read(MONEY.replace(found, written, 1), tmp_path)

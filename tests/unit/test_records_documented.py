@@ -10,7 +10,7 @@ import freehold
 
 PACKAGE = Path(freehold.__file__).parent
 RECORDS = {
-    "catalog.py": {"Rates", "Model", "Variant", "Metric", "Task", "Catalog"},
+    "catalog.py": {"Rates", "Budget", "Plan", "Model", "Variant", "Metric", "Task", "Catalog"},
     "chat.py": {"Usage"},
     "config.py": {
         "Config",
@@ -23,6 +23,8 @@ RECORDS = {
         "TaskTable",
         "TelemetryTable",
         "MatchRow",
+        "TeamTable",
+        "GatewayTable",
     },
     "journal/call.py": {"Attempt", "Call", "Episode", "Feedback"},
     "telemetry/event.py": {"Peer", "Tried", "Finished"},

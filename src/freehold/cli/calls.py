@@ -1,17 +1,16 @@
 """Commands about the journal's calls: what came last, one of them whole, what kinds there are, and making a kind a task."""
 
-import re
 import shutil
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, number, opened, out, print_json, print_table, share, usd
+from freehold.cli.console import JsonOption, ProjectOption, number, opened, out, print_json, print_table, share, time_of, usd
 from freehold.errors import CallerError, nearest
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ _ID = 16
 _EXCERPT = 80
 """Characters of a question in a list."""
 _COLUMNS = ("ASKED (UTC)", "CALL", "TASK", "VARIANT", "OUTCOME", "COST", "SECONDS", "QUESTION")
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Outcomes(StrEnum):
@@ -73,7 +71,7 @@ def latest(
     from freehold.journal.read import latest as read_latest
 
     wanted = Wanted(
-        task, variant, outcome.value if outcome else None, None if since is None else moment_since(since, datetime.now(UTC)), slow
+        task, variant, outcome.value if outcome else None, None if since is None else time_of("--since", since, datetime.now(UTC)), slow
     )
     with opened(project) as home:
         if task is not None:
@@ -108,17 +106,6 @@ def _refuse_unknown_task(home: "Project", task: str) -> None:
         known = {*home.config.tasks, *counts(home.store, home.tenant).tasks}
         if task not in known:
             raise CallerError(f"There is no task '{task[:80]}'.{nearest(task, known) or ' No call has one yet.'}")
-
-
-def moment_since(said: str, now: datetime) -> datetime:
-    """What `--since` says: so long ago, or a time; without a zone it is UTC. Raises CallerError."""
-    try:
-        if ago := re.fullmatch(r"(\d{1,9})([smhd])", said):
-            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
-        at = datetime.fromisoformat(said)
-    except (ValueError, OverflowError):
-        raise CallerError(f"--since '{said}' is no time; expected such as 90s, 15m, 2h, 7d, 2026-03-04 or 2026-03-04T12:00+01:00") from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _cells(call: "Call") -> list[str]:

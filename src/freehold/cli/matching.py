@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freehold.cli.calls import moment_since
-from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_json, print_table
+from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_json, print_table, time_of
 from freehold.errors import CallerError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def test(
             return
         if header or key:
             raise CallerError("--header and --key belong to --request FILE: the journal keeps neither.")
-        asked_since = None if since is None else moment_since(since, datetime.now(UTC))
+        asked_since = None if since is None else time_of("--since", since, datetime.now(UTC))
         recorded = calls(home.store, home.tenant, since=asked_since, last=limit)
         found = try_rows(recorded, matcher, list(home.config.providers), home.config.tasks, _GROUPS)
     if as_json:

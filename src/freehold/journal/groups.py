@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
 from freehold.chat import JSON, text_of, tools_of
 from freehold.journal.read import find_call
-from freehold.journal.rows import moment
 from freehold.journal.shape import TEXT, system_of
 from freehold.store.open import Store
 from freehold.store.schema import calls
+from freehold.store.times import moment
 
 _SHOWN = 240
 """Characters of an example that are shown."""

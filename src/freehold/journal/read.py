@@ -13,13 +13,14 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, sel
 
 from freehold.chat import JSON, Outcome
 from freehold.journal.call import Attempt, Call, Feedback, FeedbackKind, LabelDesign
-from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, microseconds, tags_of
+from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, tags_of
 from freehold.store.open import Store
 from freehold.store.schema import attempts as attempts_table
 from freehold.store.schema import calls as calls_table
 from freehold.store.schema import contents as contents_table
 from freehold.store.schema import episodes as episodes_table
 from freehold.store.schema import feedback as feedback_table
+from freehold.store.times import microseconds
 
 _WHOLE = 500
 """Rows a batch of whole records has."""
