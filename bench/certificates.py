@@ -30,7 +30,7 @@ from freehold.chat import Usage
 from freehold.datasets.pairs import Pairs
 from freehold.evaluation import bounds
 from freehold.journal.call import LabelDesign
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 from freehold.promotion.develop import Developed, Goal, add_head, develop
 from freehold.promotion.family import STEPS, choices, choose_family
 from freehold.promotion.fit import FOLDS, folds

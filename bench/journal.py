@@ -35,7 +35,7 @@ from freehold.journal.call import Call, Feedback
 from freehold.journal.ingest import IngestOptions, ingest
 from freehold.journal.redact import redact_text
 from freehold.journal.write import Appended, Writer, append_many
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 from freehold.store.open import open_store
 from harness import add_arguments, emit
 

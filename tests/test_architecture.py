@@ -145,7 +145,7 @@ def test_imports_are_found_wherever_they_stand(tmp_path: Path, monkeypatch: pyte
 
 def test_a_gateway_worker_loads_nothing_heavy() -> None:
     """What serving imports brings no sklearn, scipy, pandas, pyarrow or the like: 217 MB a worker with them, 55-70 without."""
-    needed = ["journal/call.py", "journal/redact.py", "journal/write.py", *_files("routing"), *_files("store")]
+    needed = ["pricing/book.py", "journal/call.py", "journal/redact.py", "journal/write.py", *_files("routing"), *_files("store")]
     modules = [".".join(("freehold", *Path(file).with_suffix("").parts)).removesuffix(".__init__") for file in needed]
     modules = sorted(set(modules) - MIGRATES)
     program = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint(*sorted({HEAVY!r} & set(sys.modules)))"

@@ -13,7 +13,7 @@ import msgspec
 
 from freehold.catalog import Budget, Catalog, Content, Durability, Metric, Model, Plan, Rates, Task, Variant, VariantKind
 from freehold.errors import OperatorError, nearest
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 
 FILE_NAME = "freehold.toml"
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
@@ -358,7 +358,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return model.provider is not None and self.providers[model.provider].kind == "recorded"
 
     def price_book(self) -> PriceBook:
-        """Prices by model name, the file's own above the snapshot's."""
+        """Prices by model name, the file's own above the snapshot's. Raises OperatorError."""
         own = {name: table.price for name, table in self.models.items() if table.price is not None}
         own |= {table.name: table.price for table in self.models.values() if table.price is not None and table.name}
         return PriceBook(own)

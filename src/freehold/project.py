@@ -15,7 +15,7 @@ from freehold.journal.read import counts
 from freehold.journal.redact import redact
 from freehold.journal.tally import IngestReport
 from freehold.journal.write import Appended, append_many
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 from freehold.store.blobs import Blobs
 from freehold.store.open import Store, open_store
 

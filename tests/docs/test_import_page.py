@@ -15,7 +15,7 @@ from freehold.journal.formats.lines import MAX_LINE_BYTES
 from freehold.journal.formats.record import COLUMNS
 from freehold.journal.ingest import IngestOptions, IngestReport, ingest
 from freehold.journal.write import Appended
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 
 PAGE = (Path(__file__).parents[2] / "docs" / "import.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```(jsonl|csv)\n(.*?)```", PAGE, re.DOTALL)

@@ -15,6 +15,11 @@ from freehold.project import Project
 from freehold.promotion.gate import promote
 from simulated import NOW
 
+PRICED = """
+[models.gpt-4o-mini]
+provider = "one"
+"""
+"""A model whose price the snapshot knows and the configuration does not."""
 HEAVY = {"sklearn", "scipy", "pandas", "pyarrow", "altair", "vl_convert", "alembic", "genai_prices", "httpx2", "onnxruntime", "torch"}
 TASK = """
 [tasks.triage]
@@ -44,8 +49,9 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
 
 
-def test_a_worker_that_has_done_its_work_is_light(tmp_path: Path, told: Path) -> None:
-    """By either door, whole and streamed, by name and by a task's policy."""
+def test_a_worker_that_has_done_its_work_is_light(tmp_path: Path, told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By either door, whole and streamed, by name and by a task's policy; and where it is the first to need the snapshot's prices."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     project = tmp_path / "project"
     project.mkdir()
     (project / "freehold.toml").write_text(TOML.replace("{url}", "http://127.0.0.1:9/v1") + TASK)
@@ -53,12 +59,13 @@ def test_a_worker_that_has_done_its_work_is_light(tmp_path: Path, told: Path) ->
     with Project.at(project) as home:
         _, hash = add_program(home, project / "triage.policy")
         promote(home.store, "default", home.task("triage"), hash, "ann", NOW)
-    with running(project, [], TOML + TASK) as served:
-        for model in ("frontier", "claude", "freehold/triage"):
+    with running(project, [], TOML + TASK + PRICED) as served:
+        for model in ("frontier", "claude", "gpt-4o-mini", "freehold/triage"):
             asked: dict[str, Any] = {"messages": ASKED} | ({"metadata": {"tier": "critical"}} if model.startswith("freehold/") else {})
             assert served.openai().chat.completions.create(model=model, **asked).choices[0].message.content
             assert list(served.openai().chat.completions.create(model=model, stream=True, **asked))
             assert served.anthropic().messages.create(model=model, max_tokens=9, messages=[{"role": "user", "content": "Hi"}]).content
+        assert {call.cost_usd is not None for call in served.calls() if call.variant == "gpt-4o-mini"} == {True}
         pids = tree(served.process.pid)
         for pid in pids:
             os.kill(pid, signal.SIGUSR1)

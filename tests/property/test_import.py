@@ -24,7 +24,7 @@ from freehold.journal.formats.source import Source
 from freehold.journal.ingest import IngestOptions, IngestReport, ingest
 from freehold.journal.shape import shape_of
 from freehold.journal.write import Appended
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 
 in_a_file = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

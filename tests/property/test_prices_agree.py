@@ -1,18 +1,33 @@
 """Our compiled rates agree with the price snapshot's own calculation, for every model it prices and any usage; the rest is unknown."""
 
 import math
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta, timezone
+from decimal import Decimal
 from functools import cache
 
+import msgspec
 from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
-from genai_prices.types import ModelPrice, TieredPrices
+from genai_prices.types import (
+    ClauseEquals,
+    ConditionalPrice,
+    ModelInfo,
+    ModelPrice,
+    StartDateConstraint,
+    Tier,
+    TieredPrices,
+    TimeOfDateConstraint,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freehold.chat import Modality, Usage
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
+from freehold.pricing.compile import compiled, listing_of, owners, rates_of
+from freehold.pricing.rates import Listing, Snapshot
+from freehold.pricing.snapshot import read_snapshot, source_version
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 MODALITIES: tuple[Modality, ...] = ("audio", "image", "video")
@@ -176,3 +191,100 @@ def test_a_name_that_only_resembles_a_listed_one_has_no_cost(name: str, more: st
     """A guessed price is a wrong ledger."""
     if f"{name}{more}".lower() not in {known.lower() for known in listed()}:
         assert book().cost(f"{name}{more}", Usage(input_tokens=10)) is None
+
+
+# The file that prices are read from says what the source says
+
+
+INSTANT = timedelta(microseconds=1)
+
+
+def around(model: ModelInfo) -> Iterator[datetime]:
+    """Moments on both sides of whatever a model's prices change at, and some between: with zones and without."""
+    for conditional in model.prices if isinstance(model.prices, list) else []:
+        match conditional.constraint:
+            case StartDateConstraint(start_date=day):
+                midnight = datetime.combine(day, time(), UTC)
+                yield from (midnight - INSTANT, midnight, midnight.replace(tzinfo=None))
+                yield midnight.replace(tzinfo=timezone(timedelta(hours=9)))
+            case TimeOfDateConstraint(start_time=begin, end_time=end):
+                for at in (datetime.combine(NOW.date(), border, border.tzinfo or UTC) for border in (begin, end)):
+                    yield from (at - INSTANT, at, at.astimezone(timezone(timedelta(hours=-7, minutes=-30))))
+                    yield at.astimezone(UTC).replace(tzinfo=None)
+    yield from (datetime(2020, 1, 1), NOW, datetime(2040, 1, 1, 3, tzinfo=UTC))
+
+
+def test_the_file_has_every_name_of_clear_price_and_no_other() -> None:
+    assert read_snapshot(source_version()).names.keys() == owners().keys()
+
+
+def test_the_same_prices_make_the_same_file() -> None:
+    """So that it does not matter which of two processes that make it is the last."""
+    assert compiled() == compiled()
+
+
+def test_the_file_has_the_source_s_price_of_every_name_at_every_moment() -> None:
+    """At each change of each price and a millionth of a second before."""
+    found, changing = read_snapshot(source_version()), 0
+    for name, (provider, model) in owners().items():
+        listing = found.find(name)
+        assert listing is not None and listing.provider == provider
+        moments = list(around(model))
+        changing += len(moments) > 3
+        for at in moments:
+            assert listing.tiers(at) == rates_of(model.get_prices(at)), (name, at)
+    assert changing > 200
+
+
+def test_every_model_agrees_at_every_change_of_its_price() -> None:
+    """By the snapshot's own calculation of a long call and a short one."""
+    models = {name: model for name, (_, model) in owners().items()}
+    for name in priced():
+        model = models[name.lower()]
+        if isinstance(model.prices, list):
+            for at in around(model):
+                for total in (1_000, 300_000):
+                    assert_agrees(name, Usage(input_tokens=total, cached_read=total // 3, output_tokens=70, reasoning_tokens=30), at)
+
+
+RATES = st.decimals(0, 200, places=4)
+PRICES = st.builds(
+    ModelPrice,
+    input_mtok=RATES | st.builds(TieredPrices, RATES, st.lists(st.builds(Tier, st.integers(1, 10**6), RATES), max_size=3)),
+    output_mtok=st.none() | RATES,
+    cache_read_mtok=st.none() | RATES,
+    requests_kcount=st.none() | RATES,
+)
+TIMES_OF_DAY = st.times() | st.times(timezones=ZONES)
+CONSTRAINTS = (
+    st.none()
+    | st.builds(StartDateConstraint, st.dates(datetime(2024, 1, 1).date(), datetime(2027, 1, 1).date()))
+    | st.builds(TimeOfDateConstraint, TIMES_OF_DAY, TIMES_OF_DAY)
+)
+CONDITIONAL = st.lists(st.builds(ConditionalPrice, CONSTRAINTS, prices=PRICES), min_size=1, max_size=4)
+
+
+@settings(max_examples=400, deadline=None)
+@given(CONDITIONAL | PRICES, TIMES)
+def test_any_prices_are_read_from_the_file_as_the_source_means_them(prices: list[ConditionalPrice] | ModelPrice, at: datetime) -> None:
+    """In any order, over midnight, in any zone, of any size; what the present snapshot has is no limit."""
+    model = ModelInfo(id="m", match=ClauseEquals("m"), prices=prices)
+    written = msgspec.msgpack.encode(Snapshot(names={"m": 0}, listings=[msgspec.Raw(msgspec.msgpack.encode(listing_of("p", model)))]))
+    listing = msgspec.msgpack.decode(written, type=Snapshot).find("m")
+    assert listing is not None
+    for moment in (at, *around(model)):
+        assert listing.tiers(moment) == rates_of(model.get_prices(moment))
+
+
+def test_a_price_bound_to_a_condition_that_nobody_here_knows_is_unknown() -> None:
+    """Of a later version of the source. What comes after it and holds is still the price."""
+    june = ConditionalPrice(StartDateConstraint(NOW.date()), prices=ModelPrice(input_mtok=Decimal(2)))
+    odd = ConditionalPrice("on Sundays", prices=ModelPrice(input_mtok=Decimal(1)))  # type: ignore[arg-type]
+    before, since = NOW - timedelta(days=1), NOW
+
+    def known(*prices: ConditionalPrice) -> list[bool]:
+        listing: Listing = listing_of("p", ModelInfo(id="m", match=ClauseEquals("m"), prices=list(prices)))
+        return [listing.tiers(at) is not None for at in (before, since)]
+
+    assert known(odd, june) == [False, True]
+    assert known(june, odd) == [False, False]

@@ -30,6 +30,7 @@ RECORDS = {
     "telemetry/event.py": {"Peer", "Tried", "Finished"},
     "telemetry/names.py": {"Metric"},
     "telemetry/workers.py": {"Snapshot"},
+    "pricing/rates.py": {"TokenRates", "DatedRates", "Listing", "Snapshot"},
     "promotion/certificate.py": {"Certificate", "PerSide", "TestResult", "Control", "Controls", "Slice", "Unpaired"},
     "promotion/records.py": {"PolicyRow", "Event", "Attempt"},
 }

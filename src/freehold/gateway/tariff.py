@@ -11,7 +11,8 @@ from freehold.config import Config
 from freehold.errors import CallerError, nearest
 from freehold.gateway.budget import NANO, nano
 from freehold.gateway.ledger import Account, Settlement
-from freehold.pricing import PriceBook, TokenRates, cost, from_override
+from freehold.pricing.book import PriceBook
+from freehold.pricing.rates import TokenRates, cost, from_override
 
 OUTPUT_TOKENS = 4_096
 """What an answer is taken to have at most where the request does not say."""

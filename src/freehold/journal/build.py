@@ -16,7 +16,7 @@ from freehold.journal.call import TRUTH, Call, Feedback, LabelDesign
 from freehold.journal.formats.record import Logged, Record, Tag
 from freehold.journal.rows import digest_of
 from freehold.journal.shape import shape_of
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 
 RECORDED = "recorded"
 """The `price_id` of a cost that came with the record."""

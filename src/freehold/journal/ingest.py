@@ -19,7 +19,7 @@ from freehold.journal.formats.source import Source, opened
 from freehold.journal.survey import survey
 from freehold.journal.tally import MOST_PROBLEMS, IngestReport, Tally
 from freehold.journal.write import Appended, Conflict
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 
 BATCH_ROWS = 2_000
 BATCH_BYTES = 16 * 2**20

@@ -13,7 +13,7 @@ from freehold.errors import CallerError
 from freehold.gateway.budget import BudgetExceeded, Refused, month_of, resets_at, usd
 from freehold.gateway.ledger import Account
 from freehold.gateway.tariff import MEDIA_TOKENS, OUTPUT_TOKENS, Size, Tariff, Unpriced, revenue, size_of
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 PRICES = PriceBook({"m": Rates(input_per_mtok=2, output_per_mtok=10, cached_write_per_mtok=2.5, per_call=0.001)}, NOON)

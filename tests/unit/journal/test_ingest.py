@@ -19,7 +19,7 @@ from freehold.errors import CallerError, DataError, OperatorError
 from freehold.journal.call import Call
 from freehold.journal.ingest import IngestOptions, IngestReport, Progress, ingest
 from freehold.journal.rows import digest_of
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 from freehold.store.open import Store
 
 Import = Callable[..., IngestReport]
@@ -429,7 +429,7 @@ import json, resource, sys
 from freehold.catalog import Catalog
 from freehold.journal.ingest import IngestOptions, ingest
 from freehold.journal.write import Appended
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 
 peaks = []
 def sink(calls, feedback):

@@ -17,7 +17,7 @@ from freehold.journal.naming import already_named, name_group
 from freehold.journal.redact import redact
 from freehold.journal.shape import shape_of
 from freehold.journal.write import append_many
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 from freehold.store.open import Store
 
 Import = Callable[..., IngestReport]

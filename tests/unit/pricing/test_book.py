@@ -9,7 +9,7 @@ import pytest
 from freehold.catalog import Rates
 from freehold.chat import Usage
 from freehold.gateway.openai import usage_of
-from freehold.pricing import PriceBook
+from freehold.pricing.book import PriceBook
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 M = 1_000_000
