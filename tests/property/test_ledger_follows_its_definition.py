@@ -1,11 +1,14 @@
 """However calls are reserved, settled, released, expired and told again: what is refused is what the definition refuses, and no sum is off."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
+from uuid import uuid4
 
-from hypothesis import given, settings
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freehold.gateway.budget import DAY_US, BudgetExceeded, Scope, month_of, scope_names
@@ -38,8 +41,8 @@ class Model:
         self.movements: list[Movement] = []
         self.live: dict[str, tuple[Reservation, int]] = {}
         self.expired: dict[str, tuple[Reservation, int]] = {}
+        self.taken_back: set[str] = set()
         self.ended: set[tuple[str, str]] = set()
-        self.reserved: set[str] = set()
 
     def refuses(self, one: Reservation) -> bool:
         day = self.day_of(one)
@@ -63,7 +66,6 @@ class Model:
     def reserve(self, one: Reservation) -> None:
         day = self.day_of(one)
         self.live[one.call] = (one, day)
-        self.reserved.add(one.call)
         self.add(one.account, day, 0, one.amount_nano)
 
     def settle(self, one: Settlement) -> None:
@@ -74,8 +76,9 @@ class Model:
         if one.call in self.expired:
             day = self.expired[one.call][1]
         self.add(one.account, day, one.charged_nano, -held.amount_nano if held else 0)
-        if one.call in self.expired:
-            late, day = self.expired.pop(one.call)
+        if one.call in self.expired and one.call not in self.taken_back:
+            self.taken_back.add(one.call)
+            late, day = self.expired[one.call]
             self.add(late.account, day, -late.amount_nano, 0)
 
     def expire(self, now: datetime) -> None:
@@ -107,38 +110,46 @@ steps = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """An open store; the databases agree in tests/contract."""
+    with open_store("sqlite:///ledger.db", tmp_path) as opened:
+        yield opened
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=12))
-def test_whatever_happens_the_ledger_follows_the_definition(history: list[Step]) -> None:
-    with TemporaryDirectory() as folder, open_store("sqlite:///ledger.db", Path(folder)) as store:
-        model, now, made = Model(), BEGAN, list[Reservation]()
-        for step in history:
-            now += timedelta(hours=step.hours)
-            settlements = [_settlement(made[n % len(made)], cost, how) for n, cost, how in step.settle if made]
-            asked = [
-                _reservation(len(made) + n, ACCOUNTS[who], amount, now - timedelta(hours=lag))
-                for n, (who, amount, lag) in enumerate(step.reserve)
-            ]
-            made += asked
-            refused = _booked(store, settlements, asked)
-            first = {one.call: one for one in reversed(settlements)}  # of two for one call in a transaction
-            for one in sorted(first.values(), key=lambda one: one.kind == "released"):
-                model.settle(one)
-            for reservation in asked:
-                assert model.refuses(reservation) == (reservation.call in refused)
-                if reservation.call not in refused:
-                    model.reserve(reservation)
-            if step.expires:
-                expire(store, "default", now)
-                model.expire(now)
-            assert recount(store, "default") == []
-        for scope in ("project", "team:t", "key:a", "key:b"):
-            theirs = [move for move in model.movements if scope in move.scopes]
-            found = balances_of(store, "default", [scope]).get(scope)
-            kept = (found.settled, found.reserved) if found else (0, 0)
-            assert kept == (sum(move.settled for move in theirs), sum(move.reserved for move in theirs))
-        charged = total(spending(store, "default", "key")).charged_usd
-        assert charged * 10**9 == sum(move.settled for move in model.movements)
+def test_whatever_happens_the_ledger_follows_the_definition(store: Store, history: list[Step]) -> None:
+    """Each history is another tenant's, in one store."""
+    tenant = uuid4().hex
+    model, now, made = Model(), BEGAN, list[Reservation]()
+    for step in history:
+        now += timedelta(hours=step.hours)
+        settlements = [_settlement(made[n % len(made)], cost, how) for n, cost, how in step.settle if made]
+        asked = [
+            _reservation(len(made) + n, msgspec.structs.replace(ACCOUNTS[who], tenant=tenant), amount, now - timedelta(hours=lag))
+            for n, (who, amount, lag) in enumerate(step.reserve)
+        ]
+        made += asked
+        refused = _booked(store, settlements, asked)
+        first = {one.call: one for one in reversed(settlements)}  # of two for one call in a transaction
+        for one in sorted(first.values(), key=lambda one: one.kind == "released"):
+            model.settle(one)
+        for reservation in asked:
+            assert model.refuses(reservation) == (reservation.call in refused)
+            if reservation.call not in refused:
+                model.reserve(reservation)
+        if step.expires:
+            expire(store, tenant, now)
+            model.expire(now)
+        assert recount(store, tenant) == []
+    for scope in ("project", "team:t", "key:a", "key:b"):
+        theirs = [move for move in model.movements if scope in move.scopes]
+        found = balances_of(store, tenant, [scope]).get(scope)
+        kept = (found.settled, found.reserved) if found else (0, 0)
+        assert kept == (sum(move.settled for move in theirs), sum(move.reserved for move in theirs))
+    charged = total(spending(store, tenant, "key")).charged_usd
+    assert charged * 10**9 == sum(move.settled for move in model.movements)
 
 
 def _booked(store: Store, settlements: list[Settlement], reservations: list[Reservation]) -> dict[str, BudgetExceeded]:
@@ -149,7 +160,7 @@ def _booked(store: Store, settlements: list[Settlement], reservations: list[Rese
 def _reservation(n: int, account: Account, amount: int, now: datetime) -> Reservation:
     scopes = tuple(LIMITS[name] for name in scope_names(account.key, account.team) if name in LIMITS)
     deadline = now + timedelta(hours=6)
-    return Reservation(call=f"call {n}", account=account, at=now, deadline=deadline, amount_nano=amount, scopes=scopes)
+    return Reservation(call=f"{account.tenant} {n}", account=account, at=now, deadline=deadline, amount_nano=amount, scopes=scopes)
 
 
 def _settlement(of: Reservation, cost: int, how: int) -> Settlement:
