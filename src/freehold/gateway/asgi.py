@@ -1,14 +1,16 @@
 """The same handlers behind plain ASGI: for servers other than ours, and for what our own protocol leaves to an application."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from freehold.gateway.guard import Guard
-from freehold.gateway.refuse import LONG_BODY, LONG_HEAD, NOT_FOUND, TOO_SLOW, Refusal, other_methods, told
+from freehold.gateway.refuse import FAILED, LONG_BODY, LONG_HEAD, NOT_FOUND, TOO_SLOW, Refusal, other_methods, told
 from freehold.gateway.reply import Handler, Headers, Request, in_one_line
 
 _MOST_QUEUED_BYTES = 256 * 1024
+_log = logging.getLogger("freehold.gateway")
 
 Message: TypeAlias = MutableMapping[str, Any]
 Application: TypeAlias = Callable[
@@ -98,7 +100,11 @@ def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> 
         if isinstance(body, Refusal) or handler is None:
             reply.send(*told(body if isinstance(body, Refusal) else NOT_FOUND, path, method))
         else:
-            handler(Request(method, path, headers, body), reply)
+            try:
+                handler(Request(method, path, headers, body), reply)
+            except Exception:  # noqa: BLE001 the caller hears of it
+                _log.exception("request.failed: %s", path)
+                reply.send(*told(FAILED, path, method))
         watching = asyncio.get_running_loop().create_task(_watch(receive, reply))
         try:
             while (message := await reply.messages.get()) is not None:

@@ -27,6 +27,7 @@ LONG_HEAD = Refusal(431, "the first line and the headers are too large")
 LONG_CHUNK_LINES = Refusal(400, "too much stands beside the sizes of the chunks")
 LONG_BODY = Refusal(413, "the body is too large")
 TOO_SLOW = Refusal(408, "the request took too long to come in")
+FAILED = Refusal(500, "Freehold failed at this request, and its log says how")
 NOT_FOUND = Refusal(404, "there is nothing here; the routes are under /v1")
 
 

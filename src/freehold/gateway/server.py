@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from freehold.gateway.guard import Guard, parts_of
 from freehold.gateway.refuse import (
+    FAILED,
     LONG_BODY,
     LONG_CHUNK_LINES,
     LONG_HEAD,
@@ -33,7 +34,6 @@ MOST_WAITING = 64
 MOST_WAITING_BYTES = 2**20
 """The most their bodies may be, before no more is read."""
 _CHUNKED = (b"transfer-encoding", b"chunked")
-_FAILED = Refusal(500, "Freehold failed at this request, and its log says how.")
 _log = logging.getLogger("freehold.gateway")
 
 
@@ -376,7 +376,7 @@ class HotProtocol(HttpToolsProtocol):
             handler(Request(incoming.method, incoming.path, incoming.headers, body), reply)
         except Exception:  # noqa: BLE001 the caller hears of it, and the connection lives
             _log.exception("request.failed: %s", incoming.path)
-            reply.send(*told(_FAILED, incoming.path, incoming.method))
+            reply.send(*told(FAILED, incoming.path, incoming.method))
 
     def _hand_over(self, incoming: Incoming) -> None:
         """Gives a request to the application, as if uvicorn had read it now."""

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
+from serving import Heard, exchange, serving
 
 from freehold.gateway.guard import Guard
 from freehold.gateway.reply import Reply, Request
-from serving import Heard, exchange, serving
 
 GUARD = Guard(frozenset({b"here"}), header_bytes=1_000, body_bytes=1_000, slow_s=20)
 HOST = b"host: here\r\n"
@@ -143,7 +143,10 @@ BOTH = [
     refused("HTTP/0.9 by name", post(line=b"POST /hot HTTP/0.9"), 505),
     refused("the beginning of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     refused("the beginning of TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-    *(Case(f"path {path!r}", post(line=b"POST " + path + b" HTTP/1.1"), [404], [], False) for path in (b"//hot", b"/x/../hot", b"/%68ot", b"/hot/", b"/HOT", b"//here/hot")),
+    *(
+        Case(f"path {path!r}", post(line=b"POST " + path + b" HTTP/1.1"), [404], [], False)
+        for path in (b"//hot", b"/x/../hot", b"/%68ot", b"/hot/", b"/HOT", b"//here/hot")
+    ),
     Case("no path at all", get(b"*"), [404], [], False),
     # Methods.
     Case("another method", get(b"/hot"), [405], [], False),
@@ -185,7 +188,7 @@ OURS = [
     refused("257 bytes beside the last size", chunked(b"1\r\nx\r\n0;" + b"a" * 257 + b"\r\n\r\n")),
     refused("257 bytes beside sizes together", chunked((b"1;" + b"a" * 129 + b"\r\nx\r\n") * 2 + b"0\r\n\r\n")),
     refused("257 bytes beside a size, after empty lines", b"\r\n\r\n" + chunked(b"1;" + b"a" * 257 + b"\r\nx\r\n0\r\n\r\n")),
-    Case("257 bytes beside a size of a second request", post(b"a\r\n\r\nb") + chunked(b"1;" + b"a" * 257 + b"\r\nx\r\n0\r\n\r\n"), [200, 400], [b"a\r\n\r\nb"], True),
+    Case("257 bytes beside a size of a second", post(b"a\r\n\r\nb") + chunked(b"1;" + b"a" * 257 + b"\r\n"), [200, 400], [b"a\r\n\r\nb"], True),
     refused("257 zeros before a size", chunked(b"0" * 257 + b"1\r\nx\r\n0\r\n\r\n")),
     refused("words beside a size without end", chunked(b"1;" + b"a" * 3_000)),
     refused("headers larger than may be", framed(b"x: " + b"y" * 1_000 + b"\r\n"), 431),
