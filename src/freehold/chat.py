@@ -17,6 +17,11 @@ JSON: TypeAlias = Any
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool"]
 Modality: TypeAlias = Literal["text", "image", "audio", "video", "file"]
 
+Outcome: TypeAlias = Literal["answered", "refused", "malformed", "failed", "timed_out", "cancelled"]
+"""How a call or an attempt ended."""
+Cause: TypeAlias = Literal["first", "retry", "fallback", "hedge", "escalation"]
+"""Why an attempt was made."""
+
 _ROLES_OF_THE_TASK = frozenset({"system", "developer"})
 
 
@@ -52,6 +57,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
                 f"usage does not add up: reasoning_tokens {self.reasoning_tokens} is more than output_tokens "
                 f"{self.output_tokens}, which includes it"
             )
+        if self.input_by_modality is self.output_by_modality is None:
+            return
         for total, split, name in (
             (self.input_tokens, self.input_by_modality, "input_by_modality"),
             (self.output_tokens, self.output_by_modality, "output_by_modality"),
@@ -278,6 +285,8 @@ class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     """What it used; None where the provider did not say."""
     created: int = 0
     """Seconds since 1970 UTC; 0 where the provider did not say."""
+    tier: str = ""
+    """The class of service it was billed under, where the provider says."""
 
 
 class CallPiece(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -324,11 +333,13 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """The stop sequence it ended at."""
     usage: Usage | None = None
     """What it used so far; the last one that is told counts."""
+    tier: str = ""
+    """As of `ChatAnswer`, in the first piece."""
 
 
 def pieces_of(answer: "ChatAnswer") -> Iterator[Chunk]:
     """An answer that is whole, as a stream would bring it: each part in one piece."""
-    yield Chunk(id=answer.id, model=answer.model, created=answer.created)
+    yield Chunk(id=answer.id, model=answer.model, created=answer.created, tier=answer.tier)
     for n, choice in enumerate(answer.choices):
         calls = 0
         for part in choice.parts:
@@ -353,7 +364,7 @@ class Collected:
     """An answer put together from its pieces."""
 
     def __init__(self) -> None:
-        self.id = self.model = ""
+        self.id = self.model = self.tier = ""
         self.created = 0
         self.usage: Usage | None = None
         self._parts: dict[int, list[Part]] = {}
@@ -364,7 +375,7 @@ class Collected:
     def add(self, chunk: Chunk) -> None:
         """Takes the next piece."""
         self.id, self.model, self.created = chunk.id or self.id, chunk.model or self.model, chunk.created or self.created
-        self.usage = chunk.usage or self.usage
+        self.usage, self.tier = chunk.usage or self.usage, chunk.tier or self.tier
         parts = self._parts.setdefault(chunk.choice, [])
         last = parts[-1] if parts else None
         if chunk.thinking or chunk.signature:
@@ -401,6 +412,11 @@ class Collected:
         assert isinstance(known, ToolCall)
         parts[place] = ToolCall(id=known.id or piece.id, name=known.name or piece.name, arguments=known.arguments + piece.arguments)
 
+    def plain_text(self) -> str | None:
+        """The words so far, where there are words and nothing else; None for any other answer."""
+        parts = [part for choice in self._parts.values() for part in choice]
+        return parts[0].text if len(parts) == 1 and len(self._parts) == 1 and isinstance(parts[0], Text) else None
+
     def answer(self) -> ChatAnswer:
         """What there is by now. An answer that has not ended counts as cut off."""
         return ChatAnswer(
@@ -409,6 +425,7 @@ class Collected:
             choices=tuple(self._choice(n) for n in sorted(self._parts)),
             usage=self.usage,
             created=self.created,
+            tier=self.tier,
         )
 
     def _choice(self, n: int) -> Choice:
@@ -438,11 +455,11 @@ def system_text_of(asked: JSON) -> str:
 
 def is_messages(value: JSON) -> bool:
     """Whether `value` is a list of chat messages."""
-    return isinstance(value, list) and bool(value) and all(isinstance(m, Mapping) and isinstance(m.get("role"), str) for m in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value)
 
 
 def _messages_in(asked: JSON) -> list[dict[str, JSON]] | None:
-    inner = asked.get("messages") if isinstance(asked, Mapping) else asked
+    inner = asked.get("messages") if isinstance(asked, dict) else asked
     return inner if is_messages(inner) else None
 
 
@@ -463,8 +480,8 @@ def _leaves(value: JSON) -> Iterator[str]:
         yield f"{value:.15g}"
     elif isinstance(value, list):
         for entry in value:
-            yield from _part(entry) if isinstance(entry, Mapping) and isinstance(entry.get("type"), str) else _leaves(entry)
-    elif isinstance(value, Mapping):
+            yield from _part(entry) if isinstance(entry, dict) and isinstance(entry.get("type"), str) else _leaves(entry)
+    elif isinstance(value, dict):
         for entry in value.values():
             yield from _leaves(entry)
 

@@ -51,6 +51,21 @@ class JournalTable(msgspec.Struct, frozen=True, kw_only=True):
             raise OperatorError(f"journal.keep_days is {self.keep_days}; it is a number of days from 1, such as 90")
 
 
+class GatewayTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[gateway]`."""
+
+    hosts: tuple[str, ...] = ()
+    """Further names under which it is asked, such as `llm.example.com` behind a proxy of yours."""
+    wait_s: float = 10.0
+    """The longest a request waits for a limit before it is refused."""
+    most_waiting: int = 1_000
+    """The most requests that wait at one time, in each worker."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.wait_s < float("inf") or self.most_waiting < 0:
+            raise OperatorError("gateway.wait_s and gateway.most_waiting are numbers from 0 up")
+
+
 class ProviderTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[providers.NAME]`."""
 
@@ -71,15 +86,79 @@ class ProviderTable(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
+class LimitsTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`limits`: how much of something there may be. What is left out has no limit."""
+
+    requests_per_min: float | None = None
+    """Requests in a minute: a bucket of so many, which fills evenly."""
+    tokens_per_min: float | None = None
+    """Tokens in a minute, of input and output, in the same way."""
+    concurrent: int | None = None
+    """Requests at one time."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise OperatorError(f"limits.{name} is {value}; a limit is a number above 0, or is left out")
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there is a limit at all."""
+        return not (self.requests_per_min is self.tokens_per_min is self.concurrent is None)
+
+
+class ServingTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[models.NAME.serving]` and `[tasks.NAME.serving]`: how serving asks. What a task says comes before what its model says."""
+
+    connect_s: float | None = None
+    """Seconds in which a connection has to stand; 5 where neither says."""
+    first_byte_s: float | None = None
+    """Seconds from the request's last byte to the answer's first; 120 where neither says."""
+    between_s: float | None = None
+    """Seconds from one piece of a stream to the next; 60 where neither says."""
+    total_s: float | None = None
+    """Seconds for everything, retries and fallbacks included; 600 where neither says."""
+    retries: int | None = None
+    """How often the same model is asked again where its provider says that this may help; 2 where neither says."""
+    fallbacks: tuple[str, ...] | dict[str, float] = ()
+    """The models that are asked where this one fails: in their order, or by weight, the same for one session."""
+    hedge_after_s: float | None = None
+    """After so many seconds without a first byte the next is asked too, and the faster one answers; never where neither says."""
+    cache_s: float | None = None
+    """For how many seconds the same request under the same key is answered from memory; never where neither says."""
+    open_after: int | None = None
+    """After how many failures among its last 20 answers a model is left alone for a while, and its fallbacks are asked; 0 for never; 5 where
+    neither says."""
+    restartable: bool = False
+    """Whether a stream that broke off may be gone on with by a fallback, from where it was."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect_s", "first_byte_s", "between_s", "total_s", "hedge_after_s", "cache_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise OperatorError(f"serving.{name} is {value}; it is a number of seconds above 0, or is left out")
+        if self.retries is not None and not 0 <= self.retries <= 10:
+            raise OperatorError(f"serving.retries is {self.retries}; it is a number from 0 to 10")
+        if self.open_after is not None and not 0 <= self.open_after <= 20:
+            raise OperatorError(f"serving.open_after is {self.open_after}; it is a number from 0 to 20")
+        if isinstance(self.fallbacks, dict) and not all(0 < weight < float("inf") for weight in self.fallbacks.values()):
+            raise OperatorError("serving.fallbacks has a weight that is no number above 0")
+
+
 class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[models.NAME]`."""
 
     provider: str | None = None
-    """A name under `[providers]`; none for a model that is known from recordings."""
+    """A name under `[providers]`; none for a model that is known from recordings, or that only stands for its fallbacks."""
     name: str | None = None
     """The name its provider knows it by, which is the name that is priced; NAME when left out."""
     price: Rates | None = None
     """A price of one's own, in USD per million tokens."""
+    limits: LimitsTable = LimitsTable()
+    """How much may be asked of it; what is beyond waits its turn, and is refused where that takes too long."""
+    serving: ServingTable = ServingTable()
+    """How serving asks it."""
 
 
 class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +195,8 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """What of this task's calls is kept; the journal's rule when left out."""
     instruction: str = ""
     """What the task asks, in words."""
+    serving: ServingTable = ServingTable()
+    """How serving asks for its answers."""
 
 
 class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +221,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Where calls are kept, and how safely."""
     journal: JournalTable = JournalTable()
     """What of them is kept, and how long."""
+    gateway: GatewayTable = GatewayTable()
+    """How it is asked."""
     providers: dict[str, ProviderTable] = {}
     """Whom it calls, by name."""
     models: dict[str, ModelTable] = {}
@@ -159,7 +242,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         served = {name for name, model in self.models.items() if model.provider is not None and not self.is_recorded(model)}
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
-            tasks={name: Task(id=name, **msgspec.structs.asdict(table)) for name, table in self.tasks.items()},
+            tasks={name: Task(id=name, **_without_serving(table)) for name, table in self.tasks.items()},
             variants={
                 name: Variant(id=name, kind="head" if name == "head" and name not in served else "llm", model=name)
                 for name in sorted(named | set(self.models))
@@ -180,6 +263,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         own = {name: table.price for name, table in self.models.items() if table.price is not None}
         own |= {table.name: table.price for table in self.models.values() if table.price is not None and table.name}
         return PriceBook(own)
+
+
+def _without_serving(table: TaskTable) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(table).items() if name != "serving"}
 
 
 def find_project(start: Path) -> Path:
@@ -290,6 +377,12 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
             raise OperatorError(
                 f"{where}: tasks.{name}.reference is '{task.reference}', which is not among its variants: {listed}. Add it."
             )
+    for kind, tables in (("models", config.models), ("tasks", config.tasks)):
+        for name, table in tables.items():
+            for fallback in table.serving.fallbacks:
+                if fallback not in config.models:
+                    hint = nearest(fallback, list(config.models))
+                    raise OperatorError(f"{where}: {kind}.{name}.serving.fallbacks names '{fallback}', which is not under [models].{hint}")
     priced: dict[str, tuple[str, Rates]] = {}
     for name, model in config.models.items():
         if model.price is not None:

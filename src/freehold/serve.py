@@ -1,183 +1,84 @@
 """The upper line of the loop: a request comes in by a door, a policy or a name says who answers, the call is journalled, the answer goes out.
 
-`Gateway` is what a worker assembles once; `Exchange` is what happens to one request, top to bottom.
+`Gateway` says what there is at which address; `Exchange` is what happens to one request, top to bottom.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias
+from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
-from freehold.catalog import Catalog, Task
-from freehold.chat import JSON, ChatAnswer, Choice, Chunk, Collected, Text, Usage, pieces_of, text_of
-from freehold.config import Config
-from freehold.errors import CallerError, DataError, FreeholdError, ProviderError, nearest
+from freehold.catalog import Task
+from freehold.chat import JSON, Cause, ChatAnswer, Choice, Chunk, Collected, Outcome, Text, Usage, canonical_json, pieces_of, text_of
+from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.receive import Receiver
+from freehold.gateway.answers import key_of
+from freehold.gateway.embeddings import check_request
 from freehold.gateway.fields import json_object
-from freehold.gateway.formats import ANTHROPIC, OPENAI, Format, StreamReader, StreamWriter, error_message
-from freehold.gateway.reply import Handler, Reply, Request
-from freehold.gateway.sse import EventReader, comment
-from freehold.journal.build import RECORDED, Builder, new_call_id
-from freehold.journal.call import Attempt, Call, Outcome
-from freehold.journal.formats.openai import logged, question_of
-from freehold.journal.read import calls
-from freehold.journal.redact import redact
-from freehold.journal.write import Writer
-from freehold.promotion.served import Served
-from freehold.providers.provider import Provider, Target, named
-from freehold.providers.transport import Headers, Ticket
+from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format, StreamWriter
+from freehold.gateway.limits import LimitReached, Pass
+from freehold.gateway.reply import Handler, Headers, Reply, Request
+from freehold.gateway.seam import Seam
+from freehold.gateway.sse import comment
+from freehold.journal.build import RECORDED, new_call_id
+from freehold.journal.call import Attempt, Call
+from freehold.journal.formats.openai import question_of
+from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
+from freehold.journal.rows import digest_of
+from freehold.journal.served import Question, outcome_of, output_of, question, question_about, unusual_end
+from freehold.providers.asking import Asking, Failure
+from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
+from freehold.providers.provider import Target, named
+from freehold.resources import TASK_PREFIX, How, Priced, Resources, UnknownModel
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
-from freehold.store.open import Store
-from freehold.variants import head, outcome
-from freehold.variants.recorded import Recordings
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
-_MOST_ANSWER_BYTES = 64 * 2**20
 _OURS = "Freehold failed at this call, and its log says how."
-Priced: TypeAlias = tuple[float | None, str | None]
-"""What an answer cost, and by which prices; None where either is unknown."""
-TASK_PREFIX = "freehold/"
-"""Before a task's name where a model's is asked for."""
+_OWN_HEADER = b"x-freehold-"
+CACHE = "cache"
+"""The variant of answers that were remembered."""
 
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
 
 
-class UnknownModel(CallerError):
-    """Nobody answers to this model name."""
-
-
 class Gateway:
-    """Everything that answering takes, assembled once for each worker."""
+    """What is answered at which address, and what is under way."""
 
-    def __init__(self, config: Config, store: Store, writer: Writer, tenant: str = "default") -> None:
-        """Raises OperatorError for a provider that cannot be called."""
-        self.catalog: Catalog = config.catalog()
-        self.providers = {name: Provider(name, table) for name, table in config.providers.items() if table.kind != "recorded"}
-        self.served = Served(store, tenant)
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
         self.in_flight: set[Exchange] = set()
-        self.failed_decisions = 0
-        """Calls that went to the reference because their policy could not decide."""
-        self._tenant = tenant
-        self._content = config.journal.content
-        self._writer = writer
-        self._builder = Builder(None, tenant, "found", self.catalog, config.price_book(), datetime.now(UTC))
-        self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
-        self._recordings = self._record(store)
-        self._receiver = Receiver(store, writer, self.catalog, self._content, tenant)
-        self.look_for_policies()
-
-    def look_for_policies(self) -> None:
-        """Serves what was promoted or rolled back since, and says in the log what cannot be served. Raises OperatorError."""
-        for task, error in self.served.refresh().items():
-            _log.error("policy.failed: the active policy of task '%s' cannot be served: %s", task, error)
+        content = resources.config.journal.content
+        self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant)
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
         """The hot routes."""
         return {
             (b"POST", b"/v1/chat/completions"): lambda request, reply: Exchange(self, OPENAI, reply).begin(request),
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
+            (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
             (b"POST", b"/v1/feedback"): self._receiver.take,
             (b"GET", b"/v1/models"): self._list_models,
             (b"GET", b"/healthz"): lambda _, reply: reply.send(200, (_JSON,), b'{"status":"ok"}'),
         }
 
-    def target(self, name: str, door: Format) -> Target:
-        """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
-        model = self.catalog.models.get(name)
-        if model is not None and model.provider in self.providers:
-            return Target(name, self.providers[model.provider], model.name or model.id)
-        if name in self._replayed:
-            raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
-        if not name:
-            raise CallerError("the body names no model")
-        prefix, slash, rest = name.partition("/")
-        if slash and rest and prefix in self.providers:
-            return Target(rest, self.providers[prefix], rest)
-        of_this_kind = [provider for provider in self.providers.values() if provider.format is door]
-        if len(of_this_kind) == 1:  # an unchanged client, and one provider that it can have meant
-            return Target(name, of_this_kind[0], name)
-        known = [*self._names(), *(f"{provider}/…" for provider in self.providers)]
-        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, known)}")
-
-    def task(self, name: str) -> Task:
-        """The task of that name. Raises UnknownModel."""
-        if name in self.catalog.tasks:
-            return self.catalog.tasks[name]
-        if name in self.served.policies:
-            return Task(id=name)
-        raise UnknownModel(f"There is no model '{TASK_PREFIX}{name[:120]}'.{nearest(TASK_PREFIX + name, self._names())}")
-
-    def here(self, task: str, variant: str, text: str, policy: OnlinePolicy | None, chosen: Chosen | None) -> outcome.Outcome | None:
-        """What a variant on this machine answers; None for one that is asked elsewhere. Raises CallerError for words nobody recorded.
-
-        `chosen` is what `policy` said, which need not be the one that is active by now.
-        """
-        scorer = policy.scorer if policy is not None else None
-        if scorer is not None and chosen is not None and chosen.scored is not None and variant == scorer.head_variant:
-            model = self.catalog.models.get(variant)
-            return head.run(scorer, chosen.scored, model.price.per_call if model and model.price else 0.0)
-        if variant in self._replayed:
-            found = self._recordings[task, variant].run(text) if (task, variant) in self._recordings else None
-            if found is None:
-                raise CallerError(
-                    f"'{variant}' is a recording, and nobody ever asked it this of task '{task}'. Ask what is in the journal."
-                )
-            return found
-        return None
-
-    def append(self, call: Call, done: Callable[[FreeholdError | None], None]) -> None:
-        """Journals a call, with as much of its content as is kept."""
-        task = self.catalog.tasks.get(call.task or "")
-        self._writer.submit(redact(call, (task.content if task else None) or self._content), (), done)
-
-    def call(self, record: dict[str, JSON], variant: str, known: dict[str, Any]) -> Call:
-        """The call of a request and its answer, the same that an import of their log would give, but for what is known better.
-
-        One whose words cannot be read so was paid for all the same: the journal has it without them.
-        """
-        try:
-            read = self._builder.entry(logged({**record, "variant": variant, "cost_usd": known["cost_usd"]})).call
-        except DataError as error:
-            _log.warning("call.without_content: call %s is journalled without its words: %s", known["id"], error)
-            read = Call(id=known["id"], tenant=self._tenant, variant=variant, item=known["id"])
-        return msgspec.structs.replace(read, source="gateway", **known)
-
-    def price(self, variant: str, usage: Usage | None, at: datetime) -> Priced:
-        """What an answer of a variant cost."""
-        return self._builder.price(variant, usage, at)
-
     def close(self) -> None:
         """Breaks off what is in flight, journals it, and ends the connections."""
         for exchange in list(self.in_flight):
             exchange.give_up("the gateway is shutting down")
-        for provider in self.providers.values():
-            provider.pool.close()
-
-    def _names(self) -> list[str]:
-        asked = [name for name, model in self.catalog.models.items() if model.provider in self.providers]
-        return [*asked, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
+        self.resources.close()
 
     def _list_models(self, _: Request, reply: Reply) -> None:
-        models = [{"id": name, "object": "model", "created": 0, "owned_by": "freehold"} for name in self._names()]
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "freehold"} for name in self.resources.names()]
         reply.send(200, (_JSON,), _encode({"object": "list", "data": models}))
-
-    def _record(self, store: Store) -> dict[tuple[str, str], Recordings]:
-        """The recordings of every task that has a variant which is replayed."""
-        found: dict[tuple[str, str], Recordings] = {}
-        for name, task in self.catalog.tasks.items():
-            if self._replayed.isdisjoint({*task.variants, task.reference}):
-                continue
-            for call in calls(store, self._tenant, name):
-                if call.variant in self._replayed and call.source != "gateway" and call.outcome == "answered" and call.input is not None:
-                    found.setdefault((name, call.variant), Recordings()).add(call.input, call.output, call.usage, call.cost_usd)
-        return found
 
 
 class _Asked(NamedTuple):
@@ -188,6 +89,16 @@ class _Asked(NamedTuple):
     wants_usage: bool
     as_openai: dict[str, JSON]
     """The same in OpenAI's words, as the journal keeps it."""
+    about: Mapping[bytes, str]
+    """What its headers say to us, by their names without `x-freehold-`."""
+
+
+class _Step(NamedTuple):
+    """A model that is to answer, and who else may where it does not."""
+
+    how: How
+    left: deque[str]
+    """The fallbacks nobody has asked yet."""
 
 
 class Exchange:
@@ -195,6 +106,7 @@ class Exchange:
 
     def __init__(self, gateway: Gateway, door: Format, reply: Reply) -> None:
         self._gateway = gateway
+        self._has = gateway.resources
         self._door = door
         self._reply = reply
         self.id = new_call_id()
@@ -207,22 +119,20 @@ class Exchange:
         self._chosen: Chosen | None = None
         self._decision: Decision | None = None
         self._attempts: list[Attempt] = []
-        self._asked_at: float | None = None
+        self._n = 0
         self._price_id: str | None = None
-        self._target: Target | None = None
-        self._ticket: Ticket | None = None
+        self._step: _Step | None = None
+        self._retries = 0
+        self._ends_at: float | None = None
+        self._live: dict[Asking, Pass | None] = {}
+        self._leave_line: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._heard = 0.0
+        self._hedge: asyncio.TimerHandle | None = None
+        self._speaking: Asking | None = None
         self._writer: StreamWriter | None = None
-        self._forget()
-
-    def _forget(self) -> None:
-        """Nothing of an answer has come yet."""
-        self._status = self._size = 0
-        self._body: list[bytes] = []
-        self._events: EventReader | None = None
-        self._reader: StreamReader | None = None
-        self._collected = Collected()
+        self._said: Collected | None = None
+        self._seam: Seam | None = None
+        self._cache_key: bytes | None = None
 
     # A request has come in.
 
@@ -233,17 +143,21 @@ class Exchange:
             self._gateway.in_flight.add(self)
             self._reply.on_gone, self._reply.on_room = self._gone, self._room
             model = str(self._asked.body.get("model") or "")
-            if model.startswith(TASK_PREFIX):
-                self._follow(self._decide(self._gateway.task(model.removeprefix(TASK_PREFIX))))
+            if model.startswith(TASK_PREFIX) and self._door is not EMBEDDINGS:
+                self._follow(self._decide(self._has.task(model.removeprefix(TASK_PREFIX))))
             else:
-                self._ask(self._gateway.target(model, self._door))
+                self._ask(model)
         except CallerError as error:
             self._refuse(404 if isinstance(error, UnknownModel) else 400, str(error))
-        except Exception:  # noqa: BLE001 as in `_broken`
-            self._broken()
+        except Exception:  # noqa: BLE001 as in `on_broken`
+            self.on_broken()
 
     def _read(self, request: Request) -> _Asked:
         body = json_object(request)
+        about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in request.headers if name.startswith(_OWN_HEADER)}
+        if self._door is EMBEDDINGS:
+            check_request(body)
+            return _Asked(body, False, False, body, about)
         stream = body.get("stream") is True
         if self._door is OPENAI:
             try:
@@ -251,13 +165,13 @@ class Exchange:
             except DataError as error:
                 raise CallerError(str(error)) from None
             options = body.get("stream_options")
-            return _Asked(body, stream, isinstance(options, dict) and options.get("include_usage") is True, body)
-        return _Asked(body, stream, True, OPENAI.write_request(_sayable(ANTHROPIC.read_request(body))))
+            return _Asked(body, stream, isinstance(options, dict) and options.get("include_usage") is True, body, about)
+        return _Asked(body, stream, True, OPENAI.write_request(_sayable(ANTHROPIC.read_request(body))), about)
 
     def _decide(self, task: Task) -> Decision:
         """What the task's active policy says; its reference where there is none, or where it fails."""
         self._task = task.id
-        self._policy = self._gateway.served.policies.get(task.id)
+        self._policy = self._has.served.policies.get(task.id)
         self._text = text_of(self._asked.as_openai)
         if self._policy is not None:
             tags = self._asked.body.get("metadata")
@@ -266,7 +180,7 @@ class Exchange:
                 self._chosen = self._policy.choose(self._text, words)
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
-                count = self._gateway.failed_decisions = self._gateway.failed_decisions + 1
+                count = self._has.failed_decisions = self._has.failed_decisions + 1
                 _log.exception("decision.failed: %d since the start; call %s of task '%s' goes to the reference", count, self.id, task.id)
                 self._policy = self._chosen = None
         if task.reference is None:
@@ -281,16 +195,16 @@ class Exchange:
         while True:
             self._decision = decision
             try:
-                found = self._gateway.here(self._task, decision.variant, self._text, self._policy, self._chosen)
+                found = self._has.here(self._task, decision.variant, self._text, self._policy, self._chosen)
             except CallerError:
                 self._door.read_request(self._asked.body)  # what is wrong with the request comes first
                 raise
             if found is None:
-                self._ask(self._gateway.target(decision.variant, self._door))
+                self._ask(decision.variant)
                 return
-            self._variant, self._asked_at = decision.variant, time.perf_counter()
+            self._variant = decision.variant
             words = found.output if isinstance(found.output, str) else _encode(found.output).decode()
-            self._note(found.usage, "answered", priced=(found.cost_usd, RECORDED))
+            self._note(self._variant, "first", time.perf_counter(), "answered", found.usage, priced=(found.cost_usd, RECORDED))
             following = self._following({**found.known, "answer_chars": float(len(words))})
             if following is None:
                 choice = Choice(parts=(Text(text=words),))
@@ -306,114 +220,261 @@ class Exchange:
         decision = self._decision
         return decision.then if decision is not None and decision.accept is not None and not decision.accept(known) else None
 
-    def _ask(self, target: Target) -> None:
-        """Sends the request on."""
-        self._forget()
-        self._target, self._variant = target, target.variant
-        outgoing = self._outgoing(target)
-        self._loop = asyncio.get_running_loop()
-        self._asked_at = time.perf_counter()
-        self._ticket = target.provider.pool.send(target.provider.request(outgoing), self, target.provider.deadlines.connect_s)
-        self._heard = self._loop.time()
-        if self._timer is None:
-            self._watch()
+    # Somebody is asked, and somebody else where that fails.
 
-    def _outgoing(self, target: Target) -> bytes:
+    def _ask(self, model: str) -> None:
+        """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
+        how = self._has.how(self._task, model)
+        if self._ends_at is None:
+            self._loop = asyncio.get_running_loop()
+            self._ends_at = self._loop.time() + how.deadlines.total_s
+        left = deque(fallbacks(how.fallbacks, self._session() if isinstance(how.fallbacks, dict) else ""))
+        self._step, self._retries = _Step(how, left), 0
+        if self._has.is_pool(model):
+            model = left.popleft()
+        target = self._target(model)
+        if how.cache_s is not None and self._answer_from_memory(target):
+            return
+        self._try(target, "escalation" if self._attempts else "first")
+
+    def _target(self, model: str) -> Target:
+        return self._has.target(model, OPENAI if self._door is EMBEDDINGS else self._door)
+
+    def _session(self) -> str:
+        """What the calls of one conversation share: what the caller says, else how it began."""
+        asked = self._asked.as_openai
+        for said in (self._asked.about.get(b"session"), asked.get("prompt_cache_key"), asked.get("user")):
+            if isinstance(said, str) and said:
+                return said
+        messages = asked.get("messages")
+        return blake2b(canonical_json(messages[:2] if isinstance(messages, list) else messages), digest_size=16).hexdigest()
+
+    def _answer_from_memory(self, target: Target) -> bool:
+        """Whether the same was asked before and is remembered; it is answered then."""
+        self._cache_key = key_of({**self._asked.body, "model": target.variant}, self._door.name, "")
+        known = self._has.answers.find(self._cache_key, time.time())
+        if known is None:
+            return False
+        self._variant, self._cache_key = CACHE, None
+        self._note(CACHE, "first", time.perf_counter(), outcome_of(known.answer), Usage(), priced=(0.0, None))
+        self._deliver(known.answer, known.raw)
+        return True
+
+    def _try(self, target: Target, cause: Cause) -> None:
+        """Asks a model when its turn has come, unless it is known to fail."""
+        if not self._has.breakers.allows(target.health, time.time()):
+            self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
+            return
+        limits = self._has.limits_of(target.variant)
+        if not limits.is_any:
+            self._send(target, cause, None)
+            return
+        self._leave_line = self._has.limits.enter(
+            f"model '{target.variant}'",
+            limits,
+            self._tokens(),
+            "",
+            lambda given: self._send_in_turn(target, cause, given),
+            lambda full: self._full(target, full),
+        )
+
+    def _send_in_turn(self, target: Target, cause: Cause, given: Pass) -> None:
+        self._leave_line = None
+        try:
+            self._send(target, cause, given)
+        except CallerError as error:
+            self._has.limits.leave(given, 0)
+            self._next(Failure("failed", 400, str(error), may_fall_back=False), None)
+        except Exception:  # noqa: BLE001 as in `on_broken`
+            self.on_broken()
+
+    def _full(self, target: Target, full: LimitReached) -> None:
+        self._leave_line = None
+        self._has.breakers.unknown(target.health)
+        self._next(Failure("failed", 429, str(full), retry_after_s=full.retry_after_s), None)
+
+    def _tokens(self) -> int:
+        """About how many tokens the call will take, for limits: a quarter of the characters that were said, and what it may answer."""
+        said = len(text_of(self._asked.as_openai)) // 4
+        for name in ("max_completion_tokens", "max_tokens"):
+            most = self._asked.as_openai.get(name)
+            if isinstance(most, int):
+                return said + most
+        return said
+
+    def _send(self, target: Target, cause: Cause, given: Pass | None) -> None:
+        """Sends the request on."""
+        assert self._step is not None and self._ends_at is not None
+        how = self._step.how
+        format = EMBEDDINGS if self._door is EMBEDDINGS and target.provider.format is OPENAI else target.provider.format
+        outgoing = target.provider.request(format.path, self._outgoing(target, format))
+        if not self._live:
+            self._variant = target.variant
+        asking = Asking(target, format, how.deadlines, self._ends_at, self, self._n, cause)
+        self._n += 1
+        self._live[asking] = given
+        asking.send(outgoing)
+        if how.hedge_after_s is not None and self._hedge is None and self._speaking is None:
+            self._hedge = self._loop.call_later(how.hedge_after_s, self._ask_another, target)
+
+    def _ask_another(self, target: Target) -> None:
+        """Nothing has come for long: another one is asked beside."""
+        if self._over or self._speaking is not None or len(self._live) != 1:
+            return
+        assert self._step is not None
+        try:
+            other = self._target(self._step.left.popleft()) if self._step.left else target
+            self._try(other, "hedge")
+        except CallerError as error:  # it cannot be told this request; the first is on its way
+            _log.warning("hedge.failed: call %s: %s", self.id, error)
+
+    @property
+    def _may_stream(self) -> bool:
+        """Whether pieces go to the caller as they come: not those of an answer that may not do."""
+        return self._asked.stream and (self._decision is None or self._decision.accept is None)
+
+    def _outgoing(self, target: Target, format: Format) -> bytes:
         """The body for the provider: the caller's own where both speak one format, else the same in the other's words.
 
         An answer that may not do is asked for whole, for nobody can take back a stream.
         """
         asked = self._asked
-        stream = asked.stream and (self._decision is None or self._decision.accept is None)
-        if target.provider.format is self._door:
-            body = named(asked.body, target.model)
+        body = asked.body
+        stream = self._may_stream
+        if self._seam is not None:  # go on from where another one broke off
+            body = {**body, "messages": [*body["messages"], {"role": "assistant", "content": self._seam.said.rstrip()}]}
+        if format is self._door:
+            body = named(body, target.model)
             if asked.stream and not stream:
                 body = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
             elif stream and self._door is OPENAI and not asked.wants_usage:
                 body = {**body, "stream_options": {"include_usage": True}}  # what it cost has to be known, whoever asked
             return _encode(body)
-        request = msgspec.structs.replace(self._door.read_request(asked.body), model=target.model, stream=stream, usage_in_stream=True)
-        return _encode(target.provider.format.write_request(request))
+        if self._door is EMBEDDINGS:
+            raise CallerError(f"'{target.provider.name}' gives no embeddings: its format has none")
+        request = msgspec.structs.replace(self._door.read_request(body), model=target.model, stream=stream, usage_in_stream=True)
+        return _encode(format.write_request(request))
 
-    # A provider answers.
+    # A provider answers. `Asking` calls these.
 
-    def on_head(self, status: int, headers: Headers) -> None:
-        """As of `Receiver`."""
-        assert self._target is not None
-        self._status = status
-        self._heard = self._loop.time()
-        is_events = any(name == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in headers)
-        if status == 200 and self._asked.stream and is_events:
-            self._events, self._reader = EventReader(), self._target.provider.format.stream_reader()
-            self._begin_stream()
+    def on_chunks(self, asking: Asking, chunks: Sequence[Chunk]) -> None:
+        """As of `Hearer`."""
+        if self._speaking is None and self._may_stream:
+            self._speaking, self._variant = asking, asking.target.variant
+            self._cancel_others(asking)
+            if self._writer is None:
+                self._said = asking.collected
+                self._begin_stream()
+        if asking is not self._speaking or self._writer is None:
+            return
+        if self._seam is not None and self._said is not None:
+            chunks = self._seam.joined(chunks)
+            for chunk in chunks:
+                self._said.add(chunk)
+        self._reply.write(b"".join(map(self._writer.write, chunks)))
 
-    def on_data(self, data: bytes) -> None:
-        """As of `Receiver`."""
-        self._heard = self._loop.time()
-        try:
-            self._take(data)
-        except ProviderError as error:
-            self.on_failure(error)
-        except Exception:  # noqa: BLE001 as in `_broken`
-            self._broken()
-
-    def on_end(self) -> None:
-        """As of `Receiver`."""
+    def on_answer(self, asking: Asking, answer: ChatAnswer, raw: bytes | None) -> None:
+        """As of `Hearer`."""
         if self._over:
             return
+        target = asking.target
+        self._cancel_others(asking)
+        self._ended(asking, outcome_of(answer), answer.usage, tier=answer.tier)
+        self._has.breakers.succeeded(target.health, time.time())
+        if self._speaking is asking:
+            assert self._said is not None
+            if self._seam is not None:
+                answer = self._said.answer()
+            self._remember(answer, None)
+            self._journal(outcome_of(answer), answer, self._stream_ended)
+            return
+        self._variant = target.variant
+        words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
         try:
-            self._finish()
-        except ProviderError as error:
-            self.on_failure(error)
-        except Exception:  # noqa: BLE001 as in `_broken`
-            self._broken()
-
-    def on_failure(self, error: ProviderError) -> None:
-        """As of `Receiver`."""
-        self._failed(502, str(error), "failed")
-
-    def _take(self, data: bytes) -> None:
-        """The next piece of the provider's answer."""
-        if self._events is None or self._reader is None or self._writer is None:
-            self._size += len(data)
-            if self._size > _MOST_ANSWER_BYTES:
-                self._failed(502, f"the provider's answer is larger than {_MOST_ANSWER_BYTES // 2**20} MiB", "failed")
-            else:
-                self._body.append(data)
-            return
-        self._pass_on([chunk for told in self._events.feed(data) for chunk in self._reader.read(told)], self._writer)
-
-    def _finish(self) -> None:
-        """The provider's answer is whole."""
-        assert self._target is not None
-        if self._events is not None and self._reader is not None and self._writer is not None:
-            self._pass_on([chunk for told in self._events.end() for chunk in self._reader.read(told)], self._writer)
-            if not self._reader.is_done:
-                raise ProviderError("the provider's stream ended in the middle of its answer")
-            answer = self._collected.answer()
-            self._note(answer.usage, _outcome_of(answer))
-            self._journal(_outcome_of(answer), answer, self._stream_ended)
-            return
-        body = b"".join(self._body)
-        if self._status != 200:
-            self._failed(self._status if self._status >= 400 else 502, error_message(body), "failed")
-            return
-        try:
-            answer = self._target.provider.format.read_answer(msgspec.json.decode(body))
-            raw = body if self._target.provider.format is self._door else None
-            words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
-        except (DataError, msgspec.DecodeError, RecursionError) as error:
-            self._failed(502, f"the provider's answer cannot be read: {error}", "malformed")
-            return
-        self._note(answer.usage, _outcome_of(answer))
-        following = self._following({"answer_chars": float(words)})
-        try:
+            following = self._following({"answer_chars": float(words)})
             if following is None:
+                raw = raw if asking.format is self._door else None
+                self._remember(answer, raw)
                 self._deliver(answer, raw)
             else:
                 self._follow(following)
         except CallerError as error:
-            self._failed(502, str(error), "failed")
+            self._fail(Failure("failed", 502, str(error)))
+
+    def on_failed(self, asking: Asking, failure: Failure) -> None:
+        """As of `Hearer`."""
+        if self._over:
+            return
+        try:
+            target = asking.target
+            usage = asking.collected.usage if asking.collected is not None else None
+            self._ended(asking, failure.outcome, usage, failure.message, (0.0, None) if failure.is_unbilled else None)
+            if failure.status >= 500:
+                assert self._step is not None
+                self._has.breakers.failed(target.health, time.time(), failure.message, self._step.how.open_after)
+            else:
+                self._has.breakers.unknown(target.health)
+            if self._speaking is asking:
+                self._go_on(failure)
+            else:
+                self._next(failure, target)
+        except Exception:  # noqa: BLE001 as in `on_broken`
+            self.on_broken()
+
+    def on_broken(self) -> None:
+        """Something of ours failed: the log says what, the caller hears of it, and what was paid for is journalled."""
+        _log.exception("exchange.failed: call %s", self.id)
+        if self._over:
+            return
+        if self._attempts or self._live:
+            self._fail(Failure("failed", 500, _OURS))
+        else:
+            self._refuse(500, _OURS)
+
+    def _next(self, failure: Failure, target: Target | None) -> None:
+        """Has the same model asked again or the next one, where either may help, and else ends. `target`: who failed, if they were asked."""
+        if self._over or self._live:  # somebody may still answer
+            return
+        assert self._step is not None and self._ends_at is not None
+        how, left = self._step.how, self._step.left
+        if target is not None and failure.may_retry and self._retries < how.retries:
+            wait = wait_s(self._retries, failure.retry_after_s, self._has.rng)
+            if self._loop.time() + wait < self._ends_at and (wait <= LONG_WAIT_S or not left):
+                self._retries += 1
+                self._timer = self._loop.call_later(wait, self._try_again, target, "retry")
+                return
+        if failure.may_fall_back and left:
+            self._retries = 0
+            self._try_again(self._target(left.popleft()), "fallback")
+            return
+        self._fail(failure)
+
+    def _try_again(self, target: Target, cause: Cause) -> None:
+        try:
+            self._try(target, cause)
+        except CallerError as error:
+            self._fail(Failure("failed", 400, str(error)))
+        except Exception:  # noqa: BLE001 as in `on_broken`
+            self.on_broken()
+
+    def _go_on(self, failure: Failure) -> None:
+        """The answer broke off when some of it was given. A task may say that somebody else goes on from there."""
+        assert self._step is not None and self._said is not None
+        said = self._said.plain_text()
+        if self._step.how.restartable and failure.may_fall_back and self._step.left and said is not None:
+            self._speaking, self._seam = None, Seam(said)
+            self._try_again(self._target(self._step.left.popleft()), "fallback")
+        else:
+            self._fail(failure)
+
+    def _cancel_others(self, asking: Asking) -> None:
+        """Whoever else is being asked need not answer."""
+        if self._hedge is not None:
+            self._hedge.cancel()
+        for other in [each for each in self._live if each is not asking]:
+            other.cancel()
+            self._has.breakers.unknown(other.target.health)
+            self._ended(other, "cancelled", None, "another one was faster")
 
     # The caller hears.
 
@@ -422,20 +483,15 @@ class Exchange:
         if self._asked.stream:
             self._begin_stream()
             assert self._writer is not None
-            self._pass_on(list(pieces_of(answer)), self._writer)
-            self._journal(_outcome_of(answer), answer, self._stream_ended)
+            self._reply.write(b"".join(map(self._writer.write, pieces_of(answer))))
+            self._journal(outcome_of(answer), answer, self._stream_ended)
             return
         told = raw if raw is not None else _encode(self._door.write_answer(answer))
-        self._journal(_outcome_of(answer), answer, lambda call, error: self._whole_ended(call, error, told))
+        self._journal(outcome_of(answer), answer, lambda call, error: self._whole_ended(call, error, told))
 
     def _begin_stream(self) -> None:
         self._writer = self._door.stream_writer(self._asked.wants_usage)
         self._reply.begin(200, (_EVENTS, (b"cache-control", b"no-cache"), *self._headers()))
-
-    def _pass_on(self, chunks: Sequence[Chunk], writer: StreamWriter) -> None:
-        for chunk in chunks:
-            self._collected.add(chunk)
-        self._reply.write(b"".join(map(writer.write, chunks)))
 
     def _whole_ended(self, call: Call, error: FreeholdError | None, told: bytes) -> None:
         if error is not None:
@@ -453,89 +509,98 @@ class Exchange:
             self._reply.write(cost + self._writer.end())
         self._reply.end()
 
-    def _headers(self) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers(self) -> Headers:
         about = (b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self._variant.encode("ascii", "replace"))
         return about if self._policy is None else (*about, (b"x-freehold-policy", self._policy.hash.encode()))
 
-    def _send_error(self, status: int, message: str) -> None:
+    def _send_error(self, status: int, message: str, retry_after_s: float | None = None) -> None:
         body = _encode(self._door.error(status, message, self.id))
-        self._reply.send(status, (_JSON, (b"x-freehold-call", self.id.encode())), body)
+        again = () if retry_after_s is None else ((b"retry-after", b"%d" % max(1, round(retry_after_s))),)
+        self._reply.send(status, (_JSON, (b"x-freehold-call", self.id.encode()), *again), body)
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, retry_after_s: float | None = None) -> None:
         """Says no before anybody was asked: nothing happened, so nothing is journalled."""
-        self._over = True
-        self._gateway.in_flight.discard(self)
-        self._send_error(status, message)
+        self._finished()
+        self._send_error(status, message, retry_after_s)
 
     # It ends otherwise.
 
-    def _broken(self) -> None:
-        """Something of ours failed: the log says what, the caller hears of it, and what was paid for is journalled."""
-        _log.exception("exchange.failed: call %s", self.id)
-        if self._attempts or self._asked_at is not None:
-            self._failed(500, _OURS, "failed")
-        elif not self._over:
-            self._refuse(500, _OURS)
-
-    def _failed(self, status: int, message: str, outcome: Outcome) -> None:
+    def _fail(self, failure: Failure) -> None:
         """Ends with an error; what was paid for is journalled all the same."""
         if self._over:
             return
-        if self._ticket is not None:
-            self._ticket.cancel()
-        begun, partial = self._writer, self._collected.answer() if self._writer is not None else None
-        if self._asked_at is not None:
-            self._note(partial.usage if partial is not None else None, outcome, message)
+        for asking in list(self._live):
+            asking.cancel()
+            self._has.breakers.unknown(asking.target.health)
+            usage = asking.collected.usage if asking.collected is not None else None
+            self._ended(asking, failure.outcome, usage, failure.message)
+        if not self._attempts:
+            self._refuse(failure.status, failure.message, failure.retry_after_s)
+            return
+        begun, partial = self._writer, self._said.answer() if self._said is not None else None
 
         def told(call: Call, error: FreeholdError | None) -> None:
             if begun is None:
-                self._send_error(status, message)
+                self._send_error(failure.status, failure.message, failure.retry_after_s)
             else:
-                self._reply.write(begun.broken(message, self._door.error_kind(status)))
+                self._reply.write(begun.broken(failure.message, self._door.error_kind(failure.status)))
                 self._reply.end()
 
-        self._journal(outcome, partial, told, message)
+        self._journal(failure.outcome, partial, told)
 
     def give_up(self, why: str) -> None:
         """Breaks off from our side."""
-        self._failed(503, why, "cancelled")
+        self._fail(Failure("cancelled", 503, why))
 
     def _gone(self) -> None:
         """The caller has left: the provider is told to stop, and what was made by then is journalled."""
-        self._failed(499, "the caller left", "cancelled")
+        self._fail(Failure("cancelled", 499, "the caller left"))
 
     def _room(self, has_room: bool) -> None:
         """The caller reads more slowly than the provider writes, or has caught up."""
-        if not self._over and self._ticket is not None:
-            (self._ticket.resume if has_room else self._ticket.pause)()
-
-    def _watch(self) -> None:
-        """Looks at the deadlines when the nearest of them may be due, and not for every piece."""
-        if self._over or self._target is None:
-            return
-        provider, now = self._target.provider, self._loop.time()
-        deadlines = provider.deadlines
-        step, what = (deadlines.between_s, "the next piece of its answer") if self._status else (deadlines.first_byte_s, "an answer")
-        elapsed = time.perf_counter() - self._began
-        if elapsed >= deadlines.total_s:
-            self._failed(504, f"'{provider.name}' took longer than {deadlines.total_s:g} s", "timed_out")
-        elif now - self._heard >= step:
-            self._failed(504, f"'{provider.name}' did not send {what} within {step:g} s", "timed_out")
-        else:
-            self._timer = self._loop.call_later(max(0.01, min(self._heard + step - now, deadlines.total_s - elapsed)), self._watch)
+        if self._speaking is not None and not self._speaking.is_over:
+            (self._speaking.resume if has_room else self._speaking.pause)()
 
     # It is written down.
 
-    def _note(self, usage: Usage | None, outcome: Outcome, error: str | None = None, priced: Priced | None = None) -> None:
-        """Adds whoever was being asked to the attempts: nothing paid is hidden. `priced`: what it cost, where no price list says."""
-        assert self._asked_at is not None
-        n, asked_at, self._asked_at = len(self._attempts), self._asked_at, None
-        cost_usd, self._price_id = priced or self._gateway.price(self._variant, usage, self._at)
+    def _ended(
+        self,
+        asking: Asking,
+        outcome: Outcome,
+        usage: Usage | None,
+        error: str | None = None,
+        priced: Priced | None = None,
+        tier: str = "",
+    ) -> None:
+        """Whoever was being asked is no longer: that is noted, and the next may take the turn."""
+        given = self._live.pop(asking)
+        if given is not None:
+            self._has.limits.leave(given, None if usage is None else usage.input_tokens + usage.output_tokens)
+        self._note(asking.target.variant, asking.cause, asking.asked_at, outcome, usage, error, priced, tier, asking.n)
+
+    def _note(
+        self,
+        variant: str,
+        cause: Cause,
+        asked_at: float,
+        outcome: Outcome,
+        usage: Usage | None,
+        error: str | None = None,
+        priced: Priced | None = None,
+        tier: str = "",
+        n: int | None = None,
+    ) -> None:
+        """Adds an attempt: nothing paid is hidden. `priced`: what it cost, where no price list says."""
+        if n is None:
+            n, self._n = self._n, self._n + 1
+            cause = "escalation" if self._attempts else cause
+        cost_usd, price_id = priced or self._has.price(variant, usage, self._at, tier)
+        self._price_id = price_id or self._price_id
         self._attempts.append(
             Attempt(
                 n=n,
-                variant=self._variant,
-                cause="escalation" if n else "first",
+                variant=variant,
+                cause=cause,
                 outcome=outcome,
                 at=self._at + timedelta(seconds=asked_at - self._began),
                 latency_s=time.perf_counter() - asked_at,
@@ -545,48 +610,90 @@ class Exchange:
             )
         )
 
-    def _journal(
-        self, outcome: Outcome, answer: ChatAnswer | None, then: Callable[[Call, FreeholdError | None], None], why: str | None = None
-    ) -> None:
-        """Stores the call; `then` hears when it is durable. Nothing ends twice."""
+    def _remember(self, answer: ChatAnswer, raw: bytes | None) -> None:
+        cache_s = self._step.how.cache_s if self._step is not None else None
+        if self._cache_key is not None and cache_s is not None and outcome_of(answer) == "answered":
+            self._has.answers.keep(self._cache_key, answer, raw, time.time() + cache_s)
+
+    def _finished(self) -> None:
+        """Nothing more is to happen to it but that its caller hears."""
         self._over = True
-        if self._timer is not None:
-            self._timer.cancel()
         self._gateway.in_flight.discard(self)
-        record: dict[str, JSON] = {"request": self._asked.as_openai}
-        if answer is not None and answer.choices:
-            record["response"] = {**OPENAI.write_answer(answer), "model": answer.model or self._variant}
+        for timer in (self._timer, self._hedge):
+            if timer is not None:
+                timer.cancel()
+        if self._leave_line is not None:
+            self._leave_line()
+
+    def _journal(self, outcome: Outcome, answer: ChatAnswer | None, then: Callable[[Call, FreeholdError | None], None]) -> None:
+        """Stores the call; `then` hears when it is durable. Nothing ends twice."""
+        self._finished()
+        call = self._call(outcome, answer)
+        self._has.append(call, lambda failed: then(call, failed))
+
+    def _question(self) -> Question:
+        return question_about(self._asked.body["input"]) if self._door is EMBEDDINGS else question(self._asked.as_openai)
+
+    def _call(self, outcome: Outcome, answer: ChatAnswer | None) -> Call:
+        """The call, the same that an import of its log would give, but for what is known better.
+
+        One whose words cannot be kept was paid for all the same: the journal has it without them.
+        """
+        try:
+            asked = self._question()
+            output = output_of(answer) if answer is not None and self._door is not EMBEDDINGS else None
+            if isinstance(output, dict) and is_deeper(output, MAX_LEVELS):
+                raise DataError(TOO_DEEP)
+        except DataError as error:
+            _log.warning("call.without_content: call %s is journalled without its words: %s", self.id, error)
+            asked, output = Question(None, self.id, "", None, {}), None
+        tags = asked.tags
+        if answer is not None and (end := unusual_end(answer)):
+            tags = {**tags, "finish_reason": end}
+        attempts = self._attempts
+        if len(attempts) == 1:
+            usage, cost_usd = attempts[0].usage, attempts[0].cost_usd
         else:
-            record |= {"response": {"model": self._variant}, "error": {"message": why or outcome}}
-        costs = [attempt.cost_usd for attempt in self._attempts]
-        usages = [attempt.usage for attempt in self._attempts]
-        total = None if None in costs else sum(cost for cost in costs if cost is not None)
-        known: dict[str, Any] = {
-            "id": self.id,
-            "task": self._task,
-            "outcome": outcome,
-            "at": self._at,
-            "usage": usages[0] if len(usages) == 1 else _sum_of(usages),
-            "cost_usd": total,
-            "price_id": None if total is None else self._price_id,
-            "latency_s": time.perf_counter() - self._began,
-            "policy": None if self._policy is None else self._policy.hash,
-            "propensity": None if self._policy is None else 1.0,
-            "delivered": not self._reply.is_gone,
-            "attempts": tuple(self._attempts),
-        }
-        call = self._gateway.call(record, self._variant, known)
-        self._gateway.append(call, lambda failed: then(call, failed))
+            attempts.sort(key=lambda attempt: attempt.n)
+            usage, cost_usd = _sum_of(attempts), _cost_of(attempts)
+        return Call(
+            id=self.id,
+            tenant=self._has.tenant,
+            task=self._task,
+            variant=self._variant,
+            item=asked.item,
+            input=asked.input,
+            output=output,
+            output_digest=None if output is None else digest_of(output),
+            outcome=outcome,
+            usage=usage,
+            cost_usd=cost_usd,
+            price_id=None if cost_usd is None else self._price_id,
+            latency_s=time.perf_counter() - self._began,
+            at=self._at,
+            customer=self._asked.about.get(b"customer") or tags.get("customer"),
+            subject=asked.subject,
+            tags=tags,
+            episode=self._asked.about.get(b"episode"),
+            policy=None if self._policy is None else self._policy.hash,
+            propensity=None if self._policy is None else 1.0,
+            source="gateway",
+            delivered=not self._reply.is_gone,
+            attempts=tuple(attempts),
+            shape=asked.shape,
+        )
 
 
-def _outcome_of(answer: ChatAnswer) -> Outcome:
-    return "refused" if answer.choices and all(choice.finish in ("refused", "filtered") for choice in answer.choices) else "answered"
+def _cost_of(attempts: Sequence[Attempt]) -> float | None:
+    """What several attempts cost; None where that of any is unknown."""
+    costs = [attempt.cost_usd for attempt in attempts]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)
 
 
-def _sum_of(usages: Sequence[Usage | None]) -> Usage | None:
-    """The usage of several attempts; None where any of them is unknown."""
-    known = [usage for usage in usages if usage is not None]
-    if len(known) != len(usages) or not known:
+def _sum_of(attempts: Sequence[Attempt]) -> Usage | None:
+    """The usage of several attempts; None where that of any is unknown that was paid for."""
+    known = [attempt.usage for attempt in attempts if attempt.usage is not None]
+    if not known or any(attempt.usage is None and attempt.cost_usd != 0 for attempt in attempts):
         return None
     names = ("input_tokens", "cached_read", "cached_write", "output_tokens", "reasoning_tokens")
     return Usage(**{name: sum(getattr(usage, name) for usage in known) for name in names})

@@ -11,18 +11,20 @@ from typing import Any
 
 import uvicorn
 
-from freehold.errors import FreeholdError, OperatorError
+from freehold.errors import FreeholdError
 from freehold.gateway.asgi import Application, application
-from freehold.gateway.guard import Guard, hosts_of, is_loopback
+from freehold.gateway.guard import Guard, hosts_of
 from freehold.gateway.server import protocol_for
+from freehold.gateway.shared import Shared
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer
 from freehold.project import Project
+from freehold.resources import Resources
 from freehold.serve import Gateway
-from freehold.store.open import open_store
+from freehold.store.open import Store, open_store
 
 REFRESH_S = 1.0
-"""How often it is asked whether a policy was promoted or rolled back."""
+"""How often it is asked whether a policy was promoted or rolled back, and what other workers know."""
 BUSY_S = 2.0
 """How long an answer waits for a journal that another program has locked."""
 WRITE_CACHE_KIB = 4_000
@@ -31,26 +33,14 @@ GRACE_S = 20
 """How long answers that are on their way may take after a signal to stop."""
 
 
-def run(project: Project, host: str, port: int, plain_asgi: bool, tell: Callable[[str], None]) -> None:
-    """Serves until a signal says to stop, and tells at which address. Raises OperatorError where that cannot be listened on."""
-    if not is_loopback(host):
-        raise OperatorError(
-            f"'{host}' can be reached from other machines, and there are no keys yet to keep strangers out. Listen on 127.0.0.1."
-        )
-    try:
-        listener = socket.create_server((host.strip("[]"), port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
-    except OSError as error:
-        raise OperatorError(f"Cannot listen on {host}:{port}: {error.strerror}. Is it taken? Choose another --port.") from None
+def serve(project: Project, listener: socket.socket, host: str, plain_asgi: bool, shared: Shared, started: Callable[[], None]) -> None:
+    """Serves on a socket until a signal says to stop. `started` is called when everything stands. Raises OperatorError."""
     with ExitStack() as resources:
-        resources.enter_context(listener)
-        store = resources.enter_context(
-            open_store(project.config.store.url, project.folder, project.config.store.durability, BUSY_S, WRITE_CACHE_KIB)
-        )
+        store = resources.enter_context(opened(project))
         on_failure = project.config.journal.on_failure
         writer = Writer(store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort")
-        gateway = Gateway(project.config, store, writer, project.tenant)
-        port = listener.getsockname()[1]
-        routes, guard = gateway.routes(), Guard(hosts_of(host, port))
+        gateway = Gateway(Resources(project.config, store, writer, project.tenant, shared))
+        routes, guard = gateway.routes(), Guard(hosts_of(host, listener.getsockname()[1]))
         config = uvicorn.Config(
             _with_ending(application(routes if plain_asgi else {}, guard), gateway, writer),
             http="httptools" if plain_asgi else protocol_for(routes, guard),
@@ -63,10 +53,15 @@ def run(project: Project, host: str, port: int, plain_asgi: bool, tell: Callable
             timeout_graceful_shutdown=GRACE_S,
             ws="none",
         )
-        tell(f"http://{host}:{port}")
+        started()
         gc.collect()
         gc.freeze()  # what is there at the start stays, and is not looked through again
         _Server(config).run(sockets=[listener])
+
+
+def opened(project: Project) -> Store:
+    """The project's store, as a worker opens it."""
+    return open_store(project.config.store.url, project.folder, project.config.store.durability, BUSY_S, WRITE_CACHE_KIB)
 
 
 class _Server(uvicorn.Server):
@@ -85,13 +80,13 @@ class _Server(uvicorn.Server):
 def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Application:
     """The application, which closes the gateway and then the journal when the server ends."""
 
-    async def look_for_policies() -> None:
+    async def look_around() -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
             try:
-                await asyncio.to_thread(gateway.look_for_policies)
+                await gateway.resources.look_around()
             except FreeholdError as error:  # what is served goes on being served
-                logging.getLogger("freehold.serve").warning("policies.refresh_failed: %s", error)
+                logging.getLogger("freehold.serve").warning("refresh.failed: %s", error)
 
     async def with_ending(scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
         if scope["type"] != "lifespan":
@@ -100,7 +95,7 @@ def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Applicat
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                looking = asyncio.get_running_loop().create_task(look_for_policies())
+                looking = asyncio.get_running_loop().create_task(look_around())
                 await send({"type": "lifespan.startup.complete"})
             else:
                 looking.cancel()

@@ -48,6 +48,9 @@ def keys() -> list[str]:
         "metrics.NAME": config.MetricTable,
         "tasks.NAME": config.TaskTable,
         "match": config.MatchRow,
+        "gateway": config.GatewayTable,
+        "limits": config.LimitsTable,
+        "serving": config.ServingTable,
     }
     return [f"{name}.{field.name}" for name, table in tables.items() for field in msgspec.structs.fields(table)]
 

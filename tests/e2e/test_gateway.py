@@ -41,9 +41,11 @@ key_env = "TWO_KEY"
 provider = "one"
 name = "gpt-x"
 price = { input_per_mtok = 10.0, output_per_mtok = 100.0, cached_read_per_mtok = 1.0 }
+serving = { retries = 0, open_after = 0 }
 [models.claude]
 provider = "two"
 name = "claude-x"
+serving = { retries = 0, open_after = 0 }
 """
 COST = (40 * 10 + 60 * 1 + 20 * 100) / 1e6
 CAME = "Größe "
@@ -239,7 +241,8 @@ def test_a_providers_error_reaches_each_client_as_its_own(served: Served) -> Non
     with pytest.raises(openai.RateLimitError, match="slow down") as told:
         served.openai().chat.completions.create(model="frontier", messages=ASKED)
     call = served.call(told.value.response.headers["x-freehold-call"])
-    assert (call.outcome, call.cost_usd, call.attempts[0].error) == ("failed", None, "slow down")
+    assert (call.outcome, call.cost_usd) == ("failed", 0.0)
+    assert [(one.cause, one.error) for one in call.attempts] == [("first", "slow down")]
     with pytest.raises(anthropic.RateLimitError, match="slow down"):
         served.anthropic().messages.create(model="claude", max_tokens=9, messages=[{"role": "user", "content": "Hi"}])
 
@@ -594,3 +597,30 @@ def test_what_it_does_while_the_journal_cannot_be_written(tmp_path: Path, on_fai
                 assert served.call(raw.headers["x-freehold-call"]).output == raw.parse().choices[0].message.content
             served.openai().chat.completions.create(model="frontier", messages=ASKED)
             assert len(served.calls()) == (3 if on_failure == "spool" else 1)
+
+
+# Embeddings
+
+
+def embeddings(said: Said) -> Iterator[bytes]:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}]
+    return whole({"object": "list", "data": data, "model": "embed-x", "usage": {"prompt_tokens": 100, "total_tokens": 100}})
+
+
+def test_embeddings_are_passed_on_and_journalled(served: Served) -> None:
+    served.provider.answer = embeddings
+    raw = served.openai().embeddings.with_raw_response.create(model="frontier", input=["a", "b"], encoding_format="float")
+    assert raw.parse().data[0].embedding == [0.25, -0.5]
+    assert served.provider.asked[-1].path == "/v1/embeddings"
+    call = served.call(raw.headers["x-freehold-call"])
+    assert (call.input, call.output, call.outcome, call.cost_usd) == (["a", "b"], None, "answered", pytest.approx(100 * 10 / 1e6))
+
+
+def test_what_cannot_be_embedded_is_refused(served: Served) -> None:
+    with pytest.raises(openai.BadRequestError, match="input"):
+        served.openai().embeddings.create(model="frontier", input=[])
+    with pytest.raises(openai.BadRequestError, match="'two' gives no embeddings"):
+        served.openai().embeddings.create(model="claude", input="a")
+    served.provider.answer = answered
+    with pytest.raises(openai.InternalServerError, match="holds no embeddings"):
+        served.openai().embeddings.create(model="frontier", input="a")

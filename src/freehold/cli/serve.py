@@ -15,15 +15,16 @@ def register(app: typer.Typer) -> None:
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on; only this machine's own until there are keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 4141,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port, about one for each core.")] = 1,
     plain_asgi: Annotated[bool, typer.Option("--plain-asgi", help="Serve by plain ASGI instead of our own protocol.")] = False,
     project: ProjectOption = None,
 ) -> None:
     """Serve the project's models at one address: OpenAI's and Anthropic's clients need another base URL and nothing else."""
-    from freehold.worker import run
+    from freehold.workers import run
 
     with opened(project) as home:
 
         def tell(address: str) -> None:
             notes().print(f"Serving {home.folder} at {address}/v1. Stop with Ctrl-C.", markup=False, soft_wrap=True)
 
-        run(home, host, port, plain_asgi, tell)
+        run(home, host, port, workers, plain_asgi, tell)

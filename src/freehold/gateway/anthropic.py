@@ -354,10 +354,10 @@ def _write_config(request: ChatRequest) -> dict[str, JSON]:
     return config
 
 
-def read_answer(body: JSON) -> ChatAnswer:
+def read_answer(body: bytes) -> ChatAnswer:
     """The answer a body holds. Raises DataError where it is none."""
     try:
-        fields = Fields(body, "")
+        fields = Fields(msgspec.json.decode(body), "")
         blocks = fields.need("content", list)
         choice = Choice(
             parts=tuple(_read_answer_block(one, f"content[{n}]") for n, one in enumerate(blocks)),
@@ -367,7 +367,7 @@ def read_answer(body: JSON) -> ChatAnswer:
         return ChatAnswer(
             id=fields.take("id", str, ""), model=fields.take("model", str, ""), choices=(choice,), usage=read_usage(fields.raw("usage"))
         )
-    except CallerError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, CallerError) as error:
         raise DataError(f"the provider's answer is no message: {error}") from None
 
 

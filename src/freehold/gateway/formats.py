@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from freehold.chat import JSON, ChatAnswer, ChatRequest, Chunk
-from freehold.gateway import anthropic, anthropic_stream, openai, openai_stream
+from freehold.gateway import anthropic, anthropic_stream, embeddings, openai, openai_stream
 from freehold.gateway.sse import Event
 
 
@@ -43,7 +43,7 @@ class Format(NamedTuple):
     """Body to request. Raises CallerError."""
     write_request: Callable[[ChatRequest], dict[str, JSON]]
     """Request to body. Raises CallerError for what cannot be said."""
-    read_answer: Callable[[JSON], ChatAnswer]
+    read_answer: Callable[[bytes], ChatAnswer]
     """Body to answer. Raises DataError."""
     write_answer: Callable[[ChatAnswer], dict[str, JSON]]
     """Answer to body."""
@@ -115,6 +115,8 @@ ANTHROPIC = Format(
     error=_anthropic_error,
     error_kind=_anthropic_kind,
 )
+EMBEDDINGS = OPENAI._replace(name="embeddings", path="/embeddings", read_answer=embeddings.read_answer)
+"""A door beside OpenAI's, to the providers that speak its format."""
 FORMATS: Mapping[str, Format] = {each.name: each for each in (OPENAI, ANTHROPIC)}
 
 

@@ -336,36 +336,69 @@ def _write_shape(shape: OutputShape) -> dict[str, JSON]:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def read_answer(body: JSON) -> ChatAnswer:
+class _AnswerMessage(msgspec.Struct):
+    content: str | list[Any] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+
+
+class _AnswerChoice(msgspec.Struct):
+    message: _AnswerMessage
+    finish_reason: str | None = None
+    logprobs: Any = None
+
+
+class _Answer(msgspec.Struct):
+    """A chat completion, as far as it is read."""
+
+    choices: list[_AnswerChoice]
+    id: str | None = None
+    model: str | None = None
+    created: float | None = None
+    usage: Any = None
+    service_tier: str | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def read_answer(body: bytes) -> ChatAnswer:
     """The answer a body holds. Raises DataError where it is none."""
     try:
-        fields = Fields(body, "")
-        choices = tuple(_read_choice(one, f"choices[{n}]") for n, one in enumerate(fields.need("choices", list)))
-        return ChatAnswer(
-            id=fields.take("id", str, ""),
-            model=fields.take("model", str, ""),
-            choices=choices,
-            usage=read_usage(fields.raw("usage")),
-            created=fields.take("created", int, 0),
-        )
-    except CallerError as error:
+        answer = _decode_answer(body)
+        choices = tuple(_read_choice(one, f"choices[{n}]") for n, one in enumerate(answer.choices))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, CallerError) as error:
         raise DataError(f"the provider's answer is no chat completion: {error}") from None
+    return ChatAnswer(
+        id=answer.id or "",
+        model=answer.model or "",
+        choices=choices,
+        usage=read_usage(answer.usage),
+        created=int(answer.created or 0),
+        tier=answer.service_tier or "",
+    )
 
 
-def _read_choice(value: JSON, where: str) -> Choice:
-    fields = Fields(value, where)
-    message = Fields(fields.raw("message"), f"{where}.message")
+def _read_choice(choice: _AnswerChoice, where: str) -> Choice:
+    message = choice.message
     parts: list[Part] = []
-    if thought := message.take("reasoning_content", str) or message.take("reasoning", str):
+    if thought := message.reasoning_content or message.reasoning:
         parts.append(Thinking(text=thought))
-    parts += [part for part in _read_content(message) if part != Text(text="")]
-    if refusal := message.take("refusal", str):
-        parts.append(Refusal(text=refusal))
-    parts += [_read_call(call, f"{where}.message.tool_calls[{n}]") for n, call in enumerate(message.take("tool_calls", list, []))]
-    finish: Finish = FINISHES.get(fields.take("finish_reason", str, "stop"), "stop")
-    if refusal and finish == "stop":
+    if isinstance(message.content, str):
+        if message.content:
+            parts.append(Text(text=message.content))
+    else:
+        said = [_read_part(part, f"{where}.message.content[{n}]") for n, part in enumerate(message.content or ())]
+        parts += [part for part in said if part != Text(text="")]
+    if message.refusal:
+        parts.append(Refusal(text=message.refusal))
+    parts += [_read_call(call, f"{where}.message.tool_calls[{n}]") for n, call in enumerate(message.tool_calls or ())]
+    finish: Finish = FINISHES.get(choice.finish_reason or "stop", "stop")
+    if message.refusal and finish == "stop":
         finish = "refused"
-    return Choice(parts=tuple(parts), finish=finish, logprobs=fields.raw("logprobs"))
+    return Choice(parts=tuple(parts), finish=finish, logprobs=choice.logprobs)
 
 
 def usage_of(usage: JSON) -> dict[str, Any] | None:
@@ -376,8 +409,10 @@ def usage_of(usage: JSON) -> dict[str, Any] | None:
     if spent_in is None:
         return None
     details_in, details_out = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    counts = (spent_in, spent_out, *_numbers(details_in), *_numbers(details_out))
-    if not all(isinstance(count, int) for count in counts):
+    counts = [spent_in, spent_out]
+    if details_in or details_out:
+        counts += [*_numbers(details_in), *_numbers(details_out)]
+    if not all(type(count) is int for count in counts):
         raise DataError("usage holds something other than whole numbers; expected a chat completion's token counts")
     reasoning = details_out.get("reasoning_tokens") or 0
     total = usage.get("total_tokens")
@@ -394,9 +429,9 @@ def usage_of(usage: JSON) -> dict[str, Any] | None:
         "output_tokens": spent_out,
         "reasoning_tokens": reasoning,
     }
-    if split := _by_modality(details_in, spent_in):
+    if details_in and (split := _by_modality(details_in, spent_in)):
         row["input_by_modality"] = split
-    if split := _by_modality(details_out, spent_out):
+    if details_out and (split := _by_modality(details_out, spent_out)):
         row["output_by_modality"] = split
     return row
 
@@ -418,8 +453,8 @@ def read_usage(value: JSON) -> Usage | None:
     """The usage an answer states; None where it states none, or one that cannot be: an unknown usage is better than a wrong one."""
     try:
         row = usage_of(value)
-        return None if row is None else msgspec.convert(row, Usage)
-    except (DataError, msgspec.ValidationError):
+        return None if row is None else Usage(**row)
+    except DataError:
         return None
 
 

@@ -50,6 +50,7 @@ class _Piece(msgspec.Struct):
     created: float | None = None
     choices: list[_Choice] | None = None
     usage: Any = None
+    service_tier: str | None = None
     error: Any = None
 
 
@@ -76,7 +77,12 @@ class StreamReader:
             raise ProviderError(f"the provider broke its answer off: {said}")
         found = [chunk for choice in piece.choices or () for chunk in _chunks(choice)] or [Chunk()]
         found[0] = msgspec.structs.replace(
-            found[0], id=piece.id or "", model=piece.model or "", created=int(piece.created or 0), usage=read_usage(piece.usage)
+            found[0],
+            id=piece.id or "",
+            model=piece.model or "",
+            created=int(piece.created or 0),
+            usage=read_usage(piece.usage),
+            tier=piece.service_tier or "",
         )
         return found
 

@@ -95,7 +95,7 @@ class Builder:
         logged = record if isinstance(record, Logged) else None
         key = logged.key if logged else ""
         task = self._task if self._task is not None else record.task
-        tags = _texts(record.tags) if record.tags else {}
+        tags = texts_of(record.tags) if record.tags else {}
         subject = tags.pop("subject", None)
         call = Call(
             id=call_id(self._tenant, task, record.item, record.variant, key),
@@ -130,9 +130,11 @@ class Builder:
             call_id(self._tenant, None, record.item, record.variant, key) if record.task is None and task is not None else None,
         )
 
-    def price(self, variant: str, usage: Usage | None, at: datetime) -> tuple[float | None, str | None]:
-        """What an answer of a variant cost, and by which prices; None where either is unknown."""
+    def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> tuple[float | None, str | None]:
+        """What an answer of a variant cost, and by which prices; None where either is unknown. `tier`: other than the list price."""
         name = self._priced_name(variant)
+        if tier and name is not None:
+            name = _at_tier(name, tier)
         cost = None if name is None else self._prices.cost(name, usage, at)
         return (None, None) if cost is None else (cost, self._prices.id)
 
@@ -146,7 +148,7 @@ class Builder:
         if name is None:
             return None, None, None
         if isinstance(record, Logged) and record.price_tier:
-            name = f"{name} ({record.price_tier})"  # priced by a price of one's own for that name alone
+            name = _at_tier(name, record.price_tier)
         cost = self._prices.cost(name, record.usage, at)
         return (None, None, name) if cost is None else (cost, self._prices.id, None)
 
@@ -231,6 +233,11 @@ class Builder:
         return scored / items
 
 
+def _at_tier(name: str, tier: str) -> str:
+    """The name of a model billed otherwise than by its list price: priced by a price of one's own for that name alone."""
+    return f"{name} ({tier})"
+
+
 def _probability(stated: Tag) -> float:
     try:
         value = float(stated or 0)
@@ -250,7 +257,7 @@ def _utc(at: datetime | None) -> datetime | None:
         raise DataError(f"at is {at}, which is outside the years 1 to 9999 in UTC; expected when the call was made") from None
 
 
-def _texts(tags: dict[str, Tag]) -> dict[str, str]:
+def texts_of(tags: dict[str, Tag]) -> dict[str, str]:
     """Tags as text; true and false as JSON writes them, null left out."""
     return {key: value if isinstance(value, str) else _text(value) for key, value in tags.items() if value is not None}
 

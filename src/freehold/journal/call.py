@@ -5,9 +5,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from freehold.chat import JSON, Usage
+from freehold.chat import JSON, Cause, Outcome, Usage
 
-Outcome: TypeAlias = Literal["answered", "refused", "malformed", "failed", "timed_out", "cancelled"]
 LabelDesign: TypeAlias = Literal["audit", "census", "found"]
 FeedbackKind: TypeAlias = Literal["score", "label", "correction", "preference", "comment", "verifier"]
 
@@ -22,7 +21,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """Position among the call's attempts, from 0."""
     variant: str
     """Who was asked."""
-    cause: Literal["first", "retry", "fallback", "hedge", "escalation"]
+    cause: Cause
     """Why this attempt was made."""
     outcome: Outcome
     """How it ended."""

@@ -21,18 +21,18 @@ def shape_of(asked: JSON) -> str:
     """
     if isinstance(asked, str):
         return TEXT
-    messages = asked.get("messages") if isinstance(asked, Mapping) else asked
+    messages = asked.get("messages") if isinstance(asked, dict) else asked
     if isinstance(messages, list) and is_messages(messages):
-        around = asked if isinstance(asked, Mapping) else {}
-        return _hash(["messages", _masked(system_of(asked)), sorted(tools_of(around)), _answer_form(around), sorted(set(_media(messages)))])
-    if isinstance(asked, Mapping):
+        around: Mapping[str, JSON] = asked if isinstance(asked, dict) else {}
+        return _of_messages(system_of(asked), tuple(sorted(tools_of(around))), _answer_form(around), tuple(sorted(set(_media(messages)))))
+    if isinstance(asked, dict):
         return _hash(["object", sorted((str(key), _form(value)) for key, value in asked.items())])
     return _hash([_form(asked)])
 
 
 def system_of(asked: JSON) -> str:
     """The words that belong to the task: the system's and developer's messages, or a `system` beside them."""
-    beside = asked.get("system") if isinstance(asked, Mapping) else None
+    beside = asked.get("system") if isinstance(asked, dict) else None
     return beside if isinstance(beside, str) else system_text_of(asked)
 
 
@@ -41,22 +41,23 @@ def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
     for key in ("tools", "functions"):
         offered = asked.get(key)
         for tool in offered if isinstance(offered, list) else []:
-            if isinstance(tool, Mapping):
-                inner = next((tool[kind] for kind in ("function", "custom") if isinstance(tool.get(kind), Mapping)), tool)
+            if isinstance(tool, dict):
+                inner = next((tool[kind] for kind in ("function", "custom") if isinstance(tool.get(kind), dict)), tool)
                 yield str(inner.get("name") or tool.get("type"))
 
 
 @lru_cache(maxsize=64)
-def _masked(text: str) -> str:
-    return _SPACE.sub(" ", _DIGITS.sub("0", text)).strip()
+def _of_messages(system: str, tools: tuple[str, ...], form: tuple[str, str] | None, media: tuple[str, ...]) -> str:
+    masked = _SPACE.sub(" ", _DIGITS.sub("0", system)).strip()
+    return _hash(["messages", masked, tools, form, media])
 
 
-def _answer_form(around: Mapping[str, JSON]) -> JSON:
+def _answer_form(around: Mapping[str, JSON]) -> tuple[str, str] | None:
     asked = around.get("response_format")
-    if not isinstance(asked, Mapping):
+    if not isinstance(asked, dict):
         return None
     schema = asked.get("json_schema")
-    return [str(asked.get("type")), str(schema.get("name")) if isinstance(schema, Mapping) else ""]
+    return str(asked.get("type")), str(schema.get("name")) if isinstance(schema, dict) else ""
 
 
 def _media(messages: list[JSON]) -> Iterator[str]:
@@ -64,12 +65,12 @@ def _media(messages: list[JSON]) -> Iterator[str]:
     for message in messages:
         content = message.get("content")
         for part in content if isinstance(content, list) else []:
-            kind = str(part.get("type")) if isinstance(part, Mapping) else ""
+            kind = str(part.get("type")) if isinstance(part, dict) else ""
             yield from (medium for medium in _MEDIA if medium in kind)
 
 
 def _form(value: JSON) -> str:
-    return "object" if isinstance(value, Mapping) else "list" if isinstance(value, list) else "value"
+    return "object" if isinstance(value, dict) else "list" if isinstance(value, list) else "value"
 
 
 def _hash(parts: list[JSON]) -> str:

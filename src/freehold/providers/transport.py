@@ -5,9 +5,11 @@ Callbacks, not coroutines: on the way of every request a future costs more than 
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httptools
 
@@ -18,6 +20,15 @@ MOST_IDLE = 256
 MOST_HEADER_BYTES = 64 * 1024
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+
+class NotConnected(ProviderError):
+    """No connection stood, so that nothing was sent and nothing is paid for."""
+
+    def __init__(self, message: str, is_late: bool) -> None:
+        super().__init__(message)
+        self.is_late = is_late
+        """Whether it is because it took too long."""
 
 
 class Origin(NamedTuple):
@@ -35,6 +46,32 @@ class Origin(NamedTuple):
         usual = self.port == (443 if self.is_tls else 80)
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if usual else f"{host}:{self.port}"
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy between us and an origin."""
+
+    host: str
+    port: int
+    authorization: str
+    """What `Proxy-Authorization` says; empty for nothing."""
+
+
+def proxy_for(origin: Origin) -> Proxy | None:
+    """The proxy that the environment names for an origin (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`); None for none. Raises OperatorError."""
+    url = getproxies().get("https" if origin.is_tls else "http")
+    if not url or proxy_bypass(origin.host):
+        return None
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        port = parts.port or 80
+    except ValueError:
+        port = 0
+    if parts.scheme != "http" or not parts.hostname or not port:
+        raise OperatorError("the environment names a proxy that is no address of an HTTP proxy; expected such as http://proxy.example:3128")
+    name, password = unquote(parts.username or ""), unquote(parts.password or "")
+    known = f"Basic {b64encode(f'{name}:{password}'.encode()).decode()}" if name or password else ""
+    return Proxy(parts.hostname, port, known)
 
 
 def origin_of(url: str) -> Origin:
@@ -71,8 +108,9 @@ class Receiver(Protocol):
 class Pool:
     """The connections to one origin. The one used last is used next, so that few stay warm and the others run out."""
 
-    def __init__(self, origin: Origin, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, origin: Origin, proxy: Proxy | None = None, context: ssl.SSLContext | None = None) -> None:
         self.origin = origin
+        self._proxy = proxy
         self._context = context if context is not None else ssl.create_default_context() if origin.is_tls else None
         self._idle: list[Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,25 +130,42 @@ class Pool:
         return ticket
 
     async def _connect(self, data: bytes, ticket: "Ticket", connect_s: float) -> None:
-        loop, origin = asyncio.get_running_loop(), self.origin
         try:
             async with asyncio.timeout(connect_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self),
-                    origin.host,
-                    origin.port,
-                    ssl=self._context,
-                    server_hostname=origin.host if origin.is_tls else None,
-                )
+                connection = await self._connected()
         except TimeoutError:
-            ticket.fail(ProviderError(f"{origin.authority} took no connection within {connect_s:g} s"))
+            ticket.fail(NotConnected(f"{self.origin.authority} took no connection within {connect_s:g} s", is_late=True))
         except (OSError, ssl.SSLError) as error:
-            ticket.fail(ProviderError(f"{origin.authority} takes no connection: {error.strerror or error}"))
+            ticket.fail(NotConnected(f"{self.origin.authority} takes no connection: {error.strerror or error}", is_late=False))
         else:
             if ticket.is_over:
                 connection.transport.close()
             else:
                 connection.begin(data, ticket)
+
+    async def _connected(self) -> "Connection":
+        """A new connection, through the proxy where there is one."""
+        loop, origin, proxy = asyncio.get_running_loop(), self.origin, self._proxy
+        name = origin.host if origin.is_tls else None
+        if proxy is None:
+            _, connection = await loop.create_connection(
+                lambda: Connection(self), origin.host, origin.port, ssl=self._context, server_hostname=name
+            )
+            return connection
+        if self._context is None:  # a plain request names its whole address, and the proxy reads it
+            _, connection = await loop.create_connection(lambda: Connection(self), proxy.host, proxy.port)
+            return connection
+        transport, tunnel = await loop.create_connection(lambda: Tunnel(origin, proxy), proxy.host, proxy.port)
+        try:
+            await tunnel.stands
+            connection = Connection(self)
+            secured = await loop.start_tls(transport, connection, self._context, server_hostname=name)
+        except BaseException:
+            transport.abort()
+            raise
+        assert secured is not None
+        connection.connection_made(secured)
+        return connection
 
     def keep(self, connection: "Connection") -> None:
         """Takes a connection back whose answer is whole."""
@@ -130,6 +185,35 @@ class Pool:
             task.cancel()
         for connection in list(self._idle):
             connection.transport.close()
+
+
+class Tunnel(asyncio.Protocol):
+    """Asks a proxy for a way through to an origin. `stands` ends when there is one, with OSError where there is none."""
+
+    def __init__(self, origin: Origin, proxy: Proxy) -> None:
+        self.stands: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        authorization = f"proxy-authorization: {proxy.authorization}\r\n" if proxy.authorization else ""
+        self._request = f"CONNECT {host}:{origin.port} HTTP/1.1\r\nhost: {host}:{origin.port}\r\n{authorization}\r\n".encode()
+        self._told = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.Transport, transport).write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._told += data
+        head, end, rest = self._told.partition(b"\r\n\r\n")
+        if self.stands.done() or (not end and len(head) <= MOST_HEADER_BYTES):
+            return
+        status = head.split(b" ", 2)[1:2]
+        if end and not rest and status == [b"200"]:
+            self.stands.set_result(None)
+        else:
+            self.stands.set_exception(OSError(f"the proxy lets nobody through: {head[:60].decode('latin-1').splitlines()[0]}"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.stands.done():
+            self.stands.set_exception(OSError("the proxy closed the connection"))
 
 
 class Ticket:
@@ -279,14 +363,18 @@ class Connection(asyncio.Protocol):
         self._is_whole = self._has_head
 
 
-def request_head(origin: Origin, method: str, path: str, headers: Sequence[tuple[str, str]]) -> bytes:
+def request_head(origin: Origin, method: str, path: str, headers: Sequence[tuple[str, str]], proxy: Proxy | None = None) -> bytes:
     """The beginning of a request that is the same for all of them; a length and the body follow."""
-    lines = [f"{method} {origin.prefix}{path} HTTP/1.1", f"host: {origin.authority}", *(f"{name}: {value}" for name, value in headers)]
+    address = origin.prefix + path
+    if proxy is not None and not origin.is_tls:
+        address = f"http://{origin.authority}{address}"
+        headers = [*headers, ("proxy-authorization", proxy.authorization)] if proxy.authorization else headers
+    lines = [f"{method} {address} HTTP/1.1", f"host: {origin.authority}", *(f"{name}: {value}" for name, value in headers)]
     if any("\r" in line or "\n" in line or "\0" in line for line in lines):
         raise OperatorError("an address or a key holds a line end, and cannot be sent")
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def request(head: bytes, body: bytes) -> bytes:
-    """The whole request."""
-    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+def request(head: bytes, body: bytes, more: bytes = b"") -> bytes:
+    """The whole request. `more`: header lines of this one alone."""
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, more, len(body), body)

@@ -70,6 +70,9 @@ ANTHROPIC = {
 }  # fmt: skip
 
 
+encode = msgspec.json.encode
+
+
 def test_what_an_openai_client_asks_an_anthropic_provider_hears() -> None:
     assert anthropic.write_request(openai.read_request(OPENAI)) == ANTHROPIC
 
@@ -171,9 +174,9 @@ ANSWER = ChatAnswer(
 
 
 def test_an_answer_read_and_written_is_what_it_was() -> None:
-    assert openai.read_answer(openai.write_answer(ANSWER)) == ANSWER
+    assert openai.read_answer(encode(openai.write_answer(ANSWER))) == ANSWER
     without = msgspec.structs.replace(ANSWER, created=0, usage=Usage(input_tokens=100, cached_read=60, cached_write=10, output_tokens=20))
-    assert anthropic.read_answer(anthropic.write_answer(ANSWER)) == without
+    assert anthropic.read_answer(encode(anthropic.write_answer(ANSWER))) == without
 
 
 def test_usage_is_counted_as_each_provider_counts_it() -> None:
@@ -200,16 +203,16 @@ def test_a_usage_that_cannot_be_is_unknown(usage: object) -> None:
 
 def test_a_refusal_is_one_in_both_formats() -> None:
     refused = ChatAnswer(id="a", model="m", choices=(Choice(parts=(Refusal(text="No."),), finish="refused"),), usage=None)
-    assert openai.read_answer(openai.write_answer(refused)).choices[0].parts == (Refusal(text="No."),)
+    assert openai.read_answer(encode(openai.write_answer(refused))).choices[0].parts == (Refusal(text="No."),)
     assert anthropic.write_answer(refused)["stop_reason"] == "refusal"
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"choices": "x"}, {"choices": [{"message": 5}]}, {"content": 5}, "text"])
 def test_what_is_no_answer_says_so(body: object) -> None:
     with pytest.raises(DataError, match="is no chat completion"):
-        openai.read_answer(body)
+        openai.read_answer(encode(body))
     with pytest.raises(DataError, match="is no message"):
-        anthropic.read_answer(body)
+        anthropic.read_answer(encode(body))
 
 
 def test_media_of_other_kinds_are_kept_apart() -> None:

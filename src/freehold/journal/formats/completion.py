@@ -6,13 +6,12 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from freehold.chat import JSON
+from freehold.chat import JSON, Outcome
 from freehold.errors import DataError
-from freehold.journal.call import Outcome
 
 Body: TypeAlias = Mapping[str, Any]
 
-_USUAL_ENDS = frozenset({"stop", "tool_calls", "function_call"})
+USUAL_ENDS = frozenset({"stop", "tool_calls", "function_call"})
 _TIMEOUT_STATUS = frozenset({408, 504, 524})
 
 
@@ -31,7 +30,7 @@ def answer_of(response: Body, error: Body | None) -> tuple[Outcome, JSON, str]:
     ends = [first_text(choice.get("finish_reason")) for choice in choices]
     refused = all(end == "content_filter" or _is_refusal(output) for end, output in zip(ends, outputs, strict=True))
     output = outputs[0] if len(outputs) == 1 else {"choices": outputs}
-    return "refused" if refused else "answered", output, next((end for end in ends if end and end not in _USUAL_ENDS), "")
+    return "refused" if refused else "answered", output, next((end for end in ends if end and end not in USUAL_ENDS), "")
 
 
 def _failure(error: Body) -> Outcome:
@@ -69,10 +68,14 @@ def _tool_call(call: JSON) -> dict[str, Any]:
     if not isinstance(function, dict):
         raise DataError("a tool call has no 'function'; expected its name and arguments")
     arguments = function.get("arguments", function.get("input"))
-    if isinstance(arguments, str):
-        with suppress(ValueError, RecursionError):  # a model may write arguments that are no JSON; they stay as it wrote them
-            arguments = msgspec.json.decode(arguments)
-    return {"name": function.get("name"), "arguments": arguments}
+    return {"name": function.get("name"), "arguments": arguments_of(arguments) if isinstance(arguments, str) else arguments}
+
+
+def arguments_of(written: str) -> JSON:
+    """A tool's arguments as a value. A model may write some that are no JSON; they stay as it wrote them."""
+    with suppress(ValueError, RecursionError):
+        return msgspec.json.decode(written)
+    return written
 
 
 def _is_refusal(output: JSON) -> bool:

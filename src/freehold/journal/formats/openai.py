@@ -55,21 +55,21 @@ def logged(entry: dict[str, Any]) -> Logged:
         raise DataError("neither request nor response names a 'model'; expected the name of what answered. Add it, or a 'variant'")
     asked = question_of(request)
     row: dict[str, Any] = {
-        "item": blake2b(canonical_json([asked.get(part) for part in (*ASKED, "prompt")]), digest_size=16).hexdigest(),
-        "input": asked.get("prompt") or (asked["messages"] if len(asked) == 1 else asked),
+        "item": item_of(asked),
+        "input": input_of(asked),
         "variant": model,
         "output": output,
         "usage": usage_of(response.get("usage")),
         "latency_ms": _latency_ms(entry),
         "at": _at(entry, response),
-        "tags": _tags(request, response, end),
+        "tags": {**metadata_of(request), **metadata_of(response), **({"finish_reason": end} if end else {})},
     }
     given = {column: entry[column] for column in COLUMNS if entry.get(column) is not None and column not in _BODY_COLUMNS}
     if "tags" in given and isinstance(given["tags"], dict):
         given["tags"] = row["tags"] | given["tags"]
     extra = {
         "outcome": outcome,
-        "subject": first_text(request.get("safety_identifier"), request.get("user")) or None,
+        "subject": subject_of(request),
         "key": first_text(response.get("id")) or blake2b(canonical_json(entry), digest_size=16).hexdigest(),
         "price_tier": _price_tier(entry, response),
     }
@@ -77,6 +77,16 @@ def logged(entry: dict[str, Any]) -> Logged:
         return msgspec.convert(row | given | extra, Logged)
     except msgspec.ValidationError as problem:
         raise DataError(invalid(str(problem))) from None
+
+
+def item_of(asked: Body) -> str:
+    """The name of what was asked: equal questions share it."""
+    return blake2b(canonical_json([asked.get(part) for part in (*ASKED, "prompt")]), digest_size=16).hexdigest()
+
+
+def input_of(asked: Body) -> JSON:
+    """What was asked, as short as it can be said: a text, messages, or an object of messages and what shapes the answer."""
+    return asked.get("prompt") or (asked["messages"] if len(asked) == 1 else asked)
 
 
 def _bodies(entry: Body) -> tuple[Body, Body, Body | None]:
@@ -199,19 +209,26 @@ def _at(entry: Body, response: Body) -> str | datetime | None:
     return None
 
 
-def _tags(request: Body, response: Body, end: str) -> dict[str, Any]:
-    """The metadata sent along, and an unusual end such as `length`."""
-    tags: dict[str, Any] = {}
-    for body in (request, response):
-        metadata = body.get("metadata")
-        if isinstance(metadata, dict):
-            tags |= {key: value for key, value in metadata.items() if isinstance(value, str | int | float | bool)}
-    return tags | ({"finish_reason": end} if end else {})
+def metadata_of(body: Body) -> dict[str, Any]:
+    """The metadata sent along."""
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict):
+        return {}
+    return {key: value for key, value in metadata.items() if isinstance(value, str | int | float | bool)}
+
+
+def subject_of(request: Body) -> str | None:
+    """The person it is about, as OpenAI is told of them."""
+    return first_text(request.get("safety_identifier"), request.get("user")) or None
 
 
 def _price_tier(entry: Body, response: Body) -> str:
     """Under which other than the list price it was billed: a batch, or a service tier; empty for the list price."""
     if "custom_id" in entry:
         return "batch"
-    tier = first_text(response.get("service_tier"))
-    return "" if tier in _LIST_PRICED_TIERS else tier
+    return tier_of(first_text(response.get("service_tier")))
+
+
+def tier_of(told: str) -> str:
+    """The class of service an answer names, where that is billed otherwise than by the list price."""
+    return "" if told in _LIST_PRICED_TIERS else told

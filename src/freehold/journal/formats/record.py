@@ -6,9 +6,8 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from freehold.chat import JSON, Usage, is_messages
+from freehold.chat import JSON, Outcome, Usage, is_messages
 from freehold.errors import DataError
-from freehold.journal.call import Outcome
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 """A name that is stored in an index: never empty, and short enough for any database's."""
@@ -70,7 +69,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if isinstance(self.input, list) and not is_messages(self.input):
             raise DataError("input is a list, but not of chat messages: each has to be an object with a text 'role'")
         for value in (self.input, self.output, self.reference_output):
-            if isinstance(value, dict | list) and _is_deeper(value, MAX_LEVELS):
+            if isinstance(value, dict | list) and is_deeper(value, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
 
 
@@ -105,7 +104,7 @@ class Line(NamedTuple):
     """About how many bytes the record took, so that a batch of them can be kept small."""
 
 
-def _is_deeper(value: JSON, levels: int) -> bool:
+def is_deeper(value: JSON, levels: int) -> bool:
     """Whether objects and lists are nested more than so many levels. What decodes is nested less than Python's stack is deep, but whoever
     encodes it may stand deeper in the stack."""
     level = [value]

@@ -10,7 +10,7 @@ from freehold.config import parse
 from freehold.errors import CallerError, OperatorError
 from freehold.gateway.formats import ANTHROPIC, OPENAI
 from freehold.journal.write import Writer
-from freehold.serve import Gateway
+from freehold.resources import Resources
 from freehold.store.open import Store, open_store
 
 ONE = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
@@ -30,8 +30,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 journals: list[Store] = []
 
 
-def gateway(**tables: object) -> Gateway:
-    return Gateway(parse(tables, Path()), journals[0], NOWHERE)
+def gateway(**tables: object) -> Resources:
+    return Resources(parse(tables, Path()), journals[0], NOWHERE)
 
 
 def test_a_configured_model_is_asked_of_its_provider_by_its_own_name() -> None:

@@ -1,0 +1,224 @@
+"""Everything that answering takes, assembled once for each worker: who answers to which name, how they are asked, and where it is written down."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from random import Random
+from typing import NamedTuple, TypeAlias
+
+from freehold.catalog import Catalog, Task
+from freehold.chat import Usage
+from freehold.config import Config, LimitsTable, ServingTable
+from freehold.errors import CallerError, FreeholdError, nearest
+from freehold.gateway.answers import Answers
+from freehold.gateway.formats import Format
+from freehold.gateway.limits import Limits
+from freehold.gateway.shared import Shared
+from freehold.journal.build import Builder
+from freehold.journal.call import Call
+from freehold.journal.formats.openai import tier_of
+from freehold.journal.read import calls
+from freehold.journal.redact import redact
+from freehold.journal.write import Writer
+from freehold.promotion.served import Served
+from freehold.providers.asking import Deadlines
+from freehold.providers.breaker import FEWEST, Breakers
+from freehold.providers.provider import Provider, Target
+from freehold.routing.online import Chosen, OnlinePolicy
+from freehold.store.open import Store
+from freehold.variants import head, outcome
+from freehold.variants.recorded import Recordings
+
+Priced: TypeAlias = tuple[float | None, str | None]
+"""What an answer cost, and by which prices; None where either is unknown."""
+TASK_PREFIX = "freehold/"
+"""Before a task's name where a model's is asked for."""
+_RETRIES = 2
+_NO_LIMITS = LimitsTable()
+
+_log = logging.getLogger("freehold.serve")
+
+
+class UnknownModel(CallerError):
+    """Nobody answers to this model name."""
+
+
+class How(NamedTuple):
+    """How a model is asked for a task: what the configuration says, the task's word before the model's."""
+
+    deadlines: Deadlines
+    """How long each step may take."""
+    retries: int
+    """As of `ServingTable`."""
+    fallbacks: tuple[str, ...] | dict[str, float]
+    """As of `ServingTable`."""
+    hedge_after_s: float | None
+    """As of `ServingTable`."""
+    cache_s: float | None
+    """As of `ServingTable`."""
+    open_after: int
+    """As of `ServingTable`."""
+    restartable: bool
+    """As of `ServingTable`."""
+
+
+class Resources:
+    """What a worker has, for as long as it runs."""
+
+    def __init__(self, config: Config, store: Store, writer: Writer, tenant: str = "default", shared: Shared | None = None) -> None:
+        """Raises OperatorError for a provider that cannot be called."""
+        self.config = config
+        self.catalog: Catalog = config.catalog()
+        self.tenant = tenant
+        self.store = store
+        self.writer = writer
+        self.providers = {name: Provider(name, table) for name, table in config.providers.items() if table.kind != "recorded"}
+        self.served = Served(store, tenant)
+        self.limits = Limits(shared or Shared(), config.gateway.wait_s, config.gateway.most_waiting)
+        self.breakers = Breakers(self._share)
+        self.answers = Answers()
+        self.rng = Random()  # noqa: S311 of waits between retries
+        self.failed_decisions = 0
+        """Calls that went to the reference because their policy could not decide."""
+        self._content = config.journal.content
+        self._builder = Builder(None, tenant, "found", self.catalog, config.price_book(), datetime.now(UTC))
+        self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
+        self._recordings = self._record(store)
+        self._hows: dict[tuple[str | None, str], How] = {}
+        self.look_for_policies()
+
+    def look_for_policies(self) -> None:
+        """Serves what was promoted or rolled back since, and says in the log what cannot be served. Raises OperatorError."""
+        for task, error in self.served.refresh().items():
+            _log.error("policy.failed: the active policy of task '%s' cannot be served: %s", task, error)
+
+    async def look_around(self) -> None:
+        """What has to be done once in a while. Raises OperatorError."""
+        await asyncio.to_thread(self.look_for_policies)
+
+    def target(self, name: str, door: Format) -> Target:
+        """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
+        model = self.catalog.models.get(name)
+        if model is not None and model.provider in self.providers:
+            return Target(name, self.providers[model.provider], model.name or model.id, name)
+        if name in self._replayed:
+            raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
+        if not name:
+            raise CallerError("the body names no model")
+        prefix, slash, rest = name.partition("/")
+        if slash and rest and prefix in self.providers:
+            return Target(rest, self.providers[prefix], rest, f"{prefix}/…")
+        of_this_kind = [provider for provider in self.providers.values() if provider.format is door]
+        if len(of_this_kind) == 1:  # an unchanged client, and one provider that it can have meant
+            return Target(name, of_this_kind[0], name, f"{of_this_kind[0].name}/…")
+        known = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
+        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, known)}")
+
+    def is_pool(self, name: str) -> bool:
+        """Whether a model only stands for its fallbacks."""
+        table = self.config.models.get(name)
+        return table is not None and table.provider is None and bool(table.serving.fallbacks)
+
+    def task(self, name: str) -> Task:
+        """The task of that name. Raises UnknownModel."""
+        if name in self.catalog.tasks:
+            return self.catalog.tasks[name]
+        if name in self.served.policies:
+            return Task(id=name)
+        raise UnknownModel(f"There is no model '{TASK_PREFIX}{name[:120]}'.{nearest(TASK_PREFIX + name, self.names())}")
+
+    def how(self, task: str | None, model: str) -> How:
+        """How a model is asked for a task."""
+        known = self._hows.get((task, model))
+        if known is None:
+            own = self.config.models[model].serving if model in self.config.models else ServingTable()
+            asked = self.config.tasks[task].serving if task is not None and task in self.config.tasks else ServingTable()
+            known = _how(asked, own)
+            if model in self.config.models:  # other names come from callers, and are not remembered
+                self._hows[task, model] = known
+        return known
+
+    def limits_of(self, model: str) -> LimitsTable:
+        """How much may be asked of a model."""
+        table = self.config.models.get(model)
+        return _NO_LIMITS if table is None else table.limits
+
+    def here(self, task: str, variant: str, text: str, policy: OnlinePolicy | None, chosen: Chosen | None) -> outcome.Outcome | None:
+        """What a variant on this machine answers; None for one that is asked elsewhere. Raises CallerError for words nobody recorded.
+
+        `chosen` is what `policy` said, which need not be the one that is active by now.
+        """
+        scorer = policy.scorer if policy is not None else None
+        if scorer is not None and chosen is not None and chosen.scored is not None and variant == scorer.head_variant:
+            model = self.catalog.models.get(variant)
+            return head.run(scorer, chosen.scored, model.price.per_call if model and model.price else 0.0)
+        if variant in self._replayed:
+            found = self._recordings[task, variant].run(text) if (task, variant) in self._recordings else None
+            if found is None:
+                raise CallerError(
+                    f"'{variant}' is a recording, and nobody ever asked it this of task '{task}'. Ask what is in the journal."
+                )
+            return found
+        return None
+
+    def append(self, call: Call, done: Callable[[FreeholdError | None], None]) -> None:
+        """Journals a call, with as much of its content as is kept."""
+        task = self.catalog.tasks.get(call.task or "")
+        self.writer.submit(redact(call, (task.content if task else None) or self._content), (), done)
+
+    def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> Priced:
+        """What an answer of a variant cost. `tier`: the class of service its provider names."""
+        return self._builder.price(variant, usage, at, tier_of(tier))
+
+    def names(self) -> list[str]:
+        """What can be asked for: the models that somebody serves, and the tasks."""
+        asked = [name for name, model in self.catalog.models.items() if model.provider in self.providers or self.is_pool(name)]
+        return [*asked, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
+
+    def close(self) -> None:
+        """Ends the connections to providers."""
+        for provider in self.providers.values():
+            provider.pool.close()
+
+    def _share(self, model: str, open_until: float, since: float, why: str) -> None:
+        if open_until:
+            _log.warning("breaker.opened: '%s' is left alone for %.0f s: %s", model, open_until - time.time(), why)
+        else:
+            _log.warning("breaker.closed: '%s' answers again", model)
+
+    def _record(self, store: Store) -> dict[tuple[str, str], Recordings]:
+        """The recordings of every task that has a variant which is replayed."""
+        found: dict[tuple[str, str], Recordings] = {}
+        for name, task in self.catalog.tasks.items():
+            if self._replayed.isdisjoint({*task.variants, task.reference}):
+                continue
+            for call in calls(store, self.tenant, name):
+                if call.variant in self._replayed and call.source != "gateway" and call.outcome == "answered" and call.input is not None:
+                    found.setdefault((name, call.variant), Recordings()).add(call.input, call.output, call.usage, call.cost_usd)
+        return found
+
+
+def _how(task: ServingTable, model: ServingTable) -> How:
+    """What the task says; where it says nothing what the model says; else the usual."""
+
+    def said(name: str) -> float | None:
+        value: float | None = getattr(task, name)
+        return value if value is not None else getattr(model, name)
+
+    usual = Deadlines()
+
+    def counted(name: str, usual: int) -> int:
+        value = said(name)
+        return usual if value is None else int(value)
+
+    return How(
+        deadlines=Deadlines(*(said(name) or getattr(usual, name) for name in Deadlines._fields)),
+        retries=counted("retries", _RETRIES),
+        open_after=counted("open_after", FEWEST),
+        fallbacks=task.fallbacks or model.fallbacks,
+        hedge_after_s=said("hedge_after_s"),
+        cache_s=said("cache_s"),
+        restartable=task.restartable or model.restartable,
+    )
