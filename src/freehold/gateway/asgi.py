@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from freehold.gateway.guard import Guard
+from freehold.gateway.head import Head
 from freehold.gateway.refuse import FAILED, LONG_BODY, LONG_HEAD, NOT_FOUND, TOO_SLOW, Refusal, other_methods, told
 from freehold.gateway.reply import Handler, Headers, Request, in_one_line
 
@@ -88,10 +89,10 @@ def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> 
             return
         reply = AsgiReply()
         method, path = scope["method"].encode(), scope["raw_path"] or scope["path"].encode()
-        headers = [(name.lower(), value) for name, value in scope["headers"]]
+        headers = Head.of(scope["headers"])
         handler = routes.get((method, path)) or others.get(path)
         body: bytes | Refusal | None = guard.why_not(headers, scope["http_version"])
-        if sum(len(name) + len(value) for name, value in headers) > guard.header_bytes:
+        if headers.size() > guard.header_bytes:
             body = LONG_HEAD
         if body is None:
             body = await _body(receive, guard)

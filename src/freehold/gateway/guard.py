@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from freehold.gateway.head import Head
 from freehold.gateway.refuse import Refusal
-from freehold.gateway.reply import Headers
 
-_READ = frozenset({b"host", b"origin", b"content-length", b"transfer-encoding"})
+_RULING = re.compile(rb"\r\n(host|origin|content-length|transfer-encoding):[ \t]*([^\r]*)")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^?#]*)", re.IGNORECASE)
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 they are known here in order not to be taken for names
 _ELSEWHERE = Refusal(421, "this address is not served here; ask for the one that 'freehold serve' listens on")
@@ -30,33 +30,27 @@ class Guard(NamedTuple):
     idle_s: float = 75.0
     """How long a connection may lie idle, or its client not read what it is sent."""
 
-    def why_not(self, headers: Headers, http_version: str, authority: bytes = b"") -> Refusal | None:
+    def why_not(self, headers: Head, http_version: str, authority: bytes = b"") -> Refusal | None:
         """Why a request is refused before its body is read; None where it is not. `authority`: of a target that is a whole address."""
-        hosts: list[bytes] = []
-        lengths: list[bytes] = []
-        codings: list[bytes] = []
-        for name, value in headers:
-            if name not in _READ:
-                continue
-            if name == b"host":
-                hosts.append(value.strip().lower())
-            elif name == b"content-length":
-                lengths.append(value.strip())
-            elif name == b"transfer-encoding":
-                codings.append(value.strip().lower())
-            elif _authority(value) not in self.hosts:  # nor `null`, of a page without an address of its own
-                return Refusal(403, "web pages of other origins are not served")
         if http_version not in ("1.1", "1.0"):
             return Refusal(505, "this server speaks HTTP/1.1 and HTTP/1.0")
+        said = _RULING.findall(headers.lowered)
+        hosts = [value.rstrip() for name, value in said if name == b"host"]
         if len(hosts) > 1 or b"" in hosts or (not hosts and http_version == "1.1"):
             return Refusal(400, "a request names one Host")
         if authority and hosts and authority != hosts[0]:
             return Refusal(400, "the address that is asked for and the Host are not the same")
         if (hosts and hosts[0] not in self.hosts) or (authority and authority not in self.hosts):
             return _ELSEWHERE
-        return self._why_not_so_long(lengths, codings, http_version) if lengths or codings else None
+        if len(said) == 1:
+            return None
+        if any(name == b"origin" and _authority(value) not in self.hosts for name, value in said):
+            return Refusal(403, "web pages of other origins are not served")  # `null` is that of pages without an address of their own
+        return self._why_not_so_long(said, http_version)
 
-    def _why_not_so_long(self, lengths: list[bytes], codings: list[bytes], http_version: str) -> Refusal | None:
+    def _why_not_so_long(self, said: list[tuple[bytes, bytes]], http_version: str) -> Refusal | None:
+        lengths = [value.rstrip() for name, value in said if name == b"content-length"]
+        codings = [value.rstrip() for name, value in said if name == b"transfer-encoding"]
         if len(lengths) + len(codings) > 1:
             return Refusal(400, "the length of the body is said twice")
         if codings and http_version == "1.0":

@@ -24,7 +24,7 @@ class Refusal(NamedTuple):
 NOT_HTTP = Refusal(400, "this is not HTTP/1.1")
 NO_UPGRADE = Refusal(400, "this server upgrades no connection")
 LONG_HEAD = Refusal(431, "the first line and the headers are too large")
-LONG_CHUNK_LINES = Refusal(400, "too much stands beside the sizes of the chunks")
+LONG_CHUNK_LINES = Refusal(400, "too much stands beside the chunks of the body")
 LONG_BODY = Refusal(413, "the body is too large")
 TOO_SLOW = Refusal(408, "the request took too long to come in")
 FAILED = Refusal(500, "Freehold failed at this request, and its log says how")

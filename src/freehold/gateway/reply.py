@@ -3,29 +3,30 @@
 import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from freehold.gateway.head import Head
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A request whose body is whole."""
 
     method: bytes
     path: bytes
     """Without what comes after a question mark."""
-    headers: Headers
+    headers: Head
     """Names in lower case."""
     body: bytes
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that name."""
-        for known, value in self.headers:
-            if known == name:
-                return value
-        return None
+        return self.headers.get(name)
 
 
 class Reply(Protocol):

@@ -7,14 +7,17 @@ and nothing after it counts.
 
 import asyncio
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import httptools
+import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from freehold.gateway.guard import Guard, parts_of
+from freehold.gateway.head import Head
 from freehold.gateway.refuse import (
     FAILED,
     LONG_BODY,
@@ -33,25 +36,23 @@ MOST_WAITING = 64
 """Requests that one connection may send ahead of their answers."""
 MOST_WAITING_BYTES = 2**20
 """The most their bodies may be, before no more is read."""
+_EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r")
 _CHUNKED = (b"transfer-encoding", b"chunked")
 _log = logging.getLogger("freehold.gateway")
 
 
-class Incoming:
+class Incoming(msgspec.Struct, gc=False):
     """A request as it comes in. uvicorn asks it what it would ask its parser, which has gone on by then."""
 
-    __slots__ = ("body", "headers", "http_version", "keep_alive", "method", "path", "refusal", "size", "url")
-
-    def __init__(self, method: bytes, url: bytes, http_version: str, keep_alive: bool, headers: list[tuple[bytes, bytes]]) -> None:
-        self.method = method
-        self.url = url
-        self.path = b""
-        self.http_version = http_version
-        self.keep_alive = keep_alive
-        self.headers = headers
-        self.body: list[bytes] = []
-        self.size = 0
-        self.refusal: Refusal | None = None
+    method: bytes
+    url: bytes
+    path: bytes
+    http_version: str
+    keep_alive: bool
+    headers: Head
+    refusal: Refusal | None = None
+    body: list[bytes] = []
+    size: int = 0
 
     def get_method(self) -> bytes:
         return self.method
@@ -132,8 +133,6 @@ class HotProtocol(HttpToolsProtocol):
         # What is coming in: its bytes as far as nobody has accounted for them, and what is known of it.
         self._piece = b""
         self._cursor = 0
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
         self._incoming: Incoming | None = None
         self._is_ours = True
         self._extension_bytes = 0
@@ -209,7 +208,7 @@ class HotProtocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Ends the connection after the answer that is on its way; what has not begun by then is not answered."""
         self._waiting.clear()
-        self._is_ending = True
+        self._is_ending = self._is_ours  # what the application is being told of is told to its end
         if self._reply is None:
             super().shutdown()
 
@@ -233,39 +232,39 @@ class HotProtocol(HttpToolsProtocol):
             raise ValueError("nothing after the last request is read")
         if self._piece.startswith((b"\r", b"\n"), self._cursor):  # empty lines before a request are passed over
             self._cursor = len(self._piece) - len(self._piece[self._cursor :].lstrip(b"\r\n"))
-        self._url, self._headers, self._incoming = b"", [], None
         self._extension_bytes = 0
         if self.active_since is None:
             self.active_since = self.loop.time()
 
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+    # The first line and the headers are taken from the bytes, once the parser has passed them; trailers are not taken at all.
+    on_url = on_header = None  # type: ignore[assignment]
 
     def on_headers_complete(self) -> None:
-        parser, method = self.parser, self.parser.get_method()
-        begin, self._cursor = self._cursor, self._piece.index(b"\r\n\r\n", self._cursor) + 4
-        if not self._piece.startswith(b"%b %b HTTP/" % (method, self._url), begin):
-            self._stop(NOT_HTTP)
-        headers, self._headers = self._headers, []  # trailers come to stand there, and are dropped
-        version = parser.get_http_version()
-        incoming = self._incoming = Incoming(method, self._url, version, version == "1.1" and parser.should_keep_alive(), headers)
-        authority, incoming.path = parts_of(self._url)
+        piece, begin = self._piece, self._cursor
+        first, end = piece.index(b"\r\n", begin), piece.index(b"\r\n\r\n", begin)
+        method, url, version = piece[begin:first].split(b" ")  # where there are more the parser was lenient
+        self._cursor = end + 4
+        parser = self.parser
+        authority, path = (b"", url) if url in self.others else parts_of(url)
+        http_version = "1.1" if version == b"HTTP/1.1" else version[5:].decode()
+        incoming = self._incoming = Incoming(
+            method, url, path, http_version, http_version == "1.1" and parser.should_keep_alive(), Head(piece[first : end + 2])
+        )
         if self._cursor - begin > self.guard.header_bytes:
             self._stop(LONG_HEAD)
+        if version[:5] != b"HTTP/":
+            self._stop(NOT_HTTP)
         if parser.should_upgrade():
             self._stop(NO_UPGRADE)
-        if (refusal := self.guard.why_not(headers, version, authority)) is not None:
+        if (refusal := self.guard.why_not(incoming.headers, http_version, authority)) is not None:
             self._stop(refusal)
-        if incoming.path not in self.others:
-            httptools.parse_url(self._url).path.decode("ascii")  # what uvicorn will ask of it
+        if path not in self.others:
+            httptools.parse_url(url).path.decode("ascii")  # what uvicorn will ask of it
             if self._is_free():
                 self._hand_over(incoming)
                 self._is_ours = False
                 return
-        if self._cursor == len(self._piece) and dict(headers).get(b"expect", b"").lower() == b"100-continue" and version == "1.1":
+        if self._cursor == len(piece) and _EXPECTS.search(incoming.headers.lowered) and http_version == "1.1":
             self._wants_to_go_on = True
             self._say_go_on()
 
@@ -298,7 +297,7 @@ class HotProtocol(HttpToolsProtocol):
         end = self._piece.index(b"\r\n\r\n", self._cursor) + 4
         size, self._cursor = end - self._cursor, end
         if size > self.guard.header_bytes:
-            self._stop(LONG_HEAD)
+            self._stop(LONG_CHUNK_LINES)
 
     def on_message_complete(self) -> None:
         self.active_since = None
@@ -324,10 +323,11 @@ class HotProtocol(HttpToolsProtocol):
         """Says why, after the answers that are on their way, and ends the connection."""
         self._is_ending = True
         self._wants_to_go_on = False
+        method, url, *_ = (*self._piece[self._cursor :].partition(b"\r\n")[0].split(b" "), b"")
+        if (incoming := self._incoming) is not None:
+            method, url = incoming.method, incoming.url
+        refused = Incoming(method, url, parts_of(url)[1], "1.1", False, Head(b""), refusal)
         self.active_since = self._incoming = None
-        refused = Incoming(self.parser.get_method(), self._url, "1.1", False, [])
-        refused.path = parts_of(self._url)[1]
-        refused.refusal = refusal
         if not self._is_ours:  # the application has it already, and has not heard all of it
             self.transport.close()
         elif self._is_free():

@@ -3,6 +3,7 @@
 import pytest
 
 from freehold.gateway.guard import Guard, hosts_of, is_loopback, parts_of
+from freehold.gateway.head import Head
 
 GUARD = Guard(hosts_of("127.0.0.1", 4141), header_bytes=200, body_bytes=100)
 HOST = (b"host", b"localhost:4141")
@@ -24,12 +25,12 @@ HOST = (b"host", b"localhost:4141")
     ],
 )  # fmt: skip
 def test_a_request_is_refused_for_what_its_headers_say(headers: list[tuple[bytes, bytes]], status: int | None) -> None:
-    refusal = GUARD.why_not(headers, "1.1")
+    refusal = GUARD.why_not(Head.of(headers), "1.1")
     assert (refusal[0] if refusal else None) == status
 
 
 def test_http_1_0_needs_no_host() -> None:
-    assert GUARD.why_not([], "1.0") is None
+    assert GUARD.why_not(Head(b""), "1.0") is None
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_http_1_0_needs_no_host() -> None:
     ],
 )  # fmt: skip
 def test_a_whole_address_is_one_of_ours_and_the_hosts(authority: bytes, headers: list[tuple[bytes, bytes]], status: int | None) -> None:
-    refusal = GUARD.why_not(headers, "1.0", authority)
+    refusal = GUARD.why_not(Head.of(headers), "1.0", authority)
     assert (refusal.status if refusal else None) == status
 
 
