@@ -318,7 +318,7 @@ def _write_source(part: Media) -> dict[str, JSON]:
 def _arguments(call: ToolCall) -> JSON:
     try:
         arguments = msgspec.json.decode(call.arguments or "{}")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         arguments = None
     if not isinstance(arguments, Mapping):
         raise CallerError(f"the arguments of tool call '{call.id}' are no JSON object, and Anthropic takes nothing else")

@@ -65,7 +65,7 @@ class StreamReader:
         """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no piece of an answer."""
         try:
             said = _decode(told.data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProviderError(f"the provider's stream is not what it should be: {error}") from None
         match said:
             case _Told(type="message_start", message=_Message() as message):
@@ -116,11 +116,12 @@ class StreamWriter:
         self._begun = False
         self._block = -1
         self._kind: tuple[str, int] | None = None
+        self._calls: set[int] = set()
         self._usage: Usage | None = None
         self._end: Chunk | None = None
 
     def write(self, chunk: Chunk) -> bytes:
-        """The events of one piece."""
+        """The events of one piece. Raises ProviderError for more of a call after something else has begun: no block begins twice."""
         self._usage = chunk.usage or self._usage
         told = b""
         if not self._begun:
@@ -139,6 +140,9 @@ class StreamWriter:
             told += self._delta("text", {"type": "text_delta", "text": words}, {"text": ""})
         if (call := chunk.call) is not None:
             if self._kind != ("tool_use", call.index):
+                if call.index in self._calls:
+                    raise ProviderError(f"the provider's stream goes back to tool call {call.index}, which had ended")
+                self._calls.add(call.index)
                 told += self._ended() + self._opened("tool_use", call.index, {"id": call.id, "name": call.name, "input": {}})
             if call.arguments:
                 told += _said("content_block_delta", index=self._block, delta={"type": "input_json_delta", "partial_json": call.arguments})

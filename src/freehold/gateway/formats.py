@@ -24,7 +24,7 @@ class StreamWriter(Protocol):
     """Pieces of an answer into events for a caller."""
 
     def write(self, chunk: Chunk) -> bytes:
-        """The events of one piece."""
+        """The events of one piece. Raises ProviderError for one that cannot stand where it comes."""
 
     def end(self) -> bytes:
         """The events that end the stream."""
@@ -128,6 +128,6 @@ def error_message(body: bytes) -> str:
         message = error.get("message") if isinstance(error, dict) else error
         if isinstance(message, str) and message:
             return message[:2_000]
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     return body[:500].decode(errors="replace") or "no reason was given"

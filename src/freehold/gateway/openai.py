@@ -347,7 +347,7 @@ class _AnswerMessage(msgspec.Struct):
 class _AnswerChoice(msgspec.Struct):
     message: _AnswerMessage
     finish_reason: str | None = None
-    logprobs: Any = None
+    logprobs: dict[str, list[Any] | None] | None = None
 
 
 class _Answer(msgspec.Struct):
