@@ -30,11 +30,11 @@ from freehold.errors import FreeholdError
 from freehold.journal import read
 from freehold.journal.call import Call, Feedback
 from freehold.journal.ingest import IngestOptions, ingest
-from freehold.journal.rows import moment
 from freehold.journal.write import Appended, Writer, append_many
 from freehold.pricing import PriceBook
 from freehold.store import checkpoint
 from freehold.store.open import Store, open_store
+from freehold.store.times import moment
 from harness import add_arguments, emit
 
 CLIENTS = 16

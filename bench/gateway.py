@@ -1,175 +1,249 @@
-"""What does the gateway cost beside a plain proxy? CPU, latency and memory of one worker, in front of an upstream that answers at once.
+"""What does the gateway cost beside a plain proxy and its peers? CPU, latency and memory, in front of an upstream that answers at once.
 
-The server under test has a core of its own; load and upstream share another. Every server gets the same requests of 1 KB over the same
-number of kept connections: Freehold journalling every call (surviving the death of the process, or the loss of power too), the same handlers
-behind plain ASGI, and nginx as the limit; without nginx installed --check falls short. CPU is user and system time of all the server's threads.
+One worker has a core of its own, load and upstream share another; two workers, load and upstream share both, and so those latencies tell of
+the crowd as well. Every server gets the same requests of 1 KB over the same number of kept connections, each asking again as soon as it is
+answered: Freehold bare (no key, no policy, nothing that waits for the journal) and with everything on (key, budget, limit, a policy over task,
+tags and length, a journal that survives the death of the process, or the loss of power too), the same by plain ASGI, and whom
+scripts/setup-peers.sh installed. CPU is user and system time of all processes and threads of the server.
 
     python bench/gateway.py --check
 
-A stream is 100 chunks of one word, each sent by itself; its cost per chunk is what it costs more than a whole answer. How many of them the
-server reads at once depends on how busy it is.
+What is added to a time is what it is more than asking the upstream alone, of as many connections. With 32 of them every server is busy all
+the time, so that each request waits for those before it. A stream is 100 chunks of one word, each sent by itself; its cost per chunk is what
+it costs more than a whole answer. How many of them the server reads at once depends on how busy it is. `load_busy` is the share of a core
+that load and upstream took: near 1, they and not the server were the limit.
 """
 
 import argparse
-import asyncio
-import json
 import multiprocessing
 import os
-import shutil
+import re
+import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import uvloop
-
+from gateway_load import CHUNKS, Load, Question, Work, WrongAnswer, is_whole, load, serve_upstream, wrong
+from gateway_servers import KINDS, OTHERS, LeftOut, Place, Server, freehold, version_of
 from harness import add_arguments, emit
 
-CHUNKS = 100
-_ASKED = {"model": "frontier", "messages": [{"role": "user", "content": "x" * 900}]}
-_USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-_CONFIG = """
-[store]
-durability = "{durability}"
-[providers.one]
-kind = "openai"
-base_url = "http://127.0.0.1:{port}/v1"
-[models.frontier]
-provider = "one"
-price = {{ input_per_mtok = 10.0, output_per_mtok = 100.0 }}
-"""
-_NGINX = """
-worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; keepalive_requests 1000000000;
-  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c; uwsgi_temp_path {folder}/d;
-  scgi_temp_path {folder}/e;
-  upstream one {{ server 127.0.0.1:{upstream}; keepalive 64; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://one; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering {buffering}; }}
-  }}
-}}
-"""
-
-
-class Load(NamedTuple):
-    """What a client saw."""
-
-    requests: int
-    seconds: float
-    p50_ms: float
-    p99_ms: float
+CONNECTIONS = 32
+HALF = 100_000
+"""Requests after which memory is looked at for the first time; the second time after as many again."""
+_START_S = 120.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these servers alone, such as nginx process")
     args = parser.parse_args()
-    seconds = 1.0 if args.quick else 8.0
-    cores = sorted(os.sched_getaffinity(0))
+    names = args.only or (["nginx", "process"] if args.quick else [*OTHERS, *KINDS])
+    result: dict[str, Any] = {"chunks": CHUNKS, "connections": CONNECTIONS}
+    left_out: dict[str, str] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        port = free_port()
-        upstream = multiprocessing.get_context("spawn").Process(target=serve_upstream, args=(port, cores[-1]), daemon=True)
-        upstream.start()
-        stack.callback(upstream.kill)
-        wait_for(port)
-        bare = Bench(seconds, cores, port)
-        result: dict[str, Any] = {"upstream": {"p50_ms": round(bare.load(port, 1, stream=False).p50_ms, 3)}, "chunks": CHUNKS}
-        if shutil.which("nginx"):
-            result["nginx"] = bare.of_nginx(folder)
-        else:
-            result["left_out"] = "nginx: not installed (on Debian: apt-get install nginx-light), so that nothing is compared with it"
-        kinds = {"process": [], "power": [], "plain_asgi": ["--plain-asgi"]}
-        for name, options in kinds.items():
-            if not args.quick or name == "process":
-                result[name] = bare.of_freehold(folder / name, "power" if name == "power" else "process", options)
-    emit("gateway", with_ratios(result), args.check)
+        bench = stack.enter_context(Bench.running(folder, args.quick))
+        result["upstream"] = bench.of_upstream()
+        for name in names:
+            print(f"gateway: {name}", file=sys.stderr)
+            try:
+                result[name] = bench.of(name)
+            except (LeftOut, WrongAnswer, OSError) as error:
+                left_out[name] = " ".join(str(error).split())[-400:]
+                print(f"gateway: left out: {name}: {left_out[name]}", file=sys.stderr)
+    emit("gateway", with_ratios(result, names) | ({"left_out": left_out} if left_out else {}), args.check)
 
 
-def with_ratios(result: dict[str, Any]) -> dict[str, Any]:
-    """What the gateway adds to asking the upstream itself, and how it stands to nginx."""
-    ours = result["process"]
-    ours["added_p50_ms"] = round(ours["c1"]["p50_ms"] - result["upstream"]["p50_ms"], 3)
-    if "nginx" in result:
-        ours["times_nginx"] = round(ours["c32"]["cpu_us"] / result["nginx"]["c32"]["cpu_us"], 2)
+def with_ratios(result: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """What each server adds to asking the upstream itself, and how it stands to nginx and TensorZero."""
+    upstream = result["upstream"]
+    for name in names:
+        if (ours := result.get(name)) is None:
+            continue
+        ours["added_p50_ms"] = round(ours["c1"]["p50_ms"] - upstream["c1"]["p50_ms"], 3)
+        for workers, direct in ((ours, upstream), (ours.get("workers_2"), upstream.get("workers_2"))):
+            if workers is not None and direct is not None:
+                workers["added_p99_ms"] = round(workers["c32"]["p99_ms"] - direct["c32"]["p99_ms"], 3)
+        for peer, called in (("nginx", "times_nginx"), ("tensorzero", "times_tensorzero")):
+            if peer in result and peer != name:
+                ours[called] = round(ours["c32"]["cpu_us"] / result[peer]["c32"]["cpu_us"], 2)
     return result
 
 
 class Bench:
     """The same questions to each server."""
 
-    def __init__(self, seconds: float, cores: list[int], upstream: int) -> None:
-        self._seconds = seconds
-        self._core, self._other = cores[0], cores[-1]
-        self._upstream = upstream
+    def __init__(self, folder: Path, quick: bool, upstream: int, upstream_pid: int) -> None:
+        self._folder = folder
+        self._quick = quick
+        self._seconds = 1.0 if quick else 6.0
+        self._upstream, self._upstream_pid = upstream, upstream_pid
+        cores = sorted(os.sched_getaffinity(0))
+        self._all, self._core, self._other = set(cores), {cores[0]}, {cores[-1]}
 
-    def of_freehold(self, folder: Path, durability: str, options: list[str]) -> dict[str, Any]:
-        """Of a worker with a project of its own."""
-        folder.mkdir()
-        (folder / "freehold.toml").write_text(_CONFIG.format(durability=durability, port=self._upstream))
+    @classmethod
+    @contextmanager
+    def running(cls, folder: Path, quick: bool) -> Iterator["Bench"]:
+        """One with its upstream."""
         port = free_port()
-        run = [sys.executable, "-c", "from freehold.cli.app import main; main()", "serve", "--project", str(folder), "--port", str(port)]
-        began = time.perf_counter()
-        with self._running([*run, *options]) as process:
-            wait_for(port)
-            started = time.perf_counter() - began
-            return {"start_s": round(started, 2), **self._measured(process.pid, port)}
-
-    def of_nginx(self, folder: Path) -> dict[str, Any]:
-        """Of nginx as a proxy, which neither reads nor keeps anything."""
-        port = free_port()
-        file = folder / "nginx.conf"
-        file.write_text(_NGINX.format(folder=folder, upstream=self._upstream, port=port, buffering="off"))
-        with self._running(["nginx", "-c", str(file)]) as process:
-            wait_for(port)
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            return self._measured(int(children[0]), port)
-
-    def _measured(self, pid: int, port: int) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        self.load(port, 32, stream=False)  # until everything is warm
-        resting = memory_mb(pid)
-        for connections in (1, 32):
-            before = cpu_s(pid)
-            found = self.load(port, connections, stream=False)
-            result[f"c{connections}"] = {
-                "cpu_us": round((cpu_s(pid) - before) / found.requests * 1e6, 1),
-                "requests_per_s": round(found.requests / found.seconds),
-                "p50_ms": round(found.p50_ms, 3),
-                "p99_ms": round(found.p99_ms, 3),
-            }
-        before = cpu_s(pid)
-        found = self.load(port, 32, stream=True)
-        each = (cpu_s(pid) - before) / found.requests * 1e6
-        result["chunk_us"] = round((each - result["c32"]["cpu_us"]) / CHUNKS, 2)
-        result["memory_mb"], result["memory_growth_mb"] = round(memory_mb(pid), 1), round(memory_mb(pid) - resting, 1)
-        return result
-
-    def load(self, port: int, connections: int, stream: bool) -> Load:
-        """What a client sees that asks again as soon as it is answered."""
-        context = multiprocessing.get_context("spawn")
-        results: multiprocessing.Queue[Load] = context.Queue()
-        process = context.Process(target=ask, args=(port, connections, self._seconds, stream, self._other, results), daemon=True)
+        cores = sorted(os.sched_getaffinity(0))
+        process = multiprocessing.get_context("spawn").Process(target=serve_upstream, args=(port, {cores[-1]}), daemon=True)
         process.start()
-        found = results.get(timeout=self._seconds + 60)
-        process.join()
+        assert process.pid is not None
+        try:
+            first_answer(port, Question(), process.is_alive)
+            yield cls(folder, quick, port, process.pid)
+        finally:
+            process.kill()
+            process.join()
+
+    def of_upstream(self) -> dict[str, Any]:
+        """Of the upstream asked by itself, which is the limit of what can be measured here."""
+        found = self._clients(self._upstream, Question(), self._other)
+        if not self._quick:
+            with self._spread():
+                found["workers_2"] = self._clients(self._upstream, Question(), self._all)
+        return found
+
+    def of(self, name: str) -> dict[str, Any]:
+        """Of one server, with one worker and with two. Raises LeftOut."""
+        is_peer = name in OTHERS
+        make: Callable[[Place], Server] = OTHERS[name] if is_peer else partial(freehold, KINDS[name])
+        place = Place(self._folder / name, self._upstream, free_port(), 1)
+        place.folder.mkdir()
+        server = make(place)
+        found: dict[str, Any] = {"version": version_of(name)} if is_peer else {"has_key": bool(server.question.headers)}
+        starts = []
+        for _ in range(1 if is_peer or self._quick else 3):
+            with self._running(server, place, self._core) as running:
+                starts.append(running.start_s)
+        found["start_s"] = round(statistics.median(starts), 2)
+        with self._running(server, place, self._core) as running:
+            found |= self._one_worker(running, 30.0 if is_peer else 90.0)
+        if not self._quick and server.has_workers:
+            place = Place(self._folder / f"{name}-2", self._upstream, free_port(), 2)
+            place.folder.mkdir()
+            with self._running(make(place), place, self._all) as running, self._spread():
+                self._clients(running.port, running.question, self._all, running)  # until everything is warm
+                found["workers_2"] = self._clients(running.port, running.question, self._all, running)
+        return found
+
+    def _one_worker(self, running: "Running", longest_s: float) -> dict[str, Any]:
+        port, question = running.port, running.question
+        asked = load(port, question, Work(CONNECTIONS, self._seconds / 2), self._other).requests  # until everything is warm
+        found = self._clients(port, question, self._other, running)
+        try:
+            before = running.cpu_s()
+            streams = load(port, question, Work(CONNECTIONS, self._seconds, stream=True), self._other).requests
+            found["chunk_us"] = round(((running.cpu_s() - before) / streams * 1e6 - found["c32"]["cpu_us"]) / CHUNKS, 2)
+        except WrongAnswer as error:  # Portkey 1.15.2 does so on Node 20
+            streams, found["streams_left_out"] = 0, str(error)
+        if not self._quick:
+            asked += found["c1"]["requests"] + found["c32"]["requests"] + streams
+            memory = []
+            for until in (HALF, 2 * HALF):
+                if (more := until - asked) >= CONNECTIONS:
+                    asked += load(port, question, Work(CONNECTIONS, longest_s, more), self._other).requests
+                memory.append(running.memory_mb())
+            found["memory_growth_mb"], found["requests"] = round(memory[1] - memory[0], 1), asked
+        return found | {"memory_mb": round(running.memory_mb(), 1)}
+
+    def _clients(self, port: int, question: Question, cores: set[int], running: "Running | None" = None) -> dict[str, Any]:
+        """What one connection sees, and what many see; of a server also what it cost, and how its workers shared the work of the many."""
+        found: dict[str, Any] = {}
+        for connections in (1, CONNECTIONS):
+            before = running.cpu_of() if running else {}
+            idle = cpu_s(self._upstream_pid)
+            seen = load(port, question, Work(connections, self._seconds), cores)
+            busy = cpu_s(self._upstream_pid) - idle + seen.client_cpu_s
+            found[f"c{connections}"] = _told(seen) | {"load_busy": round(busy / seen.seconds, 2)}
+            if running is not None:
+                spent = {pid: cpu - before.get(pid, 0.0) for pid, cpu in running.cpu_of().items()}
+                found[f"c{connections}"]["cpu_us"] = round(sum(spent.values()) / seen.requests * 1e6, 1)
+                shares = [spent[pid] for pid in running.worker_pids()]
+        if running is not None and len(shares) > 1:
+            found["least_share"] = round(min(shares) / statistics.fmean(shares), 2)
         return found
 
     @contextmanager
-    def _running(self, command: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
-        with subprocess.Popen(["taskset", "-c", str(self._core), *command], stderr=subprocess.DEVNULL) as process:
+    def _spread(self) -> Iterator[None]:
+        """Lets the upstream use both cores, as two workers do."""
+        os.sched_setaffinity(self._upstream_pid, self._all)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(self._upstream_pid, self._other)
+
+    @contextmanager
+    def _running(self, server: Server, place: Place, cores: set[int]) -> Iterator["Running"]:
+        """The server from its first answer on, and not longer than the block lasts."""
+        log = place.folder / "log"
+        command = ["taskset", "-c", ",".join(map(str, sorted(cores))), *server.command]
+        began = time.perf_counter()
+        with (
+            log.open("wb") as written,
+            subprocess.Popen(command, stdout=written, stderr=written, env={**os.environ, **server.environment}) as process,
+        ):
             try:
-                yield process
+                port = _port_in(log, process) if server.says_port else place.port
+                first_answer(port, server.question, lambda: process.poll() is None)
+                yield Running(process.pid, port, server.question, place.workers, time.perf_counter() - began)
+            except ConnectionError as error:
+                raise LeftOut(f"{error}; its log ends: {log.read_text(errors='replace').strip()[-300:]}") from None
             finally:
-                process.terminate()
+                stop(process)
+
+
+class Running(NamedTuple):
+    """A server that answers."""
+
+    pid: int
+    port: int
+    question: Question
+    workers: int
+    start_s: float
+    """From its start to its first answer."""
+
+    def cpu_s(self) -> float:
+        """What all its processes have taken."""
+        return sum(self.cpu_of().values())
+
+    def cpu_of(self) -> dict[int, float]:
+        """What each of its processes has taken."""
+        return {pid: cpu_s(pid) for pid in tree(self.pid)}
+
+    def worker_pids(self) -> list[int]:
+        """Those that answer: the largest, but for their parent."""
+        children = sorted((pid for pid in tree(self.pid) if pid != self.pid), key=memory_mb)
+        return children[-self.workers :] if len(children) >= self.workers else [self.pid]
+
+    def memory_mb(self) -> float:
+        """What the largest of its workers has in memory."""
+        return max(map(memory_mb, self.worker_pids()))
+
+
+def _told(seen: Load) -> dict[str, Any]:
+    return {
+        "requests": seen.requests,
+        "requests_per_s": round(seen.requests / seen.seconds),
+        "p50_ms": round(seen.p50_ms, 3),
+        "p99_ms": round(seen.p99_ms, 3),
+    }
+
+
+def tree(pid: int) -> list[int]:
+    """A process and those that came of it."""
+    children = (int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split())
+    return [pid, *(one for child in children for one in tree(child))]
 
 
 def cpu_s(pid: int) -> float:
@@ -189,122 +263,46 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def wait_for(port: int) -> None:
-    until = time.monotonic() + 30
-    while True:
+def first_answer(port: int, question: Question, is_alive: Callable[[], bool]) -> None:
+    """Asks until somebody answers. Raises LeftOut where nobody does, and WrongAnswer where it is no answer."""
+    until = time.monotonic() + _START_S
+    while is_alive() and time.monotonic() < until:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if time.monotonic() > until:
-                raise SystemExit(f"nobody listens on port {port} after 30 s") from None
-            time.sleep(0.005)
+            with socket.create_connection(("127.0.0.1", port), timeout=_START_S) as one:
+                one.sendall(question.bytes(port, stream=False))
+                said = bytearray()
+                while not is_whole(said):
+                    if not (piece := one.recv(65_536)):
+                        raise ConnectionResetError("hung up")
+                    said += piece
+        except ConnectionError:
+            time.sleep(0.002)
+            continue
+        if not said.startswith(b"HTTP/1.1 200"):
+            raise wrong(said)
+        return
+    raise ConnectionRefusedError(f"nobody answers on port {port}" if is_alive() else "it ended at its start")
 
 
-# The upstream: answers without looking, whole or as a stream.
+def _port_in(log: Path, process: "subprocess.Popen[bytes]") -> int:
+    """The port that a server says it listens on."""
+    until = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < until:
+        if told := re.search(r"at http://[^:/]+:(\d+)", log.read_text(errors="replace")):
+            return int(told[1])
+        time.sleep(0.002)
+    raise ConnectionRefusedError("it named no port")
 
 
-def serve_upstream(port: int, core: int) -> None:
-    os.sched_setaffinity(0, {core})
-    about = {"id": "c", "object": "chat.completion", "created": 1_750_000_000, "model": "frontier"}
-    message = {"role": "assistant", "content": "y" * 500}
-    whole = json.dumps({**about, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": _USAGE}).encode()
-    whole = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(whole), whole)
-    piece = {**about, "object": "chat.completion.chunk"}
-    events = [{**piece, "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]} for _ in range(CHUNKS)]
-    events += [{**piece, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, {**piece, "choices": [], "usage": _USAGE}]
-    lines = [b"data: %b\n\n" % json.dumps(event).encode() for event in events] + [b"data: [DONE]\n\n"]
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    chunks = [b"%x\r\n%b\r\n" % (len(line), line) for line in lines]
-
-    class Upstream(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.transport: Any = transport
-            self.buffer = b""
-
-        def data_received(self, data: bytes) -> None:
-            self.buffer += data
-            while (length := _whole_length(self.buffer)) is not None:
-                request, self.buffer = self.buffer[:length], self.buffer[length:]
-                if b'"stream":true' in request:
-                    self.say(iter([head, *chunks, b"0\r\n\r\n"]))
-                else:
-                    self.transport.write(whole)
-
-        def say(self, pieces: Iterator[bytes]) -> None:
-            """Each in a round of the loop of its own, so that each is sent by itself."""
-            if (piece := next(pieces, None)) is not None and not self.transport.is_closing():
-                self.transport.write(piece)
-                asyncio.get_running_loop().call_soon(self.say, pieces)
-
-    async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=1024)
-        await server.serve_forever()
-
-    uvloop.run(serve())
-
-
-def _whole_length(buffer: bytes) -> int | None:
-    """How long the message at the beginning is; None where it is not whole yet."""
-    end = buffer.find(b"\r\n\r\n")
-    if end < 0:
-        return None
-    found = buffer[:end].lower().partition(b"content-length: ")[2]
-    length = end + 4 + int(found.partition(b"\r\n")[0] or 0)
-    return length if len(buffer) >= length else None
-
-
-# The client.
-
-
-def ask(port: int, connections: int, seconds: float, stream: bool, core: int, results: "multiprocessing.Queue[Load]") -> None:
-    os.sched_setaffinity(0, {core})
-    body = json.dumps({**_ASKED, "stream": True} if stream else _ASKED, separators=(",", ":")).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
-    request = head.encode() + b"content-length: %d\r\n\r\n%b" % (len(body), body)
-    took: list[float] = []
-
-    async def run() -> float:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        all_over = loop.create_future()
-        open_connections = connections
-
-        class Client(asyncio.Protocol):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                self.transport: Any = transport
-                self.send()
-
-            def send(self) -> None:
-                self.buffer = b""
-                self.at = time.perf_counter()
-                self.transport.write(request)
-
-            def data_received(self, data: bytes) -> None:
-                nonlocal open_connections
-                self.buffer += data
-                if not (self.buffer.endswith(b"0\r\n\r\n") if stream else _whole_length(self.buffer) is not None):
-                    return
-                if not self.buffer.startswith(b"HTTP/1.1 200"):
-                    all_over.set_exception(RuntimeError(repr(self.buffer[:300])))
-                    return
-                took.append(time.perf_counter() - self.at)
-                if loop.time() - began < seconds:
-                    self.send()
-                    return
-                self.transport.close()
-                open_connections -= 1
-                if not open_connections:
-                    all_over.set_result(None)
-
-        for _ in range(connections):
-            await loop.create_connection(Client, "127.0.0.1", port)
-        await all_over
-        return loop.time() - began
-
-    elapsed = uvloop.run(run())
-    took.sort()
-    results.put(Load(len(took), elapsed, took[len(took) // 2] * 1e3, took[int(len(took) * 0.99)] * 1e3))
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a server and those that came of it."""
+    pids = tree(process.pid) if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

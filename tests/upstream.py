@@ -53,7 +53,7 @@ def answered(said: Said) -> Iterator[bytes]:
     stream, model = said.body.get("stream", False), said.body["model"]
     if said.path.endswith("/messages"):
         return events(*anthropic_events(model)) if stream else whole(anthropic_answer(model))
-    with_usage = said.body.get("stream_options", {}).get("include_usage", False)
+    with_usage = (said.body.get("stream_options") or {}).get("include_usage", False)
     return events(*openai_events(model, with_usage)) if stream else whole(openai_answer(model))
 
 

@@ -10,6 +10,8 @@ VariantKind: TypeAlias = Literal["llm", "head", "rules", "code", "cache", "vote"
 Durability: TypeAlias = Literal["process", "power"]
 Content: TypeAlias = Literal["full", "redacted", "none"]
 
+_MOST_USD = 1e9
+"""Sums of billionths of a dollar have to fit into 64 bits."""
 AGREEMENT = "agreement"
 """The built-in metric: 1 where the answer equals the reference's recorded answer, else 0. Its loss is a disagreement."""
 
@@ -33,6 +35,52 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise OperatorError(f"price.{name} is {value}; a price is a number from 0 up, in USD")
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What may be spent, in USD; None is no limit."""
+
+    day_usd: float | None = None
+    """On one day, UTC."""
+    month_usd: float | None = None
+    """In one calendar month, UTC."""
+    total_usd: float | None = None
+    """Altogether."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= _MOST_USD:
+                raise OperatorError(f"budget.{name} is {value}; a budget is a number of USD from 0 to {_MOST_USD:,.0f}")
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a customer is promised, and what a call costs them: a price of its own, or a share above what it cost us."""
+
+    max_loss: float | None = None
+    """The floor of their calls; None leaves each task its own."""
+    reference_only: bool = False
+    """Whether their calls are answered by the reference alone."""
+    per_call: float = 0.0
+    """USD for each answer, whatever its size."""
+    input_per_mtok: float = 0.0
+    """USD per million input tokens."""
+    output_per_mtok: float = 0.0
+    """USD per million output tokens."""
+    markup: float | None = None
+    """What is added to our cost, as a share of it: 0.2 makes a cost of 1 USD a price of 1.20."""
+
+    def __post_init__(self) -> None:
+        if self.max_loss is not None and not 0 < self.max_loss < 1:
+            raise OperatorError(f"a plan's max_loss is {self.max_loss}; it lies between 0 and 1, such as 0.05")
+        if self.max_loss is not None and self.reference_only:
+            raise OperatorError("a plan has both max_loss and reference_only; the reference alone loses nothing, so keep one of them")
+        for name in ("per_call", "input_per_mtok", "output_per_mtok", "markup"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise OperatorError(f"a plan's {name} is {value}; it is a number from 0 up")
+        if self.markup is not None and (self.per_call or self.input_per_mtok or self.output_per_mtok):
+            raise OperatorError("a plan has both a markup and prices of its own; keep one of them")
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

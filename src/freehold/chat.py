@@ -453,6 +453,16 @@ def system_text_of(asked: JSON) -> str:
     return "\n".join(_words(m for m in _messages_in(asked) or () if m["role"] in _ROLES_OF_THE_TASK))
 
 
+def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
+    """The names of the tools offered, whichever way they are written down."""
+    for key in ("tools", "functions"):
+        offered = asked.get(key)
+        for tool in offered if isinstance(offered, list) else []:
+            if isinstance(tool, Mapping):
+                inner = next((tool[kind] for kind in ("function", "custom") if isinstance(tool.get(kind), Mapping)), tool)
+                yield str(inner.get("name") or tool.get("type"))
+
+
 def is_messages(value: JSON) -> bool:
     """Whether `value` is a list of chat messages."""
     return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value)

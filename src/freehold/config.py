@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.catalog import Catalog, Content, Durability, Metric, Model, Rates, Task, Variant
+from freehold.catalog import Budget, Catalog, Content, Durability, Metric, Model, Plan, Rates, Task, Variant, VariantKind
 from freehold.errors import OperatorError, nearest
 from freehold.pricing import PriceBook
 
@@ -18,6 +19,9 @@ FILE_NAME = "freehold.toml"
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
 _MAX_FILE_BYTES = 4 * 2**20
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_HASH = re.compile("[0-9a-f]{12,64}")
+_HEADER = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 
 
 class ProjectTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +65,19 @@ class GatewayTable(msgspec.Struct, frozen=True, kw_only=True):
     most_waiting: int = 1_000
     """The most requests that wait at one time, in each worker."""
 
+    unpriced: Literal["allow", "refuse", "assume"] = "allow"
+    """What becomes of calls to a model whose price nobody knows: they are let through, refused, or charged to budgets at `assumed_price`."""
+    assumed_price: Rates | None = None
+    """What budgets are charged then. It is no cost: that stays unknown."""
+
     def __post_init__(self) -> None:
         if not 0 <= self.wait_s < float("inf") or self.most_waiting < 0:
             raise OperatorError("gateway.wait_s and gateway.most_waiting are numbers from 0 up")
+        if (self.unpriced == "assume") != (self.assumed_price is not None):
+            raise OperatorError(
+                'gateway.unpriced = "assume" and gateway.assumed_price belong together: a price nobody knows, and what to take for it, such as '
+                "{ input_per_mtok = 5.0, output_per_mtok = 25.0 }"
+            )
 
 
 class ProviderTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +167,8 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     """A name under `[providers]`; none for a model that is known from recordings, or that only stands for its fallbacks."""
     name: str | None = None
     """The name its provider knows it by, which is the name that is priced; NAME when left out."""
+    rules: str | None = None
+    """A table of rules in the project's folder that answers by itself, such as `rules.csv`; what no row fits goes to the reference."""
     price: Rates | None = None
     """A price of one's own, in USD per million tokens."""
     limits: LimitsTable = LimitsTable()
@@ -195,19 +211,93 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """What of this task's calls is kept; the journal's rule when left out."""
     instruction: str = ""
     """What the task asks, in words."""
+    explore: float = 0.0
+    """The share of its calls after which another of its variants, drawn at random, is asked the same, to learn from. It is never the answer."""
     serving: ServingTable = ServingTable()
     """How serving asks for its answers."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.explore <= 1:
+            raise OperatorError(f"a task's explore is {self.explore}; it is a share from 0 to 1, such as 0.05")
+
+
+class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[telemetry]`."""
+
+    otlp_endpoint: str | None = None
+    """The collector that gets spans and metrics by OTLP over HTTP, such as `http://127.0.0.1:4318`; None sends nothing."""
+    otlp_headers_env: str | None = None
+    """The environment variable that holds headers for it, written `name=value,name=value`."""
+    content: bool = False
+    """Whether spans hold prompts and answers, as far as the journal keeps them."""
+    logs: Literal["json", "text"] = "json"
+    """The form of the log's lines."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on there are lines; at `debug`, one for every call."""
+
+    def __post_init__(self) -> None:
+        if self.otlp_endpoint is not None:
+            parts = urlsplit(self.otlp_endpoint)
+            if parts.username is not None or parts.password is not None:
+                raise OperatorError(
+                    "telemetry.otlp_endpoint holds a name or a password; they stand in an environment variable that otlp_headers_env names"
+                )
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise OperatorError(f"telemetry.otlp_endpoint is '{self.otlp_endpoint}'; expected an address such as http://127.0.0.1:4318")
+        if self.otlp_headers_env is not None and not _VARIABLE.fullmatch(self.otlp_headers_env):
+            raise OperatorError(
+                "telemetry.otlp_headers_env is no name of an environment variable. The headers stand there, not in the file."
+            )
+
 
 class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
-    """`[[match]]`: what an unchanged client already sends, mapped to a task."""
+    """`[[match]]`: what an unchanged client already sends, mapped to a task. Every condition that is said has to fit.
+
+    Patterns are compared with the whole of a text; `*` stands for anything, and nothing else is special.
+    """
 
     task: str
     """The task such calls belong to."""
     model: str | None = None
-    """The model name they ask for."""
+    """A pattern of the model name they ask for."""
     system_prompt: str | None = None
-    """A pattern of their system prompt, `*` for anything."""
+    """A pattern of their system prompt; empty for none."""
+    system_hash: str | None = None
+    """SHA-256 of their system prompt in hex, or its first 12 digits or more: what `freehold match test` shows."""
+    tools: tuple[str, ...] = ()
+    """Names of tools, all of which they offer."""
+    header: dict[str, str] = {}
+    """Patterns of headers they carry, by name."""
+    key: str | None = None
+    """A pattern of the id or the owner of the key they come with."""
+
+    def __post_init__(self) -> None:
+        if not self.conditions():
+            known = ", ".join(field for field in self.__struct_fields__ if field != "task")
+            raise OperatorError(f"match: the row of task '{self.task}' has no condition. Say at least one of {known}.")
+        if self.system_hash is not None and not _HASH.fullmatch(self.system_hash):
+            raise OperatorError(
+                f"match: the row of task '{self.task}' has a system_hash of {self.system_hash[:80]!r}; expected 12 to 64 hex digits in lower case, "
+                "as 'freehold match test' shows them."
+            )
+        for name in self.header:
+            if not _HEADER.fullmatch(name):
+                raise OperatorError(f"match: the row of task '{self.task}' names a header {name[:80]!r}, which is no name of a header.")
+            if name.lower() in _CREDENTIALS:
+                raise OperatorError(
+                    f"match: the row of task '{self.task}' looks at the header '{name}', which holds a key. Say key = instead."
+                )
+
+    def conditions(self) -> dict[str, str | tuple[str, ...] | dict[str, str]]:
+        """The conditions it says, by name."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "task" and value not in (None, (), {})}
+
+
+class TeamTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[teams.NAME]`."""
+
+    budget: Budget = Budget()
+    """What the team's keys may spend together."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,22 +321,31 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What scores mean, by metric."""
     tasks: dict[str, TaskTable] = {}
     """The tasks, by name."""
+    telemetry: TelemetryTable = TelemetryTable()
+    """Who watches it, and how."""
     match: tuple[MatchRow, ...] = ()
     """What an unchanged client sends, mapped to a task; the first row that fits wins."""
+    budget: Budget = Budget()
+    """What all calls of the project may cost."""
+    teams: dict[str, TeamTable] = {}
+    """Who shares a budget, by name."""
+    plans: dict[str, Plan] = {}
+    """What customers are promised and pay, by name."""
 
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.
 
-        `head` is a head unless a provider serves a model of that name; `[models.head]` may still say what a call to it costs.
+        `head` is a head and `cache` a cache unless a provider serves a model of that name; `[models.head]` may still say what a call to it
+        costs.
         """
         served = {name for name, model in self.models.items() if model.provider is not None and not self.is_recorded(model)}
+        kinds: dict[str, VariantKind] = {name: "rules" for name, model in self.models.items() if model.rules is not None}
+        local: tuple[VariantKind, ...] = ("head", "cache")
+        kinds |= {kind: kind for kind in local if kind not in served}
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
             tasks={name: Task(id=name, **_without_serving(table)) for name, table in self.tasks.items()},
-            variants={
-                name: Variant(id=name, kind="head" if name == "head" and name not in served else "llm", model=name)
-                for name in sorted(named | set(self.models))
-            },
+            variants={name: Variant(id=name, kind=kinds.get(name, "llm"), model=name) for name in sorted(named | set(self.models))},
             models={
                 name: Model(id=name, provider=table.provider, name=table.name or name, price=table.price)
                 for name, table in self.models.items()
@@ -266,7 +365,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _without_serving(table: TaskTable) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(table).items() if name != "serving"}
+    return {name: value for name, value in msgspec.structs.asdict(table).items() if name not in ("serving", "explore")}
 
 
 def find_project(start: Path) -> Path:
@@ -348,6 +447,9 @@ def _refuse_wrong_values(value: object, kind: Any, path: str, where: str) -> Non
     elif isinstance(value, Mapping) and get_origin(kind) is dict:
         for key, inner in value.items():
             _refuse_wrong_values(inner, get_args(kind)[1], f"{path}.{key}", where)
+    elif isinstance(value, list) and get_origin(kind) is tuple and isinstance(get_args(kind)[0], type):
+        for n, inner in enumerate(value):
+            _refuse_wrong_values(inner, get_args(kind)[0], f"{path}[{n}]", where)
     elif get_origin(kind) is Literal and value not in get_args(kind):
         raise OperatorError(f"{where}: {path} is {value!r}.{nearest(str(value), [str(choice) for choice in get_args(kind)])}")
     else:
@@ -377,6 +479,9 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
             raise OperatorError(
                 f"{where}: tasks.{name}.reference is '{task.reference}', which is not among its variants: {listed}. Add it."
             )
+    for name, model in config.models.items():
+        if model.rules is not None and model.provider is not None:
+            raise OperatorError(f"{where}: models.{name} has a provider and rules. Keep one of them: rules answer by themselves.")
     for kind, tables in (("models", config.models), ("tasks", config.tasks)):
         for name, table in tables.items():
             for fallback in table.serving.fallbacks:
@@ -434,6 +539,28 @@ name = "{name}"
 # confidence = 0.95
 # p95_s = 2.0                         # only variants predicted to answer within this; left out: no limit
 # allow_uncertified = false
+
+# How `freehold serve` is watched. Metrics for Prometheus are at /metrics whatever stands here.
+# [telemetry]
+# otlp_endpoint = "http://127.0.0.1:4318"  # spans and metrics by OTLP; left out: nothing is sent
+# otlp_headers_env = "OTLP_HEADERS"
+# content = false                     # true: spans hold prompts and answers, as far as the journal keeps them
+# logs = "json"                       # json | text
+# log_level = "info"                  # debug | info | warning | error
+
+# What may be spent, and by whom: keys ('freehold keys create') are within a team, teams within the project.
+# [budget]
+# month_usd = 500.0                   # day_usd, month_usd, total_usd
+# [teams.search]
+# budget = {{ day_usd = 20.0 }}
+
+# What customers are promised and pay; a call names its plan, or its key does.
+# [plans.basic]
+# max_loss = 0.05                     # or reference_only = true
+# per_call = 0.002                    # per_call, input_per_mtok, output_per_mtok; or markup = 0.2 on what it cost
+
+# [gateway]
+# unpriced = "allow"                  # allow | refuse | assume, with assumed_price: models whose price nobody knows
 
 # Traffic an unchanged client already sends, mapped to a task.
 # [[match]]

@@ -78,6 +78,7 @@ def _store(config: Config) -> Iterator[Finding]:
                 yield Finding("note", "calls without a task", f"{found.unnamed:,}", "freehold calls groups")
             yield from _policies(project)
             yield from _spool(project)
+            yield from _ledger(project)
             path = project.store.database.path
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
                 yield Finding("wrong", "store", f"{path} can be read by others", f"chmod 600 {path}")
@@ -124,6 +125,22 @@ def _spool(project: Project) -> Iterator[Finding]:
         )
     for path in sorted(project.spool.glob("*.refused")):
         yield Finding("wrong", "spool", f"{path} holds calls that cannot be brought in", "its lines are JSON: look, then remove the file")
+
+
+def _ledger(project: Project) -> Iterator[Finding]:
+    """Whether what budgets are checked by is what the ledger's rows add up to."""
+    from freehold.gateway.recount import recount
+
+    differences = recount(project.store, project.tenant)
+    for one in differences:
+        yield Finding(
+            "wrong",
+            "ledger",
+            f"{one.what} of {one.scope} is {one.kept}, and the rows add up to {one.in_rows}",
+            "restore a backup, and tell us: this is a fault of ours",
+        )
+    if not differences:
+        yield Finding("ok", "ledger", "balances and reservations are what its rows add up to")
 
 
 def _tasks(config: Config) -> Iterator[Finding]:

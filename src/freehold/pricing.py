@@ -40,7 +40,7 @@ class PriceBook:
 
     def __init__(self, overrides: Mapping[str, Rates] | None = None, now: datetime | None = None) -> None:
         """`now` prices calls that do not say when they were made; the present when not given."""
-        self._overrides = {name: (_from_override(rates),) for name, rates in (overrides or {}).items()}
+        self._overrides = {name: (from_override(rates),) for name, rates in (overrides or {}).items()}
         self._now = now or datetime.now(UTC)
         self._owners: dict[str, tuple[str, ModelInfo]] | None = None
         self._compiled: dict[int, tuple[TokenRates, ...] | None] = {}
@@ -55,6 +55,10 @@ class PriceBook:
             return None
         tiers = self._tiers(name, at or self._now)
         return None if tiers is None else cost(usage, tiers)
+
+    def tiers(self, name: str, at: datetime | None = None) -> tuple[TokenRates, ...] | None:
+        """The rates of exactly this name at that moment, by how much is asked; None for one without a price."""
+        return self._tiers(name, at or self._now)
 
     def is_priced(self, name: str) -> bool:
         """Whether exactly this name has a price now."""
@@ -122,7 +126,9 @@ def cost(usage: Usage, tiers: tuple[TokenRates, ...]) -> float | None:
     return total
 
 
-def _from_override(price: Rates) -> TokenRates:
+def from_override(price: Rates) -> TokenRates:
+    """The rates of a price of one's own."""
+
     def per_token(rate: float | None) -> float:
         return (price.input_per_mtok if rate is None else rate) / 1e6
 

@@ -3,18 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import Enum
 from random import Random
 from typing import NamedTuple, TypeAlias
 
-from freehold.catalog import Catalog, Task
+from freehold.catalog import Catalog, Task, Variant
 from freehold.chat import Usage
 from freehold.config import Config, LimitsTable, ServingTable
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
 from freehold.gateway.formats import Format
 from freehold.gateway.limits import Limits
+from freehold.gateway.match import Matcher
 from freehold.gateway.shared import Shared
 from freehold.journal.build import Builder
 from freehold.journal.call import Call
@@ -29,12 +31,18 @@ from freehold.providers.provider import Provider, Target
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
 from freehold.variants import head, outcome
+from freehold.variants.memory import Memory
 from freehold.variants.recorded import Recordings
+from freehold.variants.rules import Rules
 
 Priced: TypeAlias = tuple[float | None, str | None]
 """What an answer cost, and by which prices; None where either is unknown."""
 TASK_PREFIX = "freehold/"
 """Before a task's name where a model's is asked for."""
+CACHE = "cache"
+"""The variant of answers that were remembered."""
+_CACHE_S = 3_600.0
+_NO_CACHE = Variant(id=CACHE)
 _RETRIES = 2
 _NO_LIMITS = LimitsTable()
 
@@ -43,6 +51,24 @@ _log = logging.getLogger("freehold.serve")
 
 class UnknownModel(CallerError):
     """Nobody answers to this model name."""
+
+
+class Elsewhere(Enum):
+    """Why a variant gives no answer here."""
+
+    ASKED = "asked"
+    """It is a provider's, who has to be asked."""
+    PASS = "pass"  # noqa: S105 no secret
+    """It has none for this."""
+
+
+class Words(NamedTuple):
+    """What is asked of a task, as policies and variants see it."""
+
+    text: str
+    """The words that differ from call to call."""
+    tags: Mapping[str, str]
+    """What came along."""
 
 
 class How(NamedTuple):
@@ -78,13 +104,16 @@ class Resources:
         self.served = Served(store, tenant)
         self.limits = Limits(shared or Shared(), config.gateway.wait_s, config.gateway.most_waiting)
         self.breakers = Breakers(self._share)
+        self.matcher = Matcher(config.match)
         self.answers = Answers()
+        self.memory = Memory()
         self.rng = Random()  # noqa: S311 of waits between retries
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""
         self._content = config.journal.content
         self._builder = Builder(None, tenant, "found", self.catalog, config.price_book(), datetime.now(UTC))
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
+        self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
@@ -145,23 +174,42 @@ class Resources:
         table = self.config.models.get(model)
         return _NO_LIMITS if table is None else table.limits
 
-    def here(self, task: str, variant: str, text: str, policy: OnlinePolicy | None, chosen: Chosen | None) -> outcome.Outcome | None:
-        """What a variant on this machine answers; None for one that is asked elsewhere. Raises CallerError for words nobody recorded.
+    def here(
+        self, task: str, variant: str, asked: Words, policy: OnlinePolicy | None, chosen: Chosen | None
+    ) -> outcome.Outcome | Elsewhere:
+        """What a variant on this machine answers, or that it has no answer, or that it is none of this machine's.
 
-        `chosen` is what `policy` said, which need not be the one that is active by now.
+        `chosen` is what `policy` said, which need not be the one that is active by now. Raises CallerError for words nobody recorded.
         """
         scorer = policy.scorer if policy is not None else None
         if scorer is not None and chosen is not None and chosen.scored is not None and variant == scorer.head_variant:
             model = self.catalog.models.get(variant)
             return head.run(scorer, chosen.scored, model.price.per_call if model and model.price else 0.0)
+        if variant in self._rules:
+            return self._rules[variant].run(asked.text, asked.tags) or Elsewhere.PASS
         if variant in self._replayed:
-            found = self._recordings[task, variant].run(text) if (task, variant) in self._recordings else None
+            found = self._recordings[task, variant].run(asked.text) if (task, variant) in self._recordings else None
             if found is None:
                 raise CallerError(
                     f"'{variant}' is a recording, and nobody ever asked it this of task '{task}'. Ask what is in the journal."
                 )
             return found
-        return None
+        if variant == CACHE and self.catalog.variants.get(CACHE, _NO_CACHE).kind == "cache":
+            longest_s = self.how(task, CACHE).cache_s or _CACHE_S
+            return self.memory.run(task, asked.text, time.time(), longest_s) or Elsewhere.PASS
+        return Elsewhere.ASKED
+
+    def others(self, task: str | None, variant: str) -> tuple[float, list[str]]:
+        """With which probability another variant of a task is asked as well, and which those are that can be."""
+        table = self.config.tasks.get(task or "")
+        if table is None or not table.explore:
+            return 0.0, []
+        can = [name for name in table.variants if name != variant and self._is_served(name)]
+        return (table.explore if can else 0.0), can
+
+    def _is_served(self, name: str) -> bool:
+        model = self.catalog.models.get(name)
+        return model is not None and model.provider in self.providers
 
     def append(self, call: Call, done: Callable[[FreeholdError | None], None]) -> None:
         """Journals a call, with as much of its content as is kept."""
@@ -195,7 +243,12 @@ class Resources:
             if self._replayed.isdisjoint({*task.variants, task.reference}):
                 continue
             for call in calls(store, self.tenant, name):
-                if call.variant in self._replayed and call.source != "gateway" and call.outcome == "answered" and call.input is not None:
+                if (
+                    call.variant in self._replayed
+                    and call.source not in ("gateway", "explore")
+                    and call.outcome == "answered"
+                    and call.input is not None
+                ):
                     found.setdefault((name, call.variant), Recordings()).add(call.input, call.output, call.usage, call.cost_usd)
         return found
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +16,30 @@ from typing import NamedTuple
 import msgspec
 
 from freehold.catalog import Task
-from freehold.chat import JSON, Cause, ChatAnswer, Choice, Chunk, Collected, Outcome, Text, Usage, canonical_json, pieces_of, text_of
+from freehold.chat import (
+    JSON,
+    Cause,
+    ChatAnswer,
+    Choice,
+    Chunk,
+    Collected,
+    Outcome,
+    Text,
+    Usage,
+    canonical_json,
+    is_messages,
+    pieces_of,
+    text_of,
+)
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.receive import Receiver
+from freehold.gateway import openapi
 from freehold.gateway.answers import key_of
 from freehold.gateway.embeddings import check_request
 from freehold.gateway.fields import json_object
 from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format, StreamWriter
 from freehold.gateway.limits import LimitReached, Pass
-from freehold.gateway.reply import Handler, Headers, Reply, Request
+from freehold.gateway.reply import Handler, Headers, Nobody, Reply, Request
 from freehold.gateway.seam import Seam
 from freehold.gateway.sse import comment
 from freehold.journal.build import RECORDED, new_call_id
@@ -35,17 +51,22 @@ from freehold.journal.served import Question, outcome_of, output_of, question, q
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.provider import Target, named
-from freehold.resources import TASK_PREFIX, How, Priced, Resources, UnknownModel
+from freehold.resources import CACHE, TASK_PREFIX, Elsewhere, How, Priced, Resources, UnknownModel, Words
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
+from freehold.telemetry.event import Finished, Tried
+from freehold.telemetry.exposition import CONTENT_TYPE
+from freehold.telemetry.names import DROPPED_CALLS, FAILED_DECISIONS, IN_FLIGHT, JOURNAL_QUEUE, OPEN_BREAKERS, SPOOL_FILES
+from freehold.telemetry.readiness import Readiness
+from freehold.telemetry.telemetry import Telemetry
+from freehold.telemetry.trace import Hop, Trace
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
-CACHE = "cache"
-"""The variant of answers that were remembered."""
-
+_MOST_MODEL_CHARS = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
 
@@ -53,9 +74,28 @@ _log = logging.getLogger("freehold.serve")
 class Gateway:
     """What is answered at which address, and what is under way."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, telemetry: Telemetry) -> None:
         self.resources = resources
+        self.telemetry = telemetry
         self.in_flight: set[Exchange] = set()
+        self.is_stopping = False
+        """Whether a signal said to stop."""
+        self._scrapes: set[asyncio.Task[None]] = set()
+        writer, served = resources.writer, resources.served
+        on_failure = resources.config.journal.on_failure
+        self._readiness = Readiness(
+            lambda: writer.is_store_up,
+            on_failure != "required",
+            lambda: served.is_read,
+            lambda: self.is_stopping,
+            lambda: writer.has_spooled,
+        )
+        telemetry.watch(IN_FLIGHT, lambda: len(self.in_flight))
+        telemetry.watch(JOURNAL_QUEUE, lambda: writer.waiting)
+        telemetry.watch(SPOOL_FILES, lambda: writer.spool_files)
+        telemetry.watch(OPEN_BREAKERS, lambda: len(resources.breakers.open(time.time())))
+        telemetry.watch(FAILED_DECISIONS, lambda: resources.failed_decisions)
+        telemetry.watch(DROPPED_CALLS, lambda: writer.dropped)
         content = resources.config.journal.content
         self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant)
 
@@ -67,7 +107,10 @@ class Gateway:
             (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
             (b"POST", b"/v1/feedback"): self._receiver.take,
             (b"GET", b"/v1/models"): self._list_models,
-            (b"GET", b"/healthz"): lambda _, reply: reply.send(200, (_JSON,), b'{"status":"ok"}'),
+            (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
+            (b"GET", b"/metrics"): self._tell_metrics,
+            (b"GET", b"/readyz"): lambda _, reply: _tell(reply, *self._readiness.ready()),
+            (b"GET", b"/healthz"): lambda _, reply: _tell(reply, *self._readiness.health()),
         }
 
     def close(self) -> None:
@@ -79,6 +122,19 @@ class Gateway:
     def _list_models(self, _: Request, reply: Reply) -> None:
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "freehold"} for name in self.resources.names()]
         reply.send(200, (_JSON,), _encode({"object": "list", "data": models}))
+
+    def _tell_metrics(self, _: Request, reply: Reply) -> None:
+        async def tell() -> None:
+            told = await asyncio.to_thread(self.telemetry.exposition)
+            reply.send(200, ((b"content-type", CONTENT_TYPE),), told)
+
+        task = asyncio.get_running_loop().create_task(tell())
+        self._scrapes.add(task)
+        task.add_done_callback(self._scrapes.discard)
+
+
+def _tell(reply: Reply, status: int, told: bytes) -> None:
+    reply.send(status, (_JSON,), told)
 
 
 class _Asked(NamedTuple):
@@ -93,6 +149,17 @@ class _Asked(NamedTuple):
     """What its headers say to us, by their names without `x-freehold-`."""
 
 
+class Origin(NamedTuple):
+    """Where a request comes from, where that is no caller of the gateway."""
+
+    source: str = "gateway"
+    """As of `Call`."""
+    task: str | None = None
+    """The task whose question it is, though it is asked of a model by name."""
+    propensity: float | None = None
+    """With which probability it was asked of this model, where that was drawn."""
+
+
 class _Step(NamedTuple):
     """A model that is to answer, and who else may where it does not."""
 
@@ -104,7 +171,7 @@ class _Step(NamedTuple):
 class Exchange:
     """One request: from the door to whoever answers, and back. Callbacks all the way; `_over` once it has ended, however it did."""
 
-    def __init__(self, gateway: Gateway, door: Format, reply: Reply) -> None:
+    def __init__(self, gateway: Gateway, door: Format, reply: Reply, origin: Origin = Origin()) -> None:  # noqa: B008 it is frozen
         self._gateway = gateway
         self._has = gateway.resources
         self._door = door
@@ -114,7 +181,8 @@ class Exchange:
         self._at = datetime.now(UTC)
         self._over = False
         self._variant = ""
-        self._task: str | None = None
+        self._origin = origin
+        self._task = origin.task
         self._policy: OnlinePolicy | None = None
         self._chosen: Chosen | None = None
         self._decision: Decision | None = None
@@ -133,18 +201,33 @@ class Exchange:
         self._said: Collected | None = None
         self._seam: Seam | None = None
         self._cache_key: bytes | None = None
+        self._trace: Trace | None = None
+        self._hops: dict[Asking, Hop] = {}
+        self._tried: list[Tried] = []
+        self._upstream_s = 0.0
+        self._asked_since = 0.0
+        self._first_byte_s: float | None = None
 
     # A request has come in.
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
         try:
-            self._asked = self._read(request)
+            self.ask(json_object(request), request.headers)
+        except CallerError as error:
+            self._refuse(400, str(error))
+
+    def ask(self, body: dict[str, JSON], headers: Headers = ()) -> None:
+        """As `begin`, for a body that is read already."""
+        try:
+            self._trace = self._gateway.telemetry.trace(headers)
+            self._asked = self._read(body, headers)
             self._gateway.in_flight.add(self)
             self._reply.on_gone, self._reply.on_room = self._gone, self._room
-            model = str(self._asked.body.get("model") or "")
-            if model.startswith(TASK_PREFIX) and self._door is not EMBEDDINGS:
-                self._follow(self._decide(self._has.task(model.removeprefix(TASK_PREFIX))))
+            model = self._model()
+            task = self._task_of(model, headers) if self._origin.task is None and self._door is not EMBEDDINGS else None
+            if task is not None:
+                self._follow(self._decide(self._has.task(task)))
             else:
                 self._ask(model)
         except CallerError as error:
@@ -152,37 +235,59 @@ class Exchange:
         except Exception:  # noqa: BLE001 as in `on_broken`
             self.on_broken()
 
-    def _read(self, request: Request) -> _Asked:
-        body = json_object(request)
-        about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in request.headers if name.startswith(_OWN_HEADER)}
+    def _model(self) -> str:
+        """The name that is asked for. Raises CallerError for one that is none."""
+        model = self._asked.body.get("model")
+        if not isinstance(model, str) or not model:
+            raise CallerError("the body names no model")
+        if len(model) > _MOST_MODEL_CHARS or _CONTROL.search(model):
+            raise CallerError(f"model: expected a name of at most {_MOST_MODEL_CHARS} characters, none of them a control character")
+        return model
+
+    def _task_of(self, model: str, headers: Headers) -> str | None:
+        """The task a request belongs to: the one it names, or the one by whose row of `[[match]]` it is known."""
+        if model.startswith(TASK_PREFIX):
+            return model.removeprefix(TASK_PREFIX)
+        row = self._has.matcher.row_of(self._asked.body, headers)
+        return None if row is None else row.task
+
+    def _read(self, body: dict[str, JSON], headers: Headers) -> _Asked:
+        about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in headers if name.startswith(_OWN_HEADER)}
         if self._door is EMBEDDINGS:
             check_request(body)
             return _Asked(body, False, False, body, about)
         stream = body.get("stream") is True
         if self._door is OPENAI:
             try:
-                question_of(body)  # before anybody is paid for an answer to nothing
+                asked = question_of(body)  # before anybody is paid for an answer to nothing
             except DataError as error:
                 raise CallerError(str(error)) from None
+            if "prompt" not in asked and not is_messages(asked["messages"]):
+                raise CallerError("messages: expected a list of messages, each an object with a role")
             options = body.get("stream_options")
             return _Asked(body, stream, isinstance(options, dict) and options.get("include_usage") is True, body, about)
-        return _Asked(body, stream, True, OPENAI.write_request(_sayable(ANTHROPIC.read_request(body))), about)
+        return _Asked(body, stream, True, _as_openai(body), about)
 
     def _decide(self, task: Task) -> Decision:
         """What the task's active policy says; its reference where there is none, or where it fails."""
         self._task = task.id
         self._policy = self._has.served.policies.get(task.id)
-        self._text = text_of(self._asked.as_openai)
+        tags = self._asked.body.get("metadata")
+        words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
+        self._words = Words(text_of(self._asked.as_openai), words)
         if self._policy is not None:
-            tags = self._asked.body.get("metadata")
-            words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
             try:
-                self._chosen = self._policy.choose(self._text, words)
+                self._chosen = self._policy.choose(self._words.text, words)
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
                 count = self._has.failed_decisions = self._has.failed_decisions + 1
-                _log.exception("decision.failed: %d since the start; call %s of task '%s' goes to the reference", count, self.id, task.id)
+                _log.exception(
+                    "decision.failed: %d since the start; task '%s' goes to its reference", count, task.id, extra={"call": self.id}
+                )
                 self._policy = self._chosen = None
+        return self._by_reference(task)
+
+    def _by_reference(self, task: Task) -> Decision:
         if task.reference is None:
             raise CallerError(
                 f"Task '{task.id}' has no active policy and no reference. Set reference under [tasks.{task.id}], or promote a policy."
@@ -195,16 +300,21 @@ class Exchange:
         while True:
             self._decision = decision
             try:
-                found = self._has.here(self._task, decision.variant, self._text, self._policy, self._chosen)
+                found = self._has.here(self._task, decision.variant, self._words, self._policy, self._chosen)
             except CallerError:
                 self._door.read_request(self._asked.body)  # what is wrong with the request comes first
                 raise
-            if found is None:
+            if found is Elsewhere.ASKED:
                 self._ask(decision.variant)
                 return
+            if isinstance(found, Elsewhere):  # it has no answer: the next one, or else whom everybody is compared with
+                decision = decision.then or self._by_reference(self._has.task(self._task))
+                if decision.variant == self._decision.variant:
+                    raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this, and nobody comes after it")
+                continue
             self._variant = decision.variant
             words = found.output if isinstance(found.output, str) else _encode(found.output).decode()
-            self._note(self._variant, "first", time.perf_counter(), "answered", found.usage, priced=(found.cost_usd, RECORDED))
+            self._answered_here(self._variant, "answered", found.usage, (found.cost_usd, RECORDED))
             following = self._following({**found.known, "answer_chars": float(len(words))})
             if following is None:
                 choice = Choice(parts=(Text(text=words),))
@@ -256,7 +366,7 @@ class Exchange:
         if known is None:
             return False
         self._variant, self._cache_key = CACHE, None
-        self._note(CACHE, "first", time.perf_counter(), outcome_of(known.answer), Usage(), priced=(0.0, None))
+        self._answered_here(CACHE, outcome_of(known.answer), Usage(), (0.0, None))
         self._deliver(known.answer, known.raw)
         return True
 
@@ -307,11 +417,16 @@ class Exchange:
         assert self._step is not None and self._ends_at is not None
         how = self._step.how
         format = EMBEDDINGS if self._door is EMBEDDINGS and target.provider.format is OPENAI else target.provider.format
-        outgoing = target.provider.request(format.path, self._outgoing(target, format))
+        hop = self._trace.hop() if self._trace is not None else None
+        outgoing = target.provider.request(format.path, self._outgoing(target, format), hop.lines if hop is not None else b"")
         if not self._live:
             self._variant = target.variant
         asking = Asking(target, format, how.deadlines, self._ends_at, self, self._n, cause)
         self._n += 1
+        if hop is not None:
+            self._hops[asking] = hop
+        if not self._live:
+            self._asked_since = time.perf_counter()
         self._live[asking] = given
         asking.send(outgoing)
         if how.hedge_after_s is not None and self._hedge is None and self._speaking is None:
@@ -326,7 +441,7 @@ class Exchange:
             other = self._target(self._step.left.popleft()) if self._step.left else target
             self._try(other, "hedge")
         except CallerError as error:  # it cannot be told this request; the first is on its way
-            _log.warning("hedge.failed: call %s: %s", self.id, error)
+            _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self.id})
 
     @property
     def _may_stream(self) -> bool:
@@ -379,14 +494,14 @@ class Exchange:
             return
         target = asking.target
         self._cancel_others(asking)
-        self._ended(asking, outcome_of(answer), answer.usage, tier=answer.tier)
+        self._ended(asking, outcome_of(answer), answer.usage, answer=answer)
         self._has.breakers.succeeded(target.health, time.time())
         if self._speaking is asking:
             assert self._said is not None
             if self._seam is not None:
                 answer = self._said.answer()
             self._remember(answer, None)
-            self._journal(outcome_of(answer), answer, self._stream_ended)
+            self._journal(outcome_of(answer), answer, 200, self._stream_ended)
             return
         self._variant = target.variant
         words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
@@ -408,7 +523,7 @@ class Exchange:
         try:
             target = asking.target
             usage = asking.collected.usage if asking.collected is not None else None
-            self._ended(asking, failure.outcome, usage, failure.message, (0.0, None) if failure.is_unbilled else None)
+            self._ended(asking, failure.outcome, usage, failure)
             if failure.status >= 500:
                 assert self._step is not None
                 self._has.breakers.failed(target.health, time.time(), failure.message, self._step.how.open_after)
@@ -423,7 +538,7 @@ class Exchange:
 
     def on_broken(self) -> None:
         """Something of ours failed: the log says what, the caller hears of it, and what was paid for is journalled."""
-        _log.exception("exchange.failed: call %s", self.id)
+        _log.exception("exchange.failed: a call ends with our own failure", extra={"call": self.id})
         if self._over:
             return
         if self._attempts or self._live:
@@ -474,7 +589,7 @@ class Exchange:
         for other in [each for each in self._live if each is not asking]:
             other.cancel()
             self._has.breakers.unknown(other.target.health)
-            self._ended(other, "cancelled", None, "another one was faster")
+            self._ended(other, "cancelled", None, Failure("cancelled", 499, "another one was faster"))
 
     # The caller hears.
 
@@ -484,13 +599,14 @@ class Exchange:
             self._begin_stream()
             assert self._writer is not None
             self._reply.write(b"".join(map(self._writer.write, pieces_of(answer))))
-            self._journal(outcome_of(answer), answer, self._stream_ended)
+            self._journal(outcome_of(answer), answer, 200, self._stream_ended)
             return
         told = raw if raw is not None else _encode(self._door.write_answer(answer))
-        self._journal(outcome_of(answer), answer, lambda call, error: self._whole_ended(call, error, told))
+        self._journal(outcome_of(answer), answer, 200, lambda call, error: self._whole_ended(call, error, told))
 
     def _begin_stream(self) -> None:
         self._writer = self._door.stream_writer(self._asked.wants_usage)
+        self._first_byte_s = time.perf_counter() - self._began
         self._reply.begin(200, (_EVENTS, (b"cache-control", b"no-cache"), *self._headers()))
 
     def _whole_ended(self, call: Call, error: FreeholdError | None, told: bytes) -> None:
@@ -521,6 +637,7 @@ class Exchange:
     def _refuse(self, status: int, message: str, retry_after_s: float | None = None) -> None:
         """Says no before anybody was asked: nothing happened, so nothing is journalled."""
         self._finished()
+        self._gateway.telemetry.refused(self._door.name, status)
         self._send_error(status, message, retry_after_s)
 
     # It ends otherwise.
@@ -533,7 +650,7 @@ class Exchange:
             asking.cancel()
             self._has.breakers.unknown(asking.target.health)
             usage = asking.collected.usage if asking.collected is not None else None
-            self._ended(asking, failure.outcome, usage, failure.message)
+            self._ended(asking, failure.outcome, usage, failure._replace(is_unbilled=False))
         if not self._attempts:
             self._refuse(failure.status, failure.message, failure.retry_after_s)
             return
@@ -546,7 +663,7 @@ class Exchange:
                 self._reply.write(begun.broken(failure.message, self._door.error_kind(failure.status)))
                 self._reply.end()
 
-        self._journal(failure.outcome, partial, told)
+        self._journal(failure.outcome, partial, failure.status, told)
 
     def give_up(self, why: str) -> None:
         """Breaks off from our side."""
@@ -564,51 +681,67 @@ class Exchange:
     # It is written down.
 
     def _ended(
-        self,
-        asking: Asking,
-        outcome: Outcome,
-        usage: Usage | None,
-        error: str | None = None,
-        priced: Priced | None = None,
-        tier: str = "",
+        self, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None = None, answer: ChatAnswer | None = None
     ) -> None:
         """Whoever was being asked is no longer: that is noted, and the next may take the turn."""
         given = self._live.pop(asking)
+        if not self._live:
+            self._upstream_s += time.perf_counter() - self._asked_since
         if given is not None:
             self._has.limits.leave(given, None if usage is None else usage.input_tokens + usage.output_tokens)
-        self._note(asking.target.variant, asking.cause, asking.asked_at, outcome, usage, error, priced, tier, asking.n)
-
-    def _note(
-        self,
-        variant: str,
-        cause: Cause,
-        asked_at: float,
-        outcome: Outcome,
-        usage: Usage | None,
-        error: str | None = None,
-        priced: Priced | None = None,
-        tier: str = "",
-        n: int | None = None,
-    ) -> None:
-        """Adds an attempt: nothing paid is hidden. `priced`: what it cost, where no price list says."""
-        if n is None:
-            n, self._n = self._n, self._n + 1
-            cause = "escalation" if self._attempts else cause
-        cost_usd, price_id = priced or self._has.price(variant, usage, self._at, tier)
-        self._price_id = price_id or self._price_id
-        self._attempts.append(
-            Attempt(
-                n=n,
+        target, variant = asking.target, asking.target.variant
+        is_free = failure is not None and failure.is_unbilled
+        priced = (0.0, None) if is_free else self._has.price(variant, usage, self._at, answer.tier if answer is not None else "")
+        attempt = self._note(asking.n, variant, asking.cause, asking.asked_at, outcome, usage, priced, failure.message if failure else None)
+        hop = self._hops.pop(asking, None)
+        self._tried.append(
+            Tried(
                 variant=variant,
-                cause=cause,
+                model=target.model,
+                peer=target.provider.peer,
+                cause=asking.cause,
                 outcome=outcome,
-                at=self._at + timedelta(seconds=asked_at - self._began),
-                latency_s=time.perf_counter() - asked_at,
+                started=attempt.at.timestamp(),
+                seconds=attempt.latency_s or 0.0,
+                first_chunk_s=asking.first_byte_at - asking.asked_at if asking.collected is not None and asking.first_byte_at else None,
                 usage=usage,
-                cost_usd=cost_usd,
-                error=error,
+                response_id=answer.id if answer is not None else "",
+                response_model=answer.model if answer is not None else "",
+                finish_reasons=tuple(choice.finish for choice in answer.choices) if answer is not None else (),
+                error=failure.kind if failure is not None else "",
+                span=hop.span if hop is not None else "",
             )
         )
+
+    def _answered_here(self, variant: str, outcome: Outcome, usage: Usage | None, priced: Priced) -> None:
+        """What runs on this machine has answered."""
+        cause: Cause = "escalation" if self._attempts else "first"
+        attempt = self._note(self._n, variant, cause, time.perf_counter(), outcome, usage, priced, None)
+        self._n += 1
+        started = attempt.at.timestamp()
+        self._tried.append(
+            Tried(variant=variant, model=variant, peer=None, cause=cause, outcome=outcome, started=started, seconds=0.0, usage=usage)
+        )
+
+    def _note(
+        self, n: int, variant: str, cause: Cause, asked_at: float, outcome: Outcome, usage: Usage | None, priced: Priced, error: str | None
+    ) -> Attempt:
+        """Adds an attempt: nothing paid is hidden."""
+        cost_usd, price_id = priced
+        self._price_id = price_id or self._price_id
+        attempt = Attempt(
+            n=n,
+            variant=variant,
+            cause=cause,
+            outcome=outcome,
+            at=self._at + timedelta(seconds=asked_at - self._began),
+            latency_s=time.perf_counter() - asked_at,
+            usage=usage,
+            cost_usd=cost_usd,
+            error=error,
+        )
+        self._attempts.append(attempt)
+        return attempt
 
     def _remember(self, answer: ChatAnswer, raw: bytes | None) -> None:
         cache_s = self._step.how.cache_s if self._step is not None else None
@@ -625,11 +758,63 @@ class Exchange:
         if self._leave_line is not None:
             self._leave_line()
 
-    def _journal(self, outcome: Outcome, answer: ChatAnswer | None, then: Callable[[Call, FreeholdError | None], None]) -> None:
+    def _journal(
+        self, outcome: Outcome, answer: ChatAnswer | None, status: int, then: Callable[[Call, FreeholdError | None], None]
+    ) -> None:
         """Stores the call; `then` hears when it is durable. Nothing ends twice."""
         self._finished()
         call = self._call(outcome, answer)
-        self._has.append(call, lambda failed: then(call, failed))
+
+        def durable(error: FreeholdError | None) -> None:
+            then(call, error)
+            self._tell(call, status if error is None else 503)
+
+        self._has.append(call, durable)
+        if outcome == "answered" and self._task is not None and self._origin.source == "gateway":
+            self._learn(call)
+
+    def _tell(self, call: Call, status: int) -> None:
+        """Whoever watches hears of the call."""
+        telemetry, seconds = self._gateway.telemetry, time.perf_counter() - self._began
+        has_content = telemetry.has_content
+        telemetry.finished(
+            Finished(
+                call=self.id,
+                door="anthropic" if self._door is ANTHROPIC else "openai",
+                operation="embeddings" if self._door is EMBEDDINGS else "chat",
+                route=f"/v1{self._door.path}",
+                requested_model=str(self._asked.body.get("model")),
+                variant=call.variant,
+                outcome=call.outcome,
+                status=status,
+                stream=self._asked.stream,
+                started=self._at.timestamp(),
+                seconds=seconds,
+                upstream_s=self._upstream_s,
+                attempts=tuple(self._tried),
+                first_byte_s=self._first_byte_s if self._asked.stream else seconds,
+                task=call.task,
+                policy=call.policy,
+                cost_usd=call.cost_usd,
+                trace=self._trace,
+                asked=call.input if has_content else None,
+                answered=call.output if has_content else None,
+            )
+        )
+
+    def _learn(self, call: Call) -> None:
+        """Remembers what the reference answered, and now and then asks another variant the same, for the journal alone."""
+        task = self._has.catalog.tasks.get(call.task or "")
+        if task is None:
+            return
+        if call.variant == task.reference and CACHE in task.variants and isinstance(call.output, str):
+            self._has.memory.keep(task.id, self._words.text, call.output, time.time())
+        share, others = self._has.others(task.id, call.variant)
+        if share and self._has.rng.random() < share:
+            other = self._has.rng.choice(others)
+            body = {name: value for name, value in self._asked.body.items() if name not in ("stream", "stream_options")}
+            origin = Origin("explore", task.id, share / len(others))
+            Exchange(self._gateway, self._door, Nobody(), origin).ask({**body, "model": other})
 
     def _question(self) -> Question:
         return question_about(self._asked.body["input"]) if self._door is EMBEDDINGS else question(self._asked.as_openai)
@@ -645,7 +830,7 @@ class Exchange:
             if isinstance(output, dict) and is_deeper(output, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
         except DataError as error:
-            _log.warning("call.without_content: call %s is journalled without its words: %s", self.id, error)
+            _log.warning("call.without_content: a call is journalled without its words: %s", error, extra={"call": self.id})
             asked, output = Question(None, self.id, "", None, {}), None
         tags = asked.tags
         if answer is not None and (end := unusual_end(answer)):
@@ -676,8 +861,8 @@ class Exchange:
             tags=tags,
             episode=self._asked.about.get(b"episode"),
             policy=None if self._policy is None else self._policy.hash,
-            propensity=None if self._policy is None else 1.0,
-            source="gateway",
+            propensity=self._origin.propensity if self._policy is None else 1.0,
+            source=self._origin.source,
             delivered=not self._reply.is_gone,
             attempts=tuple(attempts),
             shape=asked.shape,
@@ -699,6 +884,15 @@ def _sum_of(attempts: Sequence[Attempt]) -> Usage | None:
     return Usage(**{name: sum(getattr(usage, name) for usage in known) for name in names})
 
 
-def _sayable(request: JSON) -> JSON:
-    """A request without what OpenAI's format has no words for, for the journal alone."""
-    return msgspec.structs.replace(request, thinking_tokens=None, further={})
+def _as_openai(body: dict[str, JSON]) -> dict[str, JSON]:
+    """A request in Anthropic's words as the journal keeps it: in OpenAI's. What those have no words for stays as it is, for an Anthropic
+    provider may understand it."""
+    try:
+        request = ANTHROPIC.read_request(body)
+        return OPENAI.write_request(msgspec.structs.replace(request, thinking_tokens=None, further={}))
+    except CallerError:
+        messages: JSON = body.get("messages")
+        if not is_messages(messages):
+            raise
+        system: list[JSON] = [{"role": "system", "content": body["system"]}] if body.get("system") else []
+        return {**body, "messages": [*system, *messages]}

@@ -7,7 +7,9 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
 
 import uvicorn
 
@@ -22,6 +24,8 @@ from freehold.project import Project
 from freehold.resources import Resources
 from freehold.serve import Gateway
 from freehold.store.open import Store, open_store
+from freehold.telemetry.logs import set_up_logs
+from freehold.telemetry.telemetry import Telemetry
 
 REFRESH_S = 1.0
 """How often it is asked whether a policy was promoted or rolled back, and what other workers know."""
@@ -33,14 +37,29 @@ GRACE_S = 20
 """How long answers that are on their way may take after a signal to stop."""
 
 
-def serve(project: Project, listener: socket.socket, host: str, plain_asgi: bool, shared: Shared, started: Callable[[], None]) -> None:
+class Seat(NamedTuple):
+    """A worker's place among the others, which another takes when it dies."""
+
+    number: int
+    """From 0."""
+    listener: socket.socket
+    """Where it is asked."""
+    shared: Shared
+    """What all of them count."""
+    run_folder: Path | None
+    """Where they keep their counts for each other; None for one that is alone."""
+
+
+def serve(project: Project, seat: Seat, host: str, plain_asgi: bool, started: Callable[[], None]) -> None:
     """Serves on a socket until a signal says to stop. `started` is called when everything stands. Raises OperatorError."""
+    set_up_logs(project.config.telemetry)
     with ExitStack() as resources:
         store = resources.enter_context(opened(project))
         on_failure = project.config.journal.on_failure
         writer = Writer(store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort")
-        gateway = Gateway(Resources(project.config, store, writer, project.tenant, shared))
-        routes, guard = gateway.routes(), Guard(hosts_of(host, listener.getsockname()[1]))
+        telemetry = Telemetry(project.config.telemetry, seat.run_folder, seat.number)
+        gateway = Gateway(Resources(project.config, store, writer, project.tenant, seat.shared), telemetry)
+        routes, guard = gateway.routes(), Guard(hosts_of(host, seat.listener.getsockname()[1]))
         config = uvicorn.Config(
             _with_ending(application(routes if plain_asgi else {}, guard), gateway, writer),
             http="httptools" if plain_asgi else protocol_for(routes, guard),
@@ -56,7 +75,7 @@ def serve(project: Project, listener: socket.socket, host: str, plain_asgi: bool
         started()
         gc.collect()
         gc.freeze()  # what is there at the start stays, and is not looked through again
-        _Server(config).run(sockets=[listener])
+        _Server(config, gateway).run(sockets=[seat.listener])
 
 
 def opened(project: Project) -> Store:
@@ -66,6 +85,14 @@ def opened(project: Project) -> Store:
 
 class _Server(uvicorn.Server):
     """uvicorn's server, which having ended as it was told does not end once more by the signal that told it to."""
+
+    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._gateway.is_stopping = True
+        super().handle_exit(sig, frame)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -95,13 +122,16 @@ def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Applicat
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                looking = asyncio.get_running_loop().create_task(look_around())
+                loop = asyncio.get_running_loop()
+                tasks = [loop.create_task(look_around()), loop.create_task(gateway.telemetry.run())]
                 await send({"type": "lifespan.startup.complete"})
             else:
-                looking.cancel()
+                for task in tasks:
+                    task.cancel()
                 gateway.close()
                 await asyncio.sleep(0)
                 await writer.close()
+                await asyncio.to_thread(gateway.telemetry.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

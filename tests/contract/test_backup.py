@@ -12,6 +12,11 @@ import msgspec
 import pytest
 
 from freehold.errors import DataError, OperatorError, StoreTooNew
+from freehold.gateway.budget import Scope
+from freehold.gateway.expire import expire
+from freehold.gateway.keys import Grant, Keyring, create
+from freehold.gateway.ledger import Account, Reservation, Settlement, book
+from freehold.gateway.recount import recount
 from freehold.journal import read
 from freehold.journal.call import Call, Feedback
 from freehold.journal.rows import INLINE_BYTES
@@ -59,6 +64,25 @@ def test_what_is_restored_is_what_was_backed_up(
         assert append_many(copy, [a_call(1), a_call(999)], [a_score(a_call(999))]).added == 1
     assert {stat.S_IMODE(path.stat().st_mode) for path in target.rglob("*") if path.is_file()} == {0o600}
     assert sorted(path.name for path in target.glob(".freehold-*")) == []
+
+
+def test_keys_and_money_are_restored(store: Store, project: Path, new_store_url: Callable[[], str]) -> None:
+    """A key is taken, the balances agree with the rows, and what was under way expires."""
+    account = Account(key="k")
+    reservation = Reservation(call="b", account=account, at=NOON, deadline=NOON, amount_nano=7, scopes=(Scope("project", None, None, 10),))
+    with store.writing() as connection:
+        book(store, connection, [Settlement(call="a", account=account, at=NOON, cost_nano=2, charged_nano=2)], [reservation])
+    key, secret = create(store, "default", Grant(owner="Ann"), NOON)
+    archive, url = project / "backup.tar", new_store_url()
+    backup(store, project, archive, NOON)
+    restore(archive, project / "restored", url)
+    with open_store(url, project / "restored") as copy:
+        assert Keyring(copy, "default").key_of(secret.encode(), NOON.timestamp()) == key
+        assert recount(copy, "default") == []
+        assert expire(copy, "default", NOON) == 1
+        with copy.writing() as connection:
+            assert book(copy, connection, [], [msgspec.structs.replace(reservation, call="c", amount_nano=2)])["c"].why.settled_nano == 9
+        assert recount(copy, "default") == []
 
 
 def test_a_backup_is_one_moment_of_a_journal_in_use(

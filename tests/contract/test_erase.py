@@ -9,6 +9,9 @@ import pytest
 from sqlalchemy import insert, select
 
 from freehold.errors import StoreBusy
+from freehold.gateway.ledger import Account, Settlement, book
+from freehold.gateway.recount import recount
+from freehold.gateway.spending import spending
 from freehold.journal import read
 from freehold.journal.call import Attempt, Call, Episode, Feedback
 from freehold.journal.erase import erase
@@ -75,6 +78,21 @@ def test_everything_of_a_person_goes_and_nothing_of_others(store: Store, a_call:
     assert erase(store, "other", "ann", NOON).blobs == 1
     assert list(store.blobs.names()) == []
     assert erase(store, "default", "ann", NOON).calls == 0
+
+
+def test_what_a_person_was_billed_stays_without_their_name(store: Store, tmp_path: Path) -> None:
+    """Sums have to go on adding up; where the customer is another than the person, it stays as it is."""
+    billed = [
+        Settlement(call=f"c{n}", account=Account(tenant=tenant, customer=customer), at=NOON, cost_nano=5, charged_nano=5)
+        for n, (tenant, customer) in enumerate([("default", "ann-of-berlin"), ("default", "acme"), ("other", "ann-of-berlin")])
+    ]
+    with store.writing() as connection:
+        book(store, connection, billed)
+    assert erase(store, "default", "ann-of-berlin", NOON).billed == 1
+    rows = spending(store, "default", "customer")
+    assert sum(row.calls for row in rows) == 2 and "ann-of-berlin" not in {row.name for row in rows}
+    assert recount(store, "default") == []
+    assert [row.name for row in spending(store, "other", "customer")] == ["ann-of-berlin"]
 
 
 def test_a_person_who_is_not_there_costs_nothing(store: Store) -> None:

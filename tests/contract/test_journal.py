@@ -408,7 +408,7 @@ def test_a_store_that_fails_half_way_is_asked_no_more(
     """A bad record makes its group be halved; were the store down by then, each half would wait for it."""
     asked = []
 
-    def failing(store: Store, calls: list[Call], feedback: list[Feedback] = []) -> Appended:  # noqa: B006 as append_many has it
+    def failing(store: Store, calls: list[Call], *_: object) -> Appended:
         asked.append(len(calls))
         raise DataError("a bad record") if len(calls) > 4 else StoreBusy("locked")
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import typer
 
-from freehold import config
+from freehold import catalog, config
 from freehold.cli.app import app
 from freehold.evaluation import bounds
 
@@ -47,10 +47,14 @@ def keys() -> list[str]:
         "models.NAME": config.ModelTable,
         "metrics.NAME": config.MetricTable,
         "tasks.NAME": config.TaskTable,
+        "telemetry": config.TelemetryTable,
         "match": config.MatchRow,
         "gateway": config.GatewayTable,
         "limits": config.LimitsTable,
         "serving": config.ServingTable,
+        "budget": catalog.Budget,
+        "teams.NAME": config.TeamTable,
+        "plans.NAME": catalog.Plan,
     }
     return [f"{name}.{field.name}" for name, table in tables.items() for field in msgspec.structs.fields(table)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freehold.catalog import Metric, Rates, Variant
+from freehold.catalog import Budget, Metric, Plan, Rates, Variant
 from freehold.chat import Usage
 from freehold.config import FILE_NAME, STARTER, Config, find_project, init, load, parse
 from freehold.errors import OperatorError
@@ -57,6 +57,15 @@ def read(text: str, folder: Path) -> Config:
 def test_a_key_in_the_file_is_refused_and_not_repeated() -> None:
     with pytest.raises(OperatorError, match="no name of an environment variable") as refused:
         parse({"providers": {"openai": {"kind": "openai", "key_env": "sk-abc123"}}}, Path())
+    assert "sk-abc123" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "table", [{"otlp_endpoint": "https://me:sk-abc123@collector"}, {"otlp_headers_env": "authorization=Bearer sk-abc123"}]
+)
+def test_a_collectors_key_in_the_file_is_refused_and_not_repeated(table: dict[str, str]) -> None:
+    with pytest.raises(OperatorError, match="environment variable") as refused:
+        parse({"telemetry": table}, Path())
     assert "sk-abc123" not in str(refused.value)
 
 
@@ -138,11 +147,18 @@ def test_an_unknown_key_names_the_nearest(found: str, written: str, said: str, t
         ('durability = "process"', 'durability = "disk"', "durability"),
         ("keep_days = 90", "keep_days = 0", "keep_days is 0"),
         ("input_per_mtok = 1.25", "input_per_mtok = -1", "input_per_mtok is -1"),
+        ("[store]", "[telemetry]\notlp_endpoint = 'collector:4318'\n[store]", "telemetry.otlp_endpoint is 'collector:4318'; expected"),
+        ("[store]", "[telemetry]\nlogs = 'jsno'\n[store]", r"telemetry\.logs is 'jsno'\. Did you mean 'json'\?"),
         ('provider = "openai"', 'provider = "opnai"', r"'opnai', which is not under \[providers\]\. Did you mean 'openai'\?"),
         ('task = "triage"', 'task = "triag"', r"\[\[match\]\] maps to task 'triag'.*Did you mean 'triage'\?"),
         ('reference = "frontier"', 'reference = "dear"', "tasks.triage.reference is 'dear', which is not among its variants"),
         ('kind = "binary"', 'kind = "binary"\nrange = [0.0, 5.0]', "metrics.correct is binary"),
         ("[[match]]", "[match]", "match"),
+        ('model = "gpt-5"\nsystem_prompt = "You sort support messages*"', "", "the row of task 'triage' has no condition"),
+        ('system_prompt = "You sort support messages*"', 'system_hash = "0xab"', "expected 12 to 64 hex digits"),
+        ('system_prompt = "You sort support messages*"', 'header = { "x app" = "a" }', "'x app', which is no name of a header"),
+        ('system_prompt = "You sort support messages*"', 'header = { Authorization = "a" }', "holds a key. Say key = instead"),
+        ('system_prompt = "You sort support messages*"', "tools = 5", r"match\[0\]\.tools is 5"),
         ('name = "support"', "name = ", "is not TOML"),
         ("[store]", "[project]", "is not TOML"),
     ],
@@ -218,3 +234,46 @@ def test_the_starter_s_comments_parse_and_show_the_defaults(tmp_path: Path) -> N
     assert (config.store, config.journal) == (bare.store, bare.journal)
     assert {"frontier", "cheap", "head"} == set(config.tasks["triage"].variants)
     assert config.metrics["correct"].range == (0, 1)
+
+
+MONEY = """
+[budget]
+month_usd = 500
+[teams.search]
+budget = { day_usd = 20.0, total_usd = 1_000 }
+[plans.basic]
+max_loss = 0.05
+per_call = 0.002
+[plans.excellent]
+reference_only = true
+markup = 0.2
+[gateway]
+unpriced = "assume"
+assumed_price = { input_per_mtok = 5, output_per_mtok = 25 }
+"""
+
+
+def test_budgets_teams_and_plans_are_read(tmp_path: Path) -> None:
+    config = read(MONEY, tmp_path)
+    assert config.budget == Budget(month_usd=500)
+    assert config.teams["search"].budget == Budget(day_usd=20, total_usd=1_000)
+    assert config.plans == {"basic": Plan(max_loss=0.05, per_call=0.002), "excellent": Plan(reference_only=True, markup=0.2)}
+    assert config.gateway.assumed_price == Rates(input_per_mtok=5, output_per_mtok=25)
+
+
+@pytest.mark.parametrize(
+    ("found", "written", "said"),
+    [
+        ("month_usd = 500", "month_usd = -1", r"budget\.month_usd is -1\.0; a budget is a number of USD from 0 to 1,000,000,000"),
+        ("month_usd", "mont_usd", r"\[budget\] has no key 'mont_usd'\. Did you mean 'month_usd'\?"),
+        ("markup = 0.2", "markup = 0.2\nper_call = 1", "a plan has both a markup and prices of its own"),
+        ("max_loss = 0.05", "max_loss = 0.05\nreference_only = true", "a plan has both max_loss and reference_only"),
+        ("max_loss = 0.05", "max_loss = 5", "a plan's max_loss is 5.0; it lies between 0 and 1"),
+        ("markup = 0.2", "markup = -0.2", "a plan's markup is -0.2; it is a number from 0 up"),
+        ('unpriced = "assume"', 'unpriced = "refuse"', r"gateway\.assumed_price belong together"),
+        ("assumed_price", "# assumed_price", r"gateway\.assumed_price belong together"),
+    ],
+)
+def test_a_wrong_word_about_money_is_said(found: str, written: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=said):
+        read(MONEY.replace(found, written, 1), tmp_path)

@@ -10,7 +10,7 @@ import freehold
 
 PACKAGE = Path(freehold.__file__).parent
 RECORDS = {
-    "catalog.py": {"Rates", "Model", "Variant", "Metric", "Task", "Catalog"},
+    "catalog.py": {"Rates", "Budget", "Plan", "Model", "Variant", "Metric", "Task", "Catalog"},
     "chat.py": {"Usage"},
     "config.py": {
         "Config",
@@ -21,9 +21,15 @@ RECORDS = {
         "ModelTable",
         "MetricTable",
         "TaskTable",
+        "TelemetryTable",
         "MatchRow",
+        "TeamTable",
+        "GatewayTable",
     },
     "journal/call.py": {"Attempt", "Call", "Episode", "Feedback"},
+    "telemetry/event.py": {"Peer", "Tried", "Finished"},
+    "telemetry/names.py": {"Metric"},
+    "telemetry/workers.py": {"Snapshot"},
     "promotion/certificate.py": {"Certificate", "PerSide", "TestResult", "Control", "Controls", "Slice", "Unpaired"},
     "promotion/records.py": {"PolicyRow", "Event", "Attempt"},
 }

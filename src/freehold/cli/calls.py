@@ -1,21 +1,21 @@
 """Commands about the journal's calls: what came last, one of them whole, what kinds there are, and making a kind a task."""
 
-import re
 import shutil
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, number, opened, out, print_json, print_table, share, usd
-from freehold.errors import CallerError
+from freehold.cli.console import JsonOption, ProjectOption, number, opened, out, print_json, print_table, share, time_of, usd
+from freehold.errors import CallerError, nearest
 
 if TYPE_CHECKING:
     from freehold.journal.call import Call, Feedback
+    from freehold.project import Project
 
 _POLL_S = 0.5
 _OVERLAP = 1_000
@@ -27,7 +27,6 @@ _ID = 16
 _EXCERPT = 80
 """Characters of a question in a list."""
 _COLUMNS = ("ASKED (UTC)", "CALL", "TASK", "VARIANT", "OUTCOME", "COST", "SECONDS", "QUESTION")
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class Outcomes(StrEnum):
@@ -71,8 +70,12 @@ def latest(
     from freehold.journal.read import Wanted
     from freehold.journal.read import latest as read_latest
 
-    wanted = Wanted(task, variant, outcome.value if outcome else None, None if since is None else _time(since, datetime.now(UTC)), slow)
+    wanted = Wanted(
+        task, variant, outcome.value if outcome else None, None if since is None else time_of("--since", since, datetime.now(UTC)), slow
+    )
     with opened(project) as home:
+        if task is not None:
+            _refuse_unknown_task(home, task)
         if not follow:
             found, _ = read_latest(home.store, home.tenant, wanted, limit)
             if as_json:
@@ -95,15 +98,14 @@ def latest(
             return
 
 
-def _time(said: str, now: datetime) -> datetime:
-    """So long ago, or a time; without a zone it is UTC. Raises CallerError."""
-    try:
-        if ago := re.fullmatch(r"(\d{1,9})([smhd])", said):
-            return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
-        at = datetime.fromisoformat(said)
-    except (ValueError, OverflowError):
-        raise CallerError(f"--since '{said}' is no time; expected such as 90s, 15m, 2h, 7d, 2026-03-04 or 2026-03-04T12:00+01:00") from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+def _refuse_unknown_task(home: "Project", task: str) -> None:
+    """Raises CallerError, which names the nearest, for a task that is neither configured nor any call's."""
+    if task not in home.config.tasks:
+        from freehold.journal.read import counts
+
+        known = {*home.config.tasks, *counts(home.store, home.tenant).tasks}
+        if task not in known:
+            raise CallerError(f"There is no task '{task[:80]}'.{nearest(task, known) or ' No call has one yet.'}")
 
 
 def _cells(call: "Call") -> list[str]:
@@ -154,7 +156,7 @@ def show(
             found = find_call(home.store, home.tenant, names[0]) if names else None
         if found is None:
             raise CallerError(f"There is no call '{call}'. 'freehold calls' shows the last ones.")
-        said = feedback_of(home.store, home.tenant, found.id)
+        said = feedback_of(home.store, home.tenant, found.id, found.episode)
     if as_json:
         print_json({"call": found, "feedback": said})
     else:
@@ -201,9 +203,10 @@ def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
     if said:
         print_table(
             "What was said about it",
-            ["at (UTC)", "source", "metric", "kind", "value", "content"],
+            ["about", "at (UTC)", "source", "metric", "kind", "value", "content"],
             [
                 [
+                    "the call" if one.call is not None else "its episode",
                     f"{one.at:%Y-%m-%d %H:%M:%S}",
                     one.source,
                     one.metric,
@@ -213,7 +216,7 @@ def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
                 ]
                 for one in said
             ],
-            right=(4,),
+            right=(5,),
         )
 
 

@@ -24,9 +24,10 @@ from freehold.journal.answers import drawn_items
 from freehold.journal.call import Feedback
 from freehold.journal.read import calls_by_id, feedback_by_id, scores, slices
 from freehold.journal.redact import redact_feedback
-from freehold.journal.rows import FEEDBACK_COLUMNS, feedback_values, microseconds
+from freehold.journal.rows import FEEDBACK_COLUMNS, feedback_values
 from freehold.store.open import Store
 from freehold.store.schema import draws, feedback
+from freehold.store.times import microseconds
 
 KINDS = ("label", "correction")
 """The kinds of feedback that labelling sessions give; theirs alone, with a person as the source."""

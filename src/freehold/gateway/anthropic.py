@@ -62,34 +62,31 @@ def read_request(body: JSON) -> ChatRequest:
     messages = [Message(role="system", parts=tuple(system))] if system else []
     for n, one in enumerate(fields.need("messages", list)):
         messages += _read_message(one, f"messages[{n}]")
-    choice = Fields(fields.raw("tool_choice") or {}, "tool_choice")
-    thinking = Fields(fields.raw("thinking") or {}, "thinking")
-    config = Fields(fields.raw("output_config") or {}, "output_config")
-    who = Fields(fields.raw("metadata") or {}, "metadata")
+    has_choice, has_thinking = fields.has("tool_choice"), fields.has("thinking")
+    choice, thinking, config, who = (fields.inner(name) for name in ("tool_choice", "thinking", "output_config", "metadata"))
     alone = choice.take("disable_parallel_tool_use", bool)
     settings = {name: fields.take(name, kind) for name, kind in _SETTINGS.items()}
     model, tools = fields.need("model", str), tuple(_read_tool(one, f"tools[{n}]") for n, one in enumerate(fields.take("tools", list, [])))
     stop, stream = tuple(fields.take("stop_sequences", list[str], [])), fields.take("stream", bool, False)
-    request = ChatRequest(
+    return ChatRequest(
         model=model,
         messages=tuple(messages),
         tools=tools,
-        tool_choice=_read_tool_choice(choice),
+        tool_choice=_read_tool_choice(choice) if has_choice else None,
         parallel_tools=None if alone is None else not alone,
         shape=_read_shape(config.raw("format")),
         max_output_tokens=most,
         stop=stop,
         effort=config.take("effort", str),
-        thinking_tokens=_read_thinking(thinking),
+        thinking_tokens=_read_thinking(thinking) if has_thinking else None,
         user=who.take("user_id", str),
         stream=stream,
         usage_in_stream=True,
-        further={f"{_PREFIX}{name}": value for name, value in fields.rest().items()},
         **settings,
+        further={
+            f"{_PREFIX}{part.at(name)}": value for part in (choice, thinking, config, who, fields) for name, value in part.rest().items()
+        },
     )
-    for part in (choice, config, who):
-        part.end()
-    return request
 
 
 def _read_message(value: JSON, where: str) -> list[Message]:
@@ -129,14 +126,14 @@ def _read_block(value: JSON, where: str) -> Part:
         case "image" | "document":
             part = _read_media(fields, "image" if kind == "image" else "file", where)
         case "tool_use":
-            arguments = msgspec.json.encode(fields.raw("input") or {}).decode()
+            arguments = msgspec.json.encode(fields.take("input", dict, {})).decode()
             part = ToolCall(
                 id=fields.need("id", str), name=fields.need("name", str), arguments=arguments, cache=fields.raw("cache_control")
             )
         case "tool_result":
             part = ToolResult(
                 call=fields.need("tool_use_id", str),
-                parts=tuple(one for one in _read_blocks(fields, "content") if isinstance(one, Text | Media)),
+                parts=tuple(_result_part(one, fields.at("content")) for one in _read_blocks(fields, "content")),
                 is_error=fields.take("is_error", bool, False),
                 cache=fields.raw("cache_control"),
             )
@@ -147,6 +144,12 @@ def _read_block(value: JSON, where: str) -> Part:
         case _:
             raise CallerError(f"{where}.type '{kind}' cannot be said to a provider of another format")
     fields.end()
+    return part
+
+
+def _result_part(part: Part, where: str) -> Text | Media:
+    if not isinstance(part, Text | Media):
+        raise CallerError(f"{where} of a tool's result holds something other than text, images and documents")
     return part
 
 
@@ -184,10 +187,8 @@ def _read_tool(value: JSON, where: str) -> Tool:
     return tool
 
 
-def _read_tool_choice(choice: Fields) -> ToolChoice | None:
-    match choice.take("type", str):
-        case None:
-            return None
+def _read_tool_choice(choice: Fields) -> ToolChoice:
+    match choice.need("type", str):
         case "auto":
             return ToolChoice(kind="auto")
         case "any":
@@ -201,8 +202,8 @@ def _read_tool_choice(choice: Fields) -> ToolChoice | None:
 
 
 def _read_thinking(thinking: Fields) -> int | None:
-    match thinking.take("type", str):
-        case None | "adaptive":
+    match thinking.need("type", str):
+        case "adaptive":
             return None
         case "disabled":
             return 0

@@ -53,6 +53,11 @@ class Fields:
         """The field as it is."""
         return self._left.pop(name, None)
 
+    def inner(self, name: str) -> "Fields":
+        """The object under that name; an empty one where it is missing or null. Raises CallerError."""
+        value = self.raw(name)
+        return Fields({} if value is None else value, self.at(name))
+
     def has(self, name: str) -> bool:
         """Whether it is there and not null."""
         return self._left.get(name) is not None

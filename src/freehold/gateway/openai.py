@@ -64,7 +64,7 @@ _PREFIX = "openai."
 def read_request(body: JSON) -> ChatRequest:
     """The request a body asks for. Raises CallerError that names the field."""
     fields = Fields(body, "")
-    stream_options = Fields(fields.raw("stream_options") or {}, "stream_options")
+    stream_options = fields.inner("stream_options")
     most, most_before = fields.take("max_completion_tokens", int), fields.take("max_tokens", int)
     logprobs, top_logprobs = fields.take("logprobs", bool, False), fields.take("top_logprobs", int)
     stop = fields.take("stop", str | list[str], [])
@@ -102,6 +102,8 @@ def _read_message(value: JSON, where: str) -> Message:
     said = _read_content(fields)
     if role == "tool":
         kept = tuple(part for part in said if isinstance(part, Text | Media))
+        if len(kept) < len(said):
+            raise CallerError(f"{where}.content is a tool's and holds a refusal; expected text, images, recordings and files")
         parts.append(ToolResult(call=fields.need("tool_call_id", str), parts=kept))
     else:
         parts += said
@@ -195,7 +197,11 @@ def _read_tool_choice(value: JSON) -> ToolChoice | None:
     fields = Fields(value, "tool_choice")
     if fields.take("type", str) != "function":
         raise CallerError("tool_choice is neither auto, none, required nor a function; anything else cannot be said to another provider")
-    return ToolChoice(kind="named", name=Fields(fields.raw("function"), "tool_choice.function").need("name", str))
+    function = Fields(fields.raw("function"), "tool_choice.function")
+    choice = ToolChoice(kind="named", name=function.need("name", str))
+    function.end()
+    fields.end()
+    return choice
 
 
 def _read_shape(value: JSON) -> OutputShape | None:
@@ -204,19 +210,23 @@ def _read_shape(value: JSON) -> OutputShape | None:
     fields = Fields(value, "response_format")
     match kind := fields.need("type", str):
         case "text":
-            return OutputShape(kind="text")
+            shape = OutputShape(kind="text")
         case "json_object":
-            return OutputShape(kind="json")
+            shape = OutputShape(kind="json")
         case "json_schema":
             schema = Fields(fields.raw("json_schema"), "response_format.json_schema")
-            return OutputShape(
+            shape = OutputShape(
                 kind="schema",
                 name=schema.take("name", str, ""),
                 schema=schema.raw("schema"),
                 strict=schema.take("strict", bool),
                 description=schema.take("description", str, ""),
             )
-    raise CallerError(f"response_format.type is '{kind}'; expected text, json_object or json_schema")
+            schema.end()
+        case _:
+            raise CallerError(f"response_format.type is '{kind}'; expected text, json_object or json_schema")
+    fields.end()
+    return shape
 
 
 def write_request(request: ChatRequest) -> dict[str, JSON]:

@@ -55,6 +55,31 @@ class Reply(Protocol):
         """Breaks off, so that nobody takes what was sent for a whole answer."""
 
 
+class Nobody:
+    """A way back that leads nowhere: what is asked for the journal alone."""
+
+    is_gone = False
+
+    def __init__(self) -> None:
+        self.on_gone: Callable[[], None] | None = None
+        self.on_room: Callable[[bool], None] | None = None
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        """As of `Reply`."""
+
+    def begin(self, status: int, headers: Headers) -> None:
+        """As of `Reply`."""
+
+    def write(self, data: bytes) -> None:
+        """As of `Reply`."""
+
+    def end(self) -> None:
+        """As of `Reply`."""
+
+    def abort(self) -> None:
+        """As of `Reply`."""
+
+
 Handler: TypeAlias = Callable[[Request, Reply], None]
 """Answers one request, now or later."""
 

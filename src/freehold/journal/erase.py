@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Delete, delete, exists, insert, or_, select, text
+from sqlalchemy import Connection, Delete, Update, delete, exists, insert, or_, select, text, update
 
 from freehold.journal.read import slices
-from freehold.journal.rows import digest_of, microseconds
+from freehold.journal.rows import digest_of
 from freehold.store.open import Store
-from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback
+from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback, ledger
+from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
 
@@ -22,7 +23,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     """Requests made for those calls."""
     feedback: int
-    """What was said about those calls and the person's episodes."""
+    """What was said about those calls, and about the episodes that they or the person have."""
     episodes: int
     """The person's episodes."""
     contents: int
@@ -31,6 +32,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Files among those."""
     draws: int
     """Places in labelling sessions whose item is gone."""
+    billed: int
+    """Rows of the ledger whose customer was the person, by that name: they stay, and the customer is a hash now."""
     items: tuple[tuple[str | None, str], ...]
     """Task and item of what was asked and is gone altogether: what data sets made earlier have to drop."""
 
@@ -61,7 +64,9 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
     rows = connection.execute(select(calls.c.task, calls.c.item, calls.c.input, calls.c.body_digest).where(theirs)).all()
     digests = {digest for row in rows for digest in (row.input, row.body_digest) if digest is not None}
 
-    said = _count(connection, delete(feedback).where(or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids))))
+    of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
+    about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
+    said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
     asked = _count(connection, delete(calls).where(theirs))
     gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))
@@ -75,8 +80,15 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         contents=removed,
         blobs=blobs,
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
+        billed=_count(connection, _unnamed(tenant, subject)),
         items=gone,
     )
+
+
+def _unnamed(tenant: str, subject: str) -> Update:
+    """Money stays accounted for: of the ledger's rows the person's name goes, and no amount."""
+    theirs = (ledger.c.tenant == tenant) & (ledger.c.customer == subject)
+    return update(ledger).where(theirs).values(customer=digest_of([tenant, subject]))
 
 
 def _erase_contents(store: Store, connection: Connection, tenant: str, digests: set[bytes]) -> tuple[int, int]:
@@ -109,6 +121,6 @@ def _has_calls(connection: Connection, tenant: str, task: str | None, item: str)
     return bool(connection.execute(select(exists().where(calls.c.tenant == tenant, of_task, calls.c.item == item))).scalar_one())
 
 
-def _count(connection: Connection, statement: Delete) -> int:
+def _count(connection: Connection, statement: Delete | Update) -> int:
     result: Any = connection.execute(statement)
     return int(result.rowcount)

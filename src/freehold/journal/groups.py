@@ -8,12 +8,12 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
-from freehold.chat import JSON, text_of
+from freehold.chat import JSON, text_of, tools_of
 from freehold.journal.read import find_call
-from freehold.journal.rows import moment
-from freehold.journal.shape import TEXT, system_of, tools_of
+from freehold.journal.shape import TEXT, system_of
 from freehold.store.open import Store
 from freehold.store.schema import calls
+from freehold.store.times import moment
 
 _SHOWN = 240
 """Characters of an example that are shown."""
@@ -66,7 +66,7 @@ def groups(store: Store, tenant: str = "default") -> list[Group]:
     taken: set[str] = set()
     for row in totals:
         asked = _input_of(store, tenant, row.example)
-        name = tasks.get(row.shape) or _unique(_suggested(asked), taken)  # a new month's calls belong where the last month's do
+        name = tasks.get(row.shape) or unique_name(suggested_name(asked), taken)  # a new month's calls belong where the last month's do
         taken.add(name)
         p50_s, p95_s = latencies.get(row.shape, (None, None))
         found.append(
@@ -177,8 +177,8 @@ def _input_of(store: Store, tenant: str, seq: int | None) -> JSON:
     return None if call is None else call.input
 
 
-def _suggested(asked: JSON) -> str:
-    """A name from what the calls of a group have in common."""
+def suggested_name(asked: JSON) -> str:
+    """What a task of such inputs might be called: words of the system prompt, else names of tools or fields."""
     around = asked if isinstance(asked, Mapping) else {}
     words = [word for word in re.findall(r"[a-z][a-z0-9]+", system_of(asked)[:2_000].lower()) if word not in _SAYS_NOTHING][:3]
     if not words:
@@ -200,7 +200,8 @@ _SAYS_NOTHING = frozenset(
 )
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def unique_name(name: str, taken: set[str]) -> str:
+    """The name, with a number where it is taken."""
     count = 1
     unique = name
     while unique in taken:

@@ -9,16 +9,18 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, select, tuple_
 
 from freehold.chat import JSON, Outcome
 from freehold.journal.call import Attempt, Call, Feedback, FeedbackKind, LabelDesign
-from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, microseconds, tags_of
+from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, tags_of
 from freehold.store.open import Store
 from freehold.store.schema import attempts as attempts_table
 from freehold.store.schema import calls as calls_table
 from freehold.store.schema import contents as contents_table
+from freehold.store.schema import episodes as episodes_table
 from freehold.store.schema import feedback as feedback_table
+from freehold.store.times import microseconds
 
 _WHOLE = 500
 """Rows a batch of whole records has."""
@@ -112,10 +114,11 @@ def calls(
     since: datetime | None = None,
     until: datetime | None = None,
     limit: int | None = None,
+    last: int | None = None,
 ) -> Iterator[Call]:
     """Streams whole calls: of a task by item, of a time (from `since`, to before `until`) in its order, else as they arrived.
 
-    `unnamed`: only those without a task. Constant memory, whatever the number.
+    `unnamed`: only those without a task. `last`: only among so many that arrived last. Constant memory, whatever the number.
     """
     c = calls_table.c
     order: tuple[Column[Any], ...] = (c.seq,)
@@ -138,6 +141,10 @@ def calls(
         wanted.append(c.at >= microseconds(since))
     if until is not None:
         wanted.append(c.at < microseconds(until))
+    if last is not None:
+        newest = select(c.seq).where(c.tenant + "" == tenant).order_by(c.seq.desc()).limit(1)
+        with store.reading() as connection:
+            wanted.append(c.seq >= (connection.execute(newest.offset(last - 1)).scalar() or 0))
     size = _WHOLE if limit is None else min(limit, _WHOLE)
     left = limit
     for found in _pages(store, _whole().where(*wanted), order, size, partial(_decoded, store)):
@@ -210,12 +217,25 @@ def inputs(store: Store, tenant: str, digests: Sequence[bytes]) -> dict[bytes, J
         return {digest: json_of(data) for digest, data in _contents(store, connection, {(digest, tenant) for digest in digests})}
 
 
-def feedback_of(store: Store, tenant: str, call: str) -> list[Feedback]:
-    """Everything said about a call, in the order in which it was told."""
+def feedback_of(store: Store, tenant: str, call: str, episode: str | None = None) -> list[Feedback]:
+    """Everything said about a call, and about its episode where one is named, in the order in which it was told."""
     f = feedback_table.c
+    about = f.call == call if episode is None else or_(f.call == call, f.episode == episode)
     with store.reading() as connection:
-        rows = connection.execute(select(feedback_table).where(f.call == call, f.tenant == tenant).order_by(f.seq)).all()
+        rows = connection.execute(select(feedback_table).where(about, f.tenant == tenant).order_by(f.seq)).all()
     return [feedback_of_row(row._mapping) for row in rows]
+
+
+def tasks_about(store: Store, said: Feedback) -> set[str | None]:
+    """The tasks of the call that something is said about, or of the calls of that episode; empty where the journal has neither."""
+    c, e = calls_table.c, episodes_table.c
+    about = c.id == said.call if said.call is not None else c.episode == said.episode
+    with store.reading() as connection:
+        tasks: set[str | None] = set(connection.execute(select(c.task).where(about, c.tenant == said.tenant).distinct()).scalars())
+        if not tasks and said.episode is not None:
+            alone = select(e.id).where(e.id == said.episode, e.tenant == said.tenant)
+            tasks = {None} if connection.execute(alone).first() is not None else set()
+    return tasks
 
 
 def counts(store: Store, tenant: str) -> Counts:

@@ -1,7 +1,6 @@
 """Records as rows and back: known columns, one JSON body of the rest, and the input beside them, stored once by its digest."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,6 +10,7 @@ from freehold.chat import JSON, Usage, canonical_json
 from freehold.errors import DataError
 from freehold.journal.call import Attempt, Call, Episode, Feedback
 from freehold.store.blobs import digest_bytes
+from freehold.store.times import microseconds, moment
 
 INLINE_BYTES = 64 << 10
 """Up to this size an input or body lies in the database; a larger one is a blob."""
@@ -29,7 +29,6 @@ ATTEMPT_COLUMNS = ("call", "tenant", "n", "variant", "cause", "outcome", "at", "
 EPISODE_COLUMNS = ("id", "tenant", "name", "at", "customer", "subject")
 FEEDBACK_COLUMNS = ("id", "tenant", "call", "episode", "metric", "kind", "value", "source", "design", "inclusion", "at", "body")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -215,16 +214,3 @@ def tags_of(data: bytes | None) -> dict[str, str]:
 def digest_of(value: JSON) -> str:
     """The hash that equal answers share: of canonical JSON, 32 hex digits."""
     return blake2b(canonical_json(value), digest_size=16).hexdigest()
-
-
-def microseconds(at: datetime) -> int:
-    """Microseconds since 1970 UTC. Raises DataError for a time without a zone."""
-    if at.tzinfo is None:
-        raise DataError(f"{at.isoformat()} has no time zone; the journal keeps UTC")
-    since = at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def moment(at: int) -> datetime:
-    """The time of so many microseconds since 1970 UTC."""
-    return _EPOCH + timedelta(microseconds=at)

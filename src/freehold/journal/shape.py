@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
-from freehold.chat import JSON, canonical_json, is_messages, system_text_of
+from freehold.chat import JSON, canonical_json, is_messages, system_text_of, tools_of
 
 _DIGITS = re.compile(r"\d+")
 _MEDIA = ("image", "audio", "video", "file", "document")
@@ -34,16 +34,6 @@ def system_of(asked: JSON) -> str:
     """The words that belong to the task: the system's and developer's messages, or a `system` beside them."""
     beside = asked.get("system") if isinstance(asked, dict) else None
     return beside if isinstance(beside, str) else system_text_of(asked)
-
-
-def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
-    """The names of the tools offered, whichever way they are written down."""
-    for key in ("tools", "functions"):
-        offered = asked.get(key)
-        for tool in offered if isinstance(offered, list) else []:
-            if isinstance(tool, dict):
-                inner = next((tool[kind] for kind in ("function", "custom") if isinstance(tool.get(kind), dict)), tool)
-                yield str(inner.get("name") or tool.get("type"))
 
 
 @lru_cache(maxsize=64)

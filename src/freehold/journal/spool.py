@@ -16,7 +16,8 @@ from uuid import uuid4
 
 import msgspec
 
-from freehold.errors import DataError, OperatorError
+from freehold.errors import FreeholdError, OperatorError
+from freehold.gateway.ledger import Settlement
 from freehold.journal.call import Call, Feedback
 from freehold.store.files import private_file
 
@@ -26,14 +27,18 @@ _log = logging.getLogger("freehold.journal")
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A call and what was said about it, as one line. A call is None where only something was said."""
+    """What is stored together: a call, what was said about it, and what it cost; as one line where it waits."""
 
     call: Call | None
+    """None where something was said later, or a reservation came to nothing."""
     feedback: tuple[Feedback, ...] = ()
+    """What was said."""
+    settlement: Settlement | None = None
+    """What the ledger books for it."""
 
 
 _decode = msgspec.json.Decoder(Entry).decode
-Bring = Callable[[Sequence[Entry]], Sequence[DataError | None]]
+Bring = Callable[[Sequence[Entry]], Sequence[FreeholdError | None]]
 """Stores entries and says how each ended, as `append_each` does."""
 
 

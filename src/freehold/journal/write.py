@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import msgspec
 
 from freehold.errors import DataError, FreeholdError, OperatorError
+from freehold.gateway.budget import BudgetExceeded
+from freehold.gateway.ledger import Reservation, Settlement, book
 from freehold.journal.call import Call, Episode, Feedback
 from freehold.journal.rows import (
     ATTEMPT_COLUMNS,
@@ -33,6 +35,7 @@ from freehold.journal.rows import (
     feedback_values,
 )
 from freehold.journal.spool import Entry, Spool
+from freehold.store.times import microseconds
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -74,17 +77,26 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
     """Pieces of feedback that are new."""
     feedback_present: int = 0
     """Pieces of feedback that were there already, the same."""
+    over_budget: dict[str, BudgetExceeded] = {}
+    """Calls whose reservation was refused, and why."""
 
 
-def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback] = ()) -> Appended:
-    """Stores calls and feedback in one transaction: all of them or, where it raises, none. Telling a call again adds nothing.
+def append_many(
+    store: Store,
+    calls: Sequence[Call],
+    feedback: Sequence[Feedback] = (),
+    settlements: Sequence[Settlement] = (),
+    reservations: Sequence[Reservation] = (),
+) -> Appended:
+    """Stores what is told in one transaction: all of it or, where it raises, nothing. Telling a call again adds nothing.
 
     But what the journal did not know of it, a price or content that was not kept, it knows then.
-    Feedback about a call that was refused for a conflict is left out with it. Batches of 1,000 to 5,000 are fastest; much larger ones
-    hold other writers up. Raises DataError for a record that cannot be stored, OperatorError for a store that cannot store it.
+    Feedback about a call that was refused for a conflict is left out with it; what a call cost is booked once, whatever else is told of it.
+    Batches of 1,000 to 5,000 are fastest; much larger ones hold other writers up. Raises DataError for a record that cannot be stored,
+    OperatorError for a store that cannot store it.
     """
     rows, said = [call_row(call) for call in calls], [feedback_values(one) for one in feedback]
-    if not rows and not said:
+    if not (rows or said or settlements or reservations):
         return Appended()
     with store.writing() as connection:
         added = store.insert_new(connection, "calls", CALL_COLUMNS, "id", [row.values for row in rows])
@@ -108,28 +120,39 @@ def append_many(store: Store, calls: Sequence[Call], feedback: Sequence[Feedback
             from freehold.journal.conflict import feedback_in_conflict
 
             disputed = feedback_in_conflict(connection, feedback)
+        # Last, for whoever books holds up every other writer of the ledger until the commit.
+        over_budget = book(store, connection, settlements, reservations)
     return Appended(
         added=added,
         present=len(rows) - added,
         conflicts=(*conflicts, *disputed),
         feedback_added=feedback_added,
         feedback_present=len(said) - feedback_added - len(disputed),
+        over_budget=over_budget,
     )
 
 
-def append_each(store: Store, entries: Sequence[Entry]) -> list[DataError | None]:
-    """Stores what was told together, and gives how each ended: a bad record fails alone. Raises OperatorError where the store cannot store."""
+def append_each(store: Store, entries: Sequence[Entry | Reservation]) -> list[FreeholdError | None]:
+    """Stores what was told together, and gives how each ended: a bad record fails alone, and so does a reservation that a budget does not
+    allow. Raises OperatorError where the store cannot store."""
+    told = [entry for entry in entries if isinstance(entry, Entry)]
     try:
         appended = append_many(
-            store, [entry.call for entry in entries if entry.call is not None], [said for entry in entries for said in entry.feedback]
+            store,
+            [entry.call for entry in told if entry.call is not None],
+            [said for entry in told for said in entry.feedback],
+            [entry.settlement for entry in told if entry.settlement is not None],
+            [entry for entry in entries if isinstance(entry, Reservation)],
         )
     except DataError as error:
         if len(entries) == 1:
             return [error]
         half = len(entries) // 2
         return append_each(store, entries[:half]) + append_each(store, entries[half:])
+    if not appended.conflicts and not appended.over_budget:
+        return [None] * len(entries)
     refused = {id(conflict.refused): conflict.id for conflict in appended.conflicts}
-    return [_refusal(refused, entry) for entry in entries] if refused else [None] * len(entries)
+    return [_refusal(refused, one) if isinstance(one, Entry) else appended.over_budget.get(one.call) for one in entries]
 
 
 def _refusal(refused: dict[int, str], entry: Entry) -> DataError | None:
@@ -171,9 +194,9 @@ def _insert_contents(store: Store, connection: Connection, rows: Iterable[CallRo
 
 
 class _Waiting(NamedTuple):
-    """An append that waits for its group."""
+    """An append or a reservation that waits for its group."""
 
-    entry: Entry
+    entry: Entry | Reservation
     done: Done
     loop: asyncio.AbstractEventLoop
 
@@ -190,12 +213,14 @@ class Writer:
 
     Appends come from event loops, and each loop is woken once a group. A bad record fails alone. What becomes of a group that the store
     does not take: with a spool it waits there, durable, until the store takes it; at best effort it is dropped and counted in `dropped`;
-    otherwise all of it fails.
+    otherwise all of it fails. Reservations are let through in the first two cases, for that we cannot look is not the caller's fault.
     """
 
     def __init__(self, store: Store, spool: Spool | None = None, best_effort: bool = False) -> None:
         self.dropped = 0
         """Calls that best effort could not store."""
+        self.unchecked = 0
+        """Calls that were let through without a look at their budgets."""
         self._store = store
         self._spool = spool
         self._best_effort = best_effort
@@ -209,15 +234,33 @@ class Writer:
         self._thread.start()
 
     @property
+    def is_store_up(self) -> bool:
+        """Whether the store took what it was last given."""
+        return not self._is_store_down
+
+    @property
+    def waiting(self) -> int:
+        """How many appends wait for their turn."""
+        return self._queue.qsize()
+
+    @property
+    def spool_files(self) -> int:
+        """How many files of calls wait outside the store, whoever wrote them."""
+        return 0 if self._spool is None else len(self._spool.files())
+
+    @property
     def has_spooled(self) -> bool:
         """Whether calls wait outside the store, whoever wrote them."""
         return self._spool is not None and bool(self._spool.files())
 
-    def submit(self, call: Call | None, feedback: Sequence[Feedback], done: Done) -> None:
-        """Queues a call and feedback; `done` is called on the running event loop when they are durable, or with why they are not."""
-        if self._closed.is_set():
-            raise OperatorError("The journal's writer is closed; nothing can be appended after that.")
-        self._queue.put(_Waiting(Entry(call, tuple(feedback)), done, asyncio.get_running_loop()))
+    def submit(self, call: Call | None, feedback: Sequence[Feedback], done: Done, settlement: Settlement | None = None) -> None:
+        """Queues a call, feedback and what the call cost; `done` is called on the running event loop when they are durable, or with why
+        they are not."""
+        self._put(Entry(call, tuple(feedback), settlement), done)
+
+    def reserve(self, reservation: Reservation, done: Done) -> None:
+        """Queues a reservation; `done` is called on the running event loop when it is durable, or with BudgetExceeded."""
+        self._put(reservation, done)
 
     async def append(self, call: Call, feedback: Sequence[Feedback] = ()) -> None:
         """Returns when the call is durable. Cancelling the wait does not take the call back. Raises as `append_many`."""
@@ -233,6 +276,11 @@ class Writer:
             self._closed.set()
             self._queue.put(_Signal.END)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _put(self, entry: Entry | Reservation, done: Done) -> None:
+        if self._closed.is_set():
+            raise OperatorError("The journal's writer is closed; nothing can be appended after that.")
+        self._queue.put(_Waiting(entry, done, asyncio.get_running_loop()))
 
     async def _appended(self, call: Call | None, feedback: Sequence[Feedback]) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -288,26 +336,32 @@ class Writer:
             failure.__cause__ = error
             return [failure] * len(group)
 
-    def _refused(self, entries: Sequence[Entry], error: FreeholdError) -> Sequence[FreeholdError | None]:
+    def _refused(self, entries: Sequence[Entry | Reservation], error: FreeholdError) -> Sequence[FreeholdError | None]:
         """What becomes of a group that the store does not take."""
         if self._spool is not None:
             _log.warning("journal.spooling: until the store can be written, calls wait in the spool. %s", error)
             self._look_for_the_store()
             return self._spooled(entries)
         if self._best_effort:
-            self.dropped += sum(entry.call is not None for entry in entries)
+            told = [entry for entry in entries if isinstance(entry, Entry)]
+            self.dropped += sum(entry.call is not None for entry in told)
+            self.unchecked += len(entries) - len(told)
             _log.warning("journal.dropped: %d calls since the start are not in the journal. %s", self.dropped, error)
             return [None] * len(entries)
         return [error] * len(entries)
 
-    def _spooled(self, entries: Sequence[Entry]) -> Sequence[FreeholdError | None]:
-        """Puts into the spool what the store would have taken."""
+    def _spooled(self, entries: Sequence[Entry | Reservation]) -> Sequence[FreeholdError | None]:
+        """Puts into the spool what the store would have taken. Reservations do not wait there: what a call cost comes in with it."""
         assert self._spool is not None
-        ended = [_not_storable(entry) for entry in entries]
+        ended = [_not_storable(entry) if isinstance(entry, Entry) else None for entry in entries]
+        kept = [entry for entry, error in zip(entries, ended, strict=True) if isinstance(entry, Entry) and error is None]
+        self.unchecked += sum(isinstance(entry, Reservation) for entry in entries)
+        if not kept:
+            return ended
         try:
-            self._spool.append([entry for entry, error in zip(entries, ended, strict=True) if error is None])
+            self._spool.append(kept)
         except OperatorError as worse:
-            return [error or worse for error in ended]
+            return [None if isinstance(entry, Reservation) else error or worse for entry, error in zip(entries, ended, strict=True)]
         return ended
 
     def _look_for_the_store(self) -> None:
@@ -342,6 +396,8 @@ def _not_storable(entry: Entry) -> DataError | None:
             call_row(entry.call)
         for said in entry.feedback:
             feedback_values(said)
+        if entry.settlement is not None:
+            microseconds(entry.settlement.at)
     except DataError as error:
         return error
     return None

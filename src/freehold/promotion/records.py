@@ -8,10 +8,10 @@ import msgspec
 from sqlalchemy import func, insert, select
 
 from freehold.errors import CallerError, StoreBusy, nearest
-from freehold.journal.rows import microseconds
 from freehold.promotion.certificate import Certificate
 from freehold.store.open import Store
 from freehold.store.schema import certificates, policies, policy_events
+from freehold.store.times import microseconds
 
 
 class PolicyRow(NamedTuple):

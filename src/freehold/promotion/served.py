@@ -18,6 +18,11 @@ class Served:
         self._seen = -1
         self.policies: dict[str, OnlinePolicy] = {}
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it was looked at all."""
+        return self._seen >= 0
+
     def refresh(self) -> dict[str, FreeholdError]:
         """Looks whether anything was promoted or rolled back since, and gives the tasks whose policy cannot be served, and why.
 

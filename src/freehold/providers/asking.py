@@ -52,6 +52,15 @@ class Failure(NamedTuple):
     is_unbilled: bool = False
     """Whether it is certain that it cost nothing: no connection stood, or the provider refused."""
 
+    @property
+    def kind(self) -> str:
+        """One word for what went wrong, of a few there are, or the provider's status."""
+        if self.outcome != "failed":
+            return {"timed_out": "timeout"}.get(self.outcome, self.outcome)
+        if self.status != 502:
+            return str(self.status)
+        return "connect" if self.is_unbilled else "cut"
+
 
 class Hearer(Protocol):
     """Who hears how an `Asking` goes. After `on_answer` or `on_failed` nothing more is said."""

@@ -8,6 +8,7 @@ from freehold.config import ProviderTable
 from freehold.errors import OperatorError
 from freehold.gateway.formats import EMBEDDINGS, FORMATS, Format
 from freehold.providers.transport import Pool, origin_of, proxy_for, request, request_head
+from freehold.telemetry.event import Peer
 
 _ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
 
@@ -30,6 +31,7 @@ class Provider:
         proxy = proxy_for(origin)
         self._heads = {path: request_head(origin, "POST", path, headers, proxy) for path in (self.format.path, EMBEDDINGS.path)}
         self.pool = Pool(origin, proxy)
+        self.peer = Peer(name, table.kind, origin.host, origin.port)
 
     def request(self, path: str, body: bytes, more: bytes = b"") -> bytes:
         """The bytes that ask for something at a path of its format. `more`: header lines of this request alone."""

@@ -38,6 +38,24 @@ class Database(Protocol):
     def insert_new(self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]]) -> int:
         """Inserts those of `rows` whose `key` (the columns of a unique constraint) is new, and gives how many those were."""
 
+    def insert_told(
+        self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]], told: str
+    ) -> set[Any]:
+        """As `insert_new`, and gives what the new rows have in the column `told`."""
+
+    def put(self, connection: Connection, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Inserts rows, or gives the row that has the same `key` their values."""
+
+    def rows_of(
+        self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str], is_held: bool
+    ) -> list[Sequence[Any]]:
+        """A tenant's rows whose column `key` is one of `values`; held, in order of arrival, nobody changes them before we are done."""
+
+    def take(
+        self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str]
+    ) -> list[Sequence[Any]]:
+        """Deletes a tenant's rows whose column `key` is one of `values`, and gives them."""
+
     def committed(self) -> None:
         """Told after each commit."""
 

@@ -53,6 +53,36 @@ class Store:
         """Inserts those of `rows` whose `key` (the columns of a unique constraint) is new, fast, and gives how many those were."""
         return self.database.insert_new(connection, table, columns, key, rows) if rows else 0
 
+    def insert_told(
+        self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]], told: str
+    ) -> set[Any]:
+        """As `insert_new`, and gives what the new rows have in the column `told`."""
+        return self.database.insert_told(connection, table, columns, key, rows, told) if rows else set()
+
+    def put(self, connection: Connection, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Inserts rows, or gives the row that has the same `key` their values."""
+        if rows:
+            self.database.put(connection, table, columns, key, rows)
+
+    def rows_of(
+        self,
+        connection: Connection,
+        table: str,
+        columns: Sequence[str],
+        tenant: str,
+        key: str,
+        values: Sequence[str],
+        is_held: bool = False,
+    ) -> list[Sequence[Any]]:
+        """A tenant's rows whose column `key` is one of `values`; held, in order of arrival, nobody changes them before we are done."""
+        return self.database.rows_of(connection, table, columns, tenant, key, values, is_held) if values else []
+
+    def take(
+        self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str]
+    ) -> list[Sequence[Any]]:
+        """Deletes a tenant's rows whose column `key` is one of `values`, and gives them."""
+        return self.database.take(connection, table, columns, tenant, key, values) if values else []
+
     def scrub(self) -> None:
         """Removes what deleted rows left behind in the files. Writers wait meanwhile. Raises StoreBusy where a reader holds on to it."""
         with explained(self.database):

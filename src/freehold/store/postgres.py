@@ -23,7 +23,9 @@ _COPY_FROM = 256
 """Rows from which COPY is faster than arrays: at 5,000 rows twice as fast, at 30 half as fast."""
 _LOOK_AT_ROWS = 10_000
 """Rows loaded in bulk before the server is made to look at them; then at every doubling."""
-_GROWING = ("calls", "contents", "attempts", "feedback", "episodes", "draws")
+_LOADED = ("calls", "contents", "attempts", "feedback", "episodes", "draws")
+"""What is loaded in bulk: whoever adds to others may hold what a bulk load waits for."""
+_AMONG = "tenant = %%s AND %s = ANY(%%s)"
 _TYPES: dict[type[Any], str] = {Text: "text", BigInteger: "int8", Integer: "int4", Double: "float8", LargeBinary: "bytea"}
 
 
@@ -67,37 +69,44 @@ class PostgresDatabase:
         return str(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar_one())  # noqa: S608 our own constant
 
     def insert_new(self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]]) -> int:
-        driver = connection.connection.driver_connection
-        assert driver is not None
-        names = ", ".join(f'"{column}"' for column in columns)
-        types = [_TYPES[type(metadata.tables[table].c[column].type)] for column in columns]
-        try:
-            with driver.cursor() as cursor:
-                if len(rows) < _COPY_FROM:
-                    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
-                    source, values = f"unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]
-                else:
-                    _copy(cursor, table, names, types, rows)
-                    self._copied += len(rows)
-                    source, values = f"new_{table}", []
-                insert = f"INSERT INTO {table} ({names}) SELECT * FROM {source} ON CONFLICT ({key}) DO NOTHING"  # noqa: S608 our own names
-                cursor.execute(insert, values)
-                return int(cursor.rowcount)
-        except self._errors.DataError as error:
-            raise _named(error, table, columns, rows) from error
+        with self._inserted(connection, table, columns, rows, f"ON CONFLICT ({key}) DO NOTHING") as cursor:
+            return int(cursor.rowcount)
+
+    def insert_told(
+        self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]], told: str
+    ) -> set[Any]:
+        with self._inserted(connection, table, columns, rows, f'ON CONFLICT ({key}) DO NOTHING RETURNING "{told}"') as cursor:
+            return {value for (value,) in cursor}
+
+    def put(self, connection: Connection, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        changes = ", ".join(f'"{column}" = excluded."{column}"' for column in columns if column not in key)
+        with self._inserted(connection, table, columns, rows, f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"):
+            pass
+
+    def rows_of(
+        self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str], is_held: bool
+    ) -> list[Sequence[Any]]:
+        statement = f"SELECT {_names(columns)} FROM {table} WHERE {_AMONG % key}"  # noqa: S608 our own names
+        return _all(connection, f"{statement} ORDER BY seq FOR UPDATE" if is_held else statement, tenant, values)
+
+    def take(
+        self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str]
+    ) -> list[Sequence[Any]]:
+        statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(columns)}"  # noqa: S608 our own names
+        return _all(connection, statement, tenant, values)
 
     def committed(self) -> None:
         """Has the server look at tables that grew by bulk loads: until it does, which takes it minutes, it plans for empty ones."""
         if self._copied >= self._look_at:
             self._look_at = 2 * self._copied
             with suppress(DBAPIError), self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                for table in _GROWING:
+                for table in _LOADED:
                     connection.exec_driver_sql(f"ANALYZE {table}")
 
     def scrub(self) -> None:
         """Lets the server use the space again; what its own log and backups keep is its operator's to remove."""
         with self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for table in _GROWING:
+            for table in (*_LOADED, "ledger"):
                 connection.exec_driver_sql(f"VACUUM {table}")
 
     def close(self) -> None:
@@ -120,6 +129,29 @@ class PostgresDatabase:
                 f"Cannot reach {self.name}: {said}. Check [store] url, that the server runs, and that it lets this user in."
             )
         return OperatorError(f"The journal {self.name} failed: {said}.")
+
+    @contextmanager
+    def _inserted(
+        self, connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], end: str
+    ) -> Iterator[Any]:
+        """The cursor of one INSERT of all rows that ends so."""
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        names = _names(columns)
+        types = [_TYPES[type(metadata.tables[table].c[column].type)] for column in columns]
+        try:
+            with driver.cursor() as cursor:
+                if len(rows) < _COPY_FROM or table not in _LOADED:
+                    arrays = ", ".join(f"%b::{kind}[]" for kind in types)
+                    source, values = f"unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]
+                else:
+                    _copy(cursor, table, names, types, rows)
+                    self._copied += len(rows)
+                    source, values = f"new_{table}", []
+                cursor.execute(f"INSERT INTO {table} ({names}) SELECT * FROM {source} {end}", values)  # noqa: S608 our own names
+                yield cursor
+        except self._errors.DataError as error:
+            raise _named(error, table, columns, rows) from error
 
     def _said(self, error: Exception) -> str:
         """The server's own words in one line, without values of rows and without the password."""
@@ -144,6 +176,17 @@ class PostgresDatabase:
         """What the URL itself sets, such as `options=-csearch_path=freehold`."""
         given = self._url.query.get("options", ())
         return [given] if isinstance(given, str) else list(given)
+
+
+def _all(connection: Connection, statement: str, tenant: str, values: Sequence[str]) -> list[Sequence[Any]]:
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        rows: list[Sequence[Any]] = cursor.execute(statement, (tenant, list(values))).fetchall()
+        return rows
+
+
+def _names(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
 
 
 def _copy(cursor: Any, table: str, names: str, types: list[str], rows: Sequence[Sequence[Any]]) -> None:

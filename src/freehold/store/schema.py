@@ -198,3 +198,86 @@ erasures = Table(
     Column("counts", LargeBinary, nullable=False, comment="JSON: how many rows of what"),
 )
 """People who were erased, by hash, and how much of theirs was removed."""
+
+keys = Table(
+    "keys",
+    metadata,
+    _seq(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of the secret"),
+    Column("old_digest", LargeBinary, comment="of the secret before it was rotated"),
+    Column("old_until", BigInteger, comment="until when that one is taken, microseconds since 1970 UTC"),
+    Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("expires_at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("revoked_at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: whose it is, what it opens, its limits"),
+)
+"""Keys that callers show. The secret itself is nowhere."""
+
+ledger = Table(
+    "ledger",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("call", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="reserved, settled, released, expired or reversed"),
+    Column("at", BigInteger, nullable=False, comment="when the call was asked: the period it counts in, microseconds since 1970 UTC"),
+    Column("key", Text),
+    Column("team", Text),
+    Column("customer", Text),
+    Column("plan", Text),
+    Column("task", Text),
+    Column("variant", Text),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("cost_nano", BigInteger, comment="what it cost, 1e-9 USD; null for unknown"),
+    Column("charged_nano", BigInteger, nullable=False, comment="what budgets are charged"),
+    Column("reserved_nano", BigInteger, nullable=False, comment="what is held back for it from now on, or no more"),
+    Column("revenue_nano", BigInteger, comment="what the customer pays; null for unknown"),
+    UniqueConstraint("call", "kind", name="ledger_call"),
+)
+"""Every movement of money, in order: rows are added, never changed. What is settled and what is reserved are sums over it."""
+
+balances = Table(
+    "balances",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("scope", Text, nullable=False, comment="project, team:NAME or key:ID"),
+    Column("day", BigInteger, nullable=False, comment="the newest day there is something of, in days since 1970 UTC"),
+    Column("day_settled", BigInteger, nullable=False, comment="1e-9 USD, as all of these"),
+    Column("day_reserved", BigInteger, nullable=False),
+    Column("month", BigInteger, nullable=False, comment="the month of that day, in months since the year 0"),
+    Column("month_settled", BigInteger, nullable=False),
+    Column("month_reserved", BigInteger, nullable=False),
+    Column("settled", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "scope", name="balances_scope"),
+)
+"""Sums over the ledger, kept beside it so that a budget is checked by one look: `gateway/account.py` makes them again from the rows."""
+
+reservations = Table(
+    "reservations",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("call", Text, nullable=False, unique=True),
+    Column("at", BigInteger, nullable=False, comment="as in its row of the ledger"),
+    Column("deadline", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("amount_nano", BigInteger, nullable=False, comment="1e-9 USD"),
+)
+"""Those rows of the ledger that hold something back: nothing has settled, released or expired them."""
+
+breakers = Table(
+    "breakers",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("open_until", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("cause", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    UniqueConstraint("tenant", "name", name="breakers_name"),
+)
+"""Whom nobody asks for a while because it fails: shared by the workers."""

@@ -1,6 +1,7 @@
 """SQLite as the journal's database: one file in WAL mode, readable by its owner only, with writers that queue in the kernel."""
 
 import errno
+import json
 import os
 import sqlite3
 import stat
@@ -26,6 +27,8 @@ _NULL = float("nan")
 """SQLite stores NaN as NULL. Bound as None it would cost a microsecond, which Python's module spends on looking for an adapter (CPython
 3.11); the same goes for bytes, which rows therefore hold as bytearrays."""
 _READ_CACHE_KIB = 8_000
+_AMONG = "tenant = ? AND %s IN (SELECT value FROM json_each(?))"
+"""However many there are, it is one statement, which SQLite prepares once."""
 
 
 class SqliteDatabase:
@@ -75,14 +78,35 @@ class SqliteDatabase:
         return None
 
     def insert_new(self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]]) -> int:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        added = 0
-        most = min(_PARAMETERS, driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)) // len(columns)
-        for start, count in _runs(len(rows), most):
-            values = [_NULL if v is None else v for row in rows[start : start + count] for v in row]
-            added += driver.execute(_insert(table, tuple(columns), key, count), values).rowcount
-        return added
+        return sum(done.rowcount for done in _inserts(connection, table, columns, rows, f"ON CONFLICT ({key}) DO NOTHING"))
+
+    def insert_told(
+        self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]], told: str
+    ) -> set[Any]:
+        """Without RETURNING, which makes inserting a row half as dear again: nobody else inserts meanwhile, so new rows are the last ones."""
+        (newest,) = _driver(connection).execute(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()  # noqa: S608 our own names
+        if self.insert_new(connection, table, columns, key, rows) == len(rows):
+            place = columns.index(told)
+            return {row[place] for row in rows}
+        statement = f'SELECT "{told}" FROM {table} WHERE seq > ?'  # noqa: S608 our own names
+        return {value for (value,) in _driver(connection).execute(statement, (newest,))}
+
+    def put(self, connection: Connection, table: str, columns: Sequence[str], key: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        changes = ", ".join(f'"{column}" = excluded."{column}"' for column in columns if column not in key)
+        for _ in _inserts(connection, table, columns, rows, f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"):
+            pass
+
+    def rows_of(
+        self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str], is_held: bool
+    ) -> list[Sequence[Any]]:
+        statement = f"SELECT {_names(columns)} FROM {table} WHERE {_AMONG % key}"  # noqa: S608 our own names
+        return _driver(connection).execute(statement, (tenant, json.dumps(values))).fetchall()
+
+    def take(
+        self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str]
+    ) -> list[Sequence[Any]]:
+        statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(columns)}"  # noqa: S608 our own names
+        return _driver(connection).execute(statement, (tenant, json.dumps(values))).fetchall()
 
     def committed(self) -> None:
         self._checkpointer.committed()
@@ -181,14 +205,34 @@ class SqliteDatabase:
 def _runs(rows: int, most: int) -> Iterator[tuple[int, int]]:
     """Slices of `rows` rows in a few fixed sizes, so that SQLite's prepared statements are used again."""
     start = 0
-    for size in (most, min(most, 64), 8, 1):
+    for size in (most, *(size for size in (64, 32, 16, 8, 4, 2, 1) if size <= most)):
         while rows - start >= size:
             yield start, size
             start += size
 
 
+def _inserts(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], end: str
+) -> Iterator[sqlite3.Cursor]:
+    """Inserts rows by statements that end so, many rows each."""
+    driver = _driver(connection)
+    most = min(_PARAMETERS, driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)) // len(columns)
+    for start, count in _runs(len(rows), most):
+        values = [_NULL if v is None else v for row in rows[start : start + count] for v in row]
+        yield driver.execute(_insert(table, tuple(columns), count) + end, values)
+
+
 @cache
-def _insert(table: str, columns: tuple[str, ...], key: str, rows: int) -> str:
-    names = ", ".join(f'"{column}"' for column in columns)
+def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     marks = ", ".join(["(" + ", ".join("?" * len(columns)) + ")"] * rows)
-    return f"INSERT INTO {table} ({names}) VALUES {marks} ON CONFLICT ({key}) DO NOTHING"  # noqa: S608 our own names
+    return f"INSERT INTO {table} ({_names(columns)}) VALUES {marks} "  # noqa: S608 our own names
+
+
+def _names(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver

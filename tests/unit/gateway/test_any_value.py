@@ -111,7 +111,8 @@ def test_an_answer(said: JSON) -> None:
             outcomes.add("passed on")
         except CallerError:
             outcomes.add("cannot be said")
-    assert outcomes == {"passed on", "refused", "cannot be said"}
+    # A call whose arguments are no object: OpenAI's format has words for it, Anthropic's has none, and no answer in it holds one.
+    assert outcomes == {"passed on", "refused"} | ({"cannot be said"} if said is SAID_OPENAI else set())
 
 
 @pytest.mark.parametrize("pieces", [[PIECE_OPENAI], PIECES_ANTHROPIC], ids=["openai", "anthropic"])

@@ -221,3 +221,40 @@ def test_media_of_other_kinds_are_kept_apart() -> None:
     ]})  # fmt: skip
     assert asked.messages[0].parts == (Media(kind="audio", media_type="audio/mp3", data="QQ=="), Media(kind="file", file="f1"))
     assert openai.read_request(openai.write_request(asked)) == asked
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"metadata": {"user_id": "a", "team": "b"}}, "metadata.team cannot be said"),
+        ({"thinking": {"type": "adaptive", "display": "omitted"}}, "thinking.display cannot be said"),
+        ({"output_config": {"effort": "low", "task_budget": 5}}, "output_config.task_budget cannot be said"),
+        ({"metadata": False}, "metadata is true or false; expected an object"),
+        ({"tool_choice": []}, "tool_choice is a list; expected an object"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": [{"type": "thinking"}]}]}]},
+            "holds something other than text",
+        ),
+    ],
+)
+def test_what_an_anthropic_client_says_is_never_dropped(body: dict[str, object], named: str) -> None:
+    with pytest.raises(CallerError, match=named):
+        openai.write_request(anthropic.read_request({"model": "m", "max_tokens": 5, "messages": [], **body}))
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation cannot be said"),
+        ({"stream_options": []}, "stream_options is a list; expected an object"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}, "more": 1}}},
+            "json_schema.more cannot be said",
+        ),
+        ({"tool_choice": {"type": "function", "function": {"name": "f", "more": 1}}}, "tool_choice.function.more cannot be said"),
+        ({"messages": [{"role": "tool", "tool_call_id": "c", "content": [{"type": "refusal", "refusal": "no"}]}]}, "holds a refusal"),
+    ],
+)
+def test_what_an_openai_client_says_is_never_dropped(body: dict[str, object], named: str) -> None:
+    with pytest.raises(CallerError, match=named):
+        anthropic.write_request(openai.read_request({"model": "m", "messages": [], **body}))

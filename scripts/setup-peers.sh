@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs under .peers what bench/gateway.py compares with, each apart from Freehold and at one version: scripts/setup-peers.sh [NAME...]
+# One that cannot be installed is said here, and bench/gateway.py leaves it out by name.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+source scripts/setup-python.sh
+
+PEERS=.peers
+# LiteLLM's 1.82.7 and 1.82.8 (24 March 2026) stole credentials, and 1.107.0 has been withdrawn: this one is far from both. Wheels alone,
+# so that nothing of theirs runs at the installation.
+LITELLM=1.91.5
+# The last one: the project was archived in June 2026. Its wheel has the gateway's HTTP server.
+TENSORZERO=2026.6.0
+PORTKEY=1.15.2
+
+# A virtual environment with one package, unless it has it.
+python_peer() {
+    local name=$1 package=$2
+    [[ $(cat "$PEERS/$name/installed" 2>/dev/null) == "$package" ]] && return
+    rm -rf "${PEERS:?}/$name"
+    "$PYTHON" -m venv "$PEERS/$name" &&
+        "$PEERS/$name/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: "$package" &&
+        echo "$package" >"$PEERS/$name/installed"
+}
+
+nginx_peer() {
+    command -v nginx >/dev/null || install_debian nginx-light
+}
+
+litellm_peer() {
+    python_peer litellm "litellm[proxy]==$LITELLM"
+}
+
+tensorzero_peer() {
+    python_peer tensorzero "tensorzero==$TENSORZERO"
+}
+
+portkey_peer() {
+    [[ $(cat "$PEERS/portkey/installed" 2>/dev/null) == "$PORTKEY" ]] && return
+    command -v npm >/dev/null || install_debian nodejs npm || return
+    rm -rf "$PEERS/portkey"
+    mkdir -p "$PEERS/portkey"
+    npm install --prefix "$PEERS/portkey" --ignore-scripts --no-audit --no-fund --loglevel error "@portkey-ai/gateway@$PORTKEY" >&2 &&
+        echo "$PORTKEY" >"$PEERS/portkey/installed"
+}
+
+find_python
+require_venv_module
+mkdir -p "$PEERS"
+for peer in ${@:-nginx litellm tensorzero portkey}; do
+    say "$peer"
+    "${peer}_peer" || say "$peer: cannot be installed here, left out"
+done

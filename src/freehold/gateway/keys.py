@@ -1,0 +1,262 @@
+"""Keys that callers show: what each opens, whose it is, and the ring a worker looks them up in.
+
+A secret is `fh-ID-RANDOM`. The store has its SHA-256 alone: with 192 random bits there is nothing a slower hash would protect.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from hmac import compare_digest
+from secrets import token_hex, token_urlsafe
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from freehold.catalog import Budget
+from freehold.errors import CallerError
+from freehold.gateway.reply import Headers
+from freehold.store.open import Store
+from freehold.store.times import microseconds, moment
+
+Role: TypeAlias = Literal["call", "feedback", "read"]
+ROLES: dict[Role, str] = {
+    "call": "ask models and tasks, and list them",
+    "feedback": "say what answers were worth",
+    "read": "read metrics",
+}
+"""What keys may open."""
+_PREFIX = "fh"
+_ID_BYTES = 6
+_SECRET_BYTES = 24
+_NOBODY = sha256(b"").digest()
+_COLUMNS = ("tenant", "id", "digest", "old_digest", "old_until", "created_at", "expires_at", "revoked_at", "body")
+
+
+class Unauthorized(CallerError):
+    """No valid key was shown. What is wrong with it is told to nobody."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No valid key. Send one as 'Authorization: Bearer fh-…' or 'x-api-key: fh-…'; 'freehold keys create' makes one, and one may have "
+            "expired or been revoked."
+        )
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How fast a key may be used; None is no limit."""
+
+    requests_per_min: int | None = None
+    """Requests in a minute."""
+    tokens_per_min: int | None = None
+    """Tokens in a minute, in and out."""
+    concurrent: int | None = None
+    """Requests at once."""
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a key is made for."""
+
+    owner: str | None = None
+    """Who has it, in the operator's words."""
+    team: str | None = None
+    """The team whose budget it spends from."""
+    roles: tuple[Role, ...] = ("call", "feedback")
+    """What it opens."""
+    models: tuple[str, ...] = ()
+    """Model names it may ask for, `*` for anything. With no models and no tasks it may ask for everything."""
+    tasks: tuple[str, ...] = ()
+    """Tasks it may ask for, likewise."""
+    tags: dict[str, str] = {}
+    """Put on every call."""
+    limits: Limits = Limits()
+    """How fast it may be used."""
+    budget: Budget = Budget()
+    """What it may spend."""
+    customer: str | None = None
+    """Whom the product bills, where a call does not say."""
+    plan: str | None = None
+    """What that customer pays by, where a call does not say."""
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A key, without its secret."""
+
+    id: str
+    """The part of the secret that is no secret."""
+    tenant: str = "default"
+    """Whose data it opens."""
+    grant: Grant
+    """What it is made for."""
+    created_at: datetime
+    """When it was made, UTC."""
+    expires_at: datetime | None = None
+    """Until when it is taken, UTC; None for ever."""
+    revoked_at: datetime | None = None
+    """Since when it is taken no more, UTC."""
+
+    def may(self, role: Role) -> bool:
+        """Whether it opens this."""
+        return role in self.grant.roles
+
+    def why_not(self, model: str, task: str | None) -> str | None:
+        """Why it may not ask for a model by this name, or for the task that this is; None where it may."""
+        grant = self.grant
+        if not (grant.models or grant.tasks) or _fits(model, grant.models) or (task is not None and _fits(task, grant.tasks)):
+            return None
+        opens = ", ".join([*(f"model {name}" for name in grant.models), *(f"task {name}" for name in grant.tasks)])
+        return f"This key may not ask for '{model[:120]}'. It opens: {opens}."
+
+
+class _Held(NamedTuple):
+    """A key with what secrets are compared with."""
+
+    key: Key
+    digest: bytes
+    old_digest: bytes | None
+    old_until: float
+    """Seconds since 1970, as the next one."""
+    until: float
+
+
+class Keyring:
+    """A tenant's keys, as they were when it was last refreshed. Reading is safe while another thread refreshes."""
+
+    def __init__(self, store: Store, tenant: str) -> None:
+        self._store = store
+        self._tenant = tenant
+        self._rows: dict[str, Sequence[Any]] = {}
+        self._held: dict[str, _Held] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Looks at the store. What did not change is not read again. Raises OperatorError, and keeps what it had."""
+        rows = {row[1]: row for row in _rows(self._store, self._tenant)}
+        same = {id for id, row in rows.items() if self._rows.get(id) == row}
+        self._held = {id: self._held[id] if id in same else _held(row) for id, row in rows.items()}
+        self._rows = rows
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no key was ever made. One that was revoked still counts: taking the last key away opens nothing."""
+        return not self._held
+
+    def key_of(self, secret: bytes, now: float) -> Key:
+        """The key whose secret this is, at this time in seconds since 1970. Raises Unauthorized."""
+        parts = secret.split(b"-", 2)
+        held = self._held.get(parts[1].decode("ascii", "replace")) if len(parts) == 3 else None
+        digest = sha256(secret).digest()
+        is_right = compare_digest(digest, held.digest if held is not None else _NOBODY)
+        if held is None or now >= held.until:
+            raise Unauthorized
+        if is_right or (held.old_digest is not None and now < held.old_until and compare_digest(digest, held.old_digest)):
+            return held.key
+        raise Unauthorized
+
+
+def secret_of(headers: Headers) -> bytes | None:
+    """The secret a request shows, as OpenAI's or Anthropic's clients send it; None where it shows none."""
+    for name, value in headers:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].strip()
+        if name == b"x-api-key":
+            return value.strip()
+    return None
+
+
+def create(store: Store, tenant: str, grant: Grant, now: datetime, expires_at: datetime | None = None) -> tuple[Key, str]:
+    """A new key and its secret, which is nowhere else and cannot be had again."""
+    id = token_hex(_ID_BYTES)
+    secret = _secret(id)
+    key = Key(id=id, tenant=tenant, grant=grant, created_at=now, expires_at=expires_at)
+    until = None if expires_at is None else microseconds(expires_at)
+    row = (tenant, id, _digest(secret), None, None, microseconds(now), until, None, bytearray(msgspec.json.encode(grant)))
+    with store.writing() as connection:
+        store.insert_new(connection, "keys", _COLUMNS, "id", [row])
+    return key, secret
+
+
+def rotate(store: Store, tenant: str, id: str, now: datetime, grace: timedelta = timedelta()) -> tuple[Key, str]:
+    """A key's new secret. The one before is taken for `grace` more. Raises CallerError."""
+    secret = _secret(id)
+
+    def changed(row: list[Any]) -> list[Any]:
+        if row[7] is not None:
+            raise CallerError(f"Key '{id}' is revoked, and stays so. Make another: freehold keys create.")
+        return [*row[:2], _digest(secret), bytearray(row[2]), microseconds(now + grace), *row[5:]]
+
+    return _change(store, tenant, id, changed), secret
+
+
+def revoke(store: Store, tenant: str, id: str, now: datetime) -> Key:
+    """The key, taken no more; one that was revoked before stays as it was. Raises CallerError."""
+    return _change(store, tenant, id, lambda row: row if row[7] is not None else [*row[:7], microseconds(now), row[8]])
+
+
+def keys(store: Store, tenant: str) -> list[Key]:
+    """Every key of a tenant, revoked ones too, oldest first."""
+    return [_key(row) for row in _rows(store, tenant)]
+
+
+def _change(store: Store, tenant: str, id: str, changed: Any) -> Key:
+    with store.writing() as connection:
+        found = store.rows_of(connection, "keys", _COLUMNS, tenant, "id", [id], is_held=True)
+        if not found:
+            raise CallerError(f"There is no key '{id}'. 'freehold keys list' shows them.")
+        row: list[Any] = changed(list(found[0]))
+        stored = [bytearray(value) if isinstance(value, bytes) else value for value in row]
+        store.put(connection, "keys", _COLUMNS, ("id",), [stored])
+    return _key(row)
+
+
+def _rows(store: Store, tenant: str) -> list[Sequence[Any]]:
+    names = ", ".join(_COLUMNS)
+    mark = "?" if store.kind == "sqlite" else "%s"
+    with store.reading() as connection:
+        found = connection.exec_driver_sql(f"SELECT {names} FROM keys WHERE tenant = {mark} ORDER BY seq", (tenant,))  # noqa: S608 our own names
+        return [tuple(row) for row in found]
+
+
+def _held(row: Sequence[Any]) -> _Held:
+    key = _key(row)
+    ends = [at / 1e6 for at in row[6:8] if at is not None]
+    return _Held(key, bytes(row[2]), None if row[3] is None else bytes(row[3]), (row[4] or 0) / 1e6, min(ends, default=float("inf")))
+
+
+def _key(row: Sequence[Any]) -> Key:
+    tenant, id, _, _, _, created, expires, revoked, body = row
+    return Key(
+        id=id,
+        tenant=tenant,
+        grant=msgspec.json.decode(body, type=Grant),
+        created_at=moment(created),
+        expires_at=None if expires is None else moment(expires),
+        revoked_at=None if revoked is None else moment(revoked),
+    )
+
+
+def _secret(id: str) -> str:
+    return f"{_PREFIX}-{id}-{token_urlsafe(_SECRET_BYTES)}"
+
+
+def _digest(secret: str) -> bytearray:
+    return bytearray(sha256(secret.encode()).digest())
+
+
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(_matches(name, pattern) for pattern in patterns)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name fits a pattern in which `*` stands for anything: greedy from the left, which is enough with nothing but stars."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return name == pattern
+    if not name.startswith(first):
+        return False
+    place = len(first)
+    for piece in rest[:-1]:
+        found = name.find(piece, place)
+        if found < 0:
+            return False
+        place = found + len(piece)
+    return len(name) - len(rest[-1]) >= place and name.endswith(rest[-1])

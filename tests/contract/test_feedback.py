@@ -1,0 +1,141 @@
+"""`POST /v1/feedback`, on each database: what is said about calls and episodes is attached to them, also while the journal is away."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freehold.catalog import Catalog, Content, Task
+from freehold.feedback.receive import Receiver
+from freehold.gateway.asgi import AsgiReply
+from freehold.gateway.reply import Request
+from freehold.journal import read
+from freehold.journal.call import Call, Episode
+from freehold.journal.erase import erase
+from freehold.journal.spool import Entry, Spool
+from freehold.journal.write import Writer, append_episodes, append_many
+from freehold.store.open import Store
+
+MakeCall = Callable[..., Call]
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+NEVER_MADE = "0" * 32
+
+
+def given(
+    store: Store, *bodies: dict[str, Any], spool: Path | None = None, content: dict[str, Content] | None = None
+) -> list[tuple[int, Any]]:
+    """What a gateway answers to these, one after the other: status and body."""
+    catalog = Catalog(
+        tasks={name: Task(id=name, content=kept) for name, kept in (content or {}).items()}, variants={}, models={}, metrics={}
+    )
+
+    async def run() -> list[tuple[int, Any]]:
+        writer = Writer(store, None if spool is None else Spool(spool))
+        receiver = Receiver(store, writer, catalog, "full", "default")
+        answers = []
+        for body in bodies:
+            reply = AsgiReply()
+            receiver.take(Request(b"POST", b"/v1/feedback", ((b"content-type", b"application/json"),), json.dumps(body).encode()), reply)
+            start, told = await reply.messages.get(), await reply.messages.get()
+            assert start is not None and told is not None
+            answers.append((start["status"], json.loads(told["body"])))
+        await writer.close()
+        return answers
+
+    return asyncio.run(run())
+
+
+def test_what_is_said_about_an_episode_is_attached_to_it(store: Store, a_call: MakeCall) -> None:
+    """Whether a row or only its calls tell of the episode; a call's own feedback stands beside it."""
+    first, second = a_call(1, episode="run"), a_call(2, episode="run")
+    append_many(store, [first, second, a_call(3)])
+    append_episodes(store, [Episode(id="alone", at=NOON)])
+    about_run = {"episode": "run", "metric": "solved", "value": True, "comment": "in one go", "key": "k"}
+    (status, told), again, about_call, alone = given(
+        store,
+        about_run,
+        about_run,
+        {"call": first.id, "metric": "solved", "value": 0, "key": "k"},
+        {"episode": "alone", "metric": "m", "value": 1},
+    )
+    assert (status, told["episode"], told["metric"], len(told["feedback"])) == (200, "run", "solved", 2)
+    assert (again, about_call[0], alone[0]) == ((status, told), 200, 200)
+    said = [(one.call, one.episode, one.kind, one.value) for one in read.feedback_of(store, "default", first.id, "run")]
+    assert said == [(None, "run", "score", 1.0), (None, "run", "comment", None), (first.id, None, "score", 0.0)]
+    assert [one.episode for one in read.feedback_of(store, "default", second.id, "run")] == ["run", "run"]
+    assert [one.call for one in read.feedback_of(store, "default", first.id)] == [first.id]
+
+
+@pytest.mark.parametrize(
+    ("about", "status", "message"),
+    [
+        ({"episode": "nobody's"}, 404, "episode 'nobody's' is not in the journal"),
+        ({"call": NEVER_MADE}, 404, "is not in the journal"),
+        ({"call": "a", "episode": "b"}, 400, "both call and episode are there"),
+        ({"call": None, "episode": None}, 400, "call is missing"),
+    ],
+)
+def test_what_it_is_about_has_to_be_one_thing_and_known(store: Store, about: dict[str, Any], status: int, message: str) -> None:
+    ((told, body),) = given(store, {**about, "metric": "m", "value": 1})
+    assert told == status and message in body["error"]["message"]
+
+
+def test_another_tenant_s_episode_is_not_known(store: Store, a_call: MakeCall) -> None:
+    append_many(store, [a_call(1, episode="run", tenant="other")])
+    assert given(store, {"episode": "run", "metric": "m", "value": 1})[0][0] == 404
+
+
+def test_of_an_episode_is_kept_what_the_strictest_of_its_tasks_keeps(store: Store, a_call: MakeCall) -> None:
+    append_many(store, [a_call(1, episode="run"), a_call(2, episode="run", task="private"), a_call(3, episode="open")])
+    said = [{"episode": run, "metric": "m", "comment": "of ann@example.com"} for run in ("run", "open")]
+    given(store, *said, content={"private": "none"})
+    assert [read.feedback_of(store, "default", "", run)[0].content for run in ("run", "open")] == [None, "of ann@example.com"]
+
+
+def test_erasing_a_person_removes_what_was_said_about_the_episodes_of_their_calls(store: Store, a_call: MakeCall) -> None:
+    append_many(store, [a_call(1, episode="run", subject="ann"), a_call(2, episode="other", subject="bob")])
+    given(store, *({"episode": run, "metric": "m", "comment": "slow"} for run in ("run", "other")))
+    assert erase(store, "default", "ann", NOON).feedback == 1
+    assert [len(read.feedback_of(store, "default", "", run)) for run in ("run", "other")] == [0, 1]
+
+
+def test_what_is_said_about_a_call_that_waits_in_the_spool_waits_with_it(store: Store, a_call: MakeCall, tmp_path: Path) -> None:
+    """Nobody can look whether the call is there, so that an id that no call of a gateway can have is refused still."""
+    call, other = a_call(1), Spool(tmp_path / "spool")
+    other.append([Entry(call)])  # of a worker that lives: its lock keeps everybody else from bringing it in
+    said, impossible = given(
+        store,
+        {"call": call.id, "metric": "m", "value": 1, "key": "k"},
+        {"call": "no id", "metric": "m", "value": 1},
+        spool=tmp_path / "spool",
+    )
+    assert (said[0], impossible[0]) == (200, 404)
+    other.close()
+    asyncio.run(_brought_in(store, tmp_path / "spool"))
+    assert [one.value for one in read.feedback_of(store, "default", call.id)] == [1.0]
+
+
+@pytest.mark.parametrize("spools", [True, False])
+def test_while_the_journal_is_away_it_waits_as_calls_do(store: Store, a_call: MakeCall, tmp_path: Path, spools: bool) -> None:
+    """And with as little of its words as the strictest task keeps, for nobody knows whose it is."""
+    call, spool = a_call(1), tmp_path / "spool"
+    append_many(store, [call])
+    with store.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE calls RENAME TO away")
+        connection.exec_driver_sql("ALTER TABLE feedback RENAME TO feedback_away")
+    said = {"call": call.id, "metric": "m", "value": 1, "comment": "private", "key": "k"}
+    ((status, _),) = given(store, said, spool=spool if spools else None, content={"private": "none"})
+    assert status == (200 if spools else 503)
+    with store.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO calls")
+        connection.exec_driver_sql("ALTER TABLE feedback_away RENAME TO feedback")
+    asyncio.run(_brought_in(store, spool))
+    assert [one.content for one in read.feedback_of(store, "default", call.id)] == ([None, None] if spools else [])
+
+
+async def _brought_in(store: Store, spool: Path) -> None:
+    await Writer(store, Spool(spool)).close()
