@@ -146,8 +146,11 @@ class _Server:
         for piece in pieces:
             if not transport.is_over:
                 protocol.data_received(piece)
-            if self._is_late or state.tasks:
+            while self._is_late or state.tasks:
+                before = len(transport.told)
                 self._settle()
+                if len(transport.told) == before:
+                    break
         protocol.connection_lost(None)
         self._settle()
         return _Heard(self.requests, [status for status in _statuses(transport.told) if status == 200])

@@ -1,7 +1,7 @@
 """Anthropic's messages: what a request and an answer say, read into our records and written from them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -92,7 +92,7 @@ def read_request(body: JSON) -> ChatRequest:
 def _read_message(value: JSON, where: str) -> list[Message]:
     """A message; results of tools, which Anthropic puts into the user's, become messages of the tool."""
     fields = Fields(value, where)
-    role: Role = fields.need("role", Role)
+    role: Role = fields.need("role", Literal["user", "assistant"])
     blocks = _read_blocks(fields, "content")
     fields.end()
     out: list[Message] = []
@@ -401,6 +401,8 @@ def write_answer(answer: ChatAnswer) -> dict[str, JSON]:
     if len(answer.choices) != 1:
         raise CallerError(f"an answer of {len(answer.choices)} choices has no place in Anthropic's format")
     (choice,) = answer.choices
+    if any(isinstance(part, Media) for part in choice.parts):
+        raise CallerError("an answer that holds more than words and calls of tools has no place in Anthropic's format")
     return {
         "id": answer.id,
         "type": "message",

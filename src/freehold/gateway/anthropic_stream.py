@@ -94,7 +94,9 @@ class StreamReader:
     def _begun(self, index: int, block: _Block) -> list[Chunk]:
         match block.type:
             case "tool_use":
-                number = self._calls.setdefault(index, len(self._calls))
+                if index in self._calls:
+                    raise ProviderError(f"the provider's stream begins its block {index} twice")
+                number = self._calls[index] = len(self._calls)
                 arguments = _encode(block.input).decode() if block.input else ""
                 return [Chunk(call=CallPiece(index=number, id=block.id, name=block.name, arguments=arguments))]
             case "redacted_thinking":
