@@ -3,21 +3,29 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from random import Random
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 from freehold.catalog import Catalog, Task, Variant
-from freehold.chat import Usage
+from freehold.chat import JSON, Usage
 from freehold.config import Config, LimitsTable, ServingTable
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
+from freehold.gateway.caller import Caller, caller_of
+from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
+from freehold.gateway.keys import Keyring, Role
+from freehold.gateway.ledger import Settlement
 from freehold.gateway.limits import Limits
 from freehold.gateway.match import Matcher
+from freehold.gateway.reply import Headers
 from freehold.gateway.shared import Shared
+from freehold.gateway.tariff import Tariff, size_of
 from freehold.journal.build import Builder
 from freehold.journal.call import Call
 from freehold.journal.formats.openai import tier_of
@@ -46,6 +54,8 @@ _NO_CACHE = Variant(id=CACHE)
 _RETRIES = 2
 _NO_LIMITS = LimitsTable()
 
+_MOST_OUTPUT = ("max_completion_tokens", "max_tokens")
+_encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
 
 
@@ -111,7 +121,10 @@ class Resources:
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""
         self._content = config.journal.content
-        self._builder = Builder(None, tenant, "found", self.catalog, config.price_book(), datetime.now(UTC))
+        prices = config.price_book()
+        self.tariff = Tariff(config, prices)
+        self.keyring = Keyring(store, tenant)
+        self._builder = Builder(None, tenant, "found", self.catalog, prices, datetime.now(UTC))
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
@@ -125,7 +138,41 @@ class Resources:
 
     async def look_around(self) -> None:
         """What has to be done once in a while. Raises OperatorError."""
-        await asyncio.to_thread(self.look_for_policies)
+        await asyncio.to_thread(self._look_around)
+
+    def _look_around(self) -> None:
+        self.look_for_policies()
+        self.keyring.refresh()
+        if expired := expire(self.store, self.tenant, datetime.now(UTC)):
+            _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
+
+    def caller(self, headers: Headers, role: Role, about: Mapping[bytes, str]) -> Caller:
+        """Whoever sent a request with these headers. Raises as `caller_of`."""
+        return caller_of(self.keyring, headers, role, time.time(), about, self.tariff.plan)
+
+    def estimate(self, task: str | None, models: Iterable[str], request: Mapping[str, JSON], at: datetime) -> int:
+        """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
+        dollar. Raises Unpriced."""
+        size = size_of(request, len(_encode(request)))
+        most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int), None)
+        answers = request.get("n") if type(request.get("n")) is int else 1
+        total = 0
+        for model in models:
+            how = self.how(task, model)
+            costs = [
+                self.tariff.estimate(name, size, most, max(1, answers or 1), at)
+                for name in (self.priced_name(one) for one in (model, *how.fallbacks) if not self.is_pool(one))
+                if name is not None
+            ]
+            total += max(costs, default=0) * (2 if how.hedge_after_s is not None else 1)
+        return total
+
+    def priced_name(self, variant: str) -> str | None:
+        """The name by which a variant is priced; None for one that answers here."""
+        if variant in self._rules or variant in self._replayed or self.catalog.variants.get(variant, _NO_CACHE).kind in ("head", "cache"):
+            return None
+        model = self.catalog.models.get(variant)
+        return variant if model is None else model.name or model.id
 
     def target(self, name: str, door: Format) -> Target:
         """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
@@ -211,10 +258,10 @@ class Resources:
         model = self.catalog.models.get(name)
         return model is not None and model.provider in self.providers
 
-    def append(self, call: Call, done: Callable[[FreeholdError | None], None]) -> None:
-        """Journals a call, with as much of its content as is kept."""
+    def append(self, call: Call, settlement: Settlement, done: Callable[[FreeholdError | None], None]) -> None:
+        """Journals a call, with as much of its content as is kept, and books what it cost."""
         task = self.catalog.tasks.get(call.task or "")
-        self.writer.submit(redact(call, (task.content if task else None) or self._content), (), done)
+        self.writer.submit(redact(call, (task.content if task else None) or self._content), (), done, settlement)
 
     def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> Priced:
         """What an answer of a variant cost. `tier`: the class of service its provider names."""

@@ -8,8 +8,9 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -35,13 +36,18 @@ from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.receive import Receiver
 from freehold.gateway import openapi
 from freehold.gateway.answers import key_of
+from freehold.gateway.budget import BudgetExceeded
+from freehold.gateway.caller import Caller, Forbidden
 from freehold.gateway.embeddings import check_request
 from freehold.gateway.fields import json_object
 from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format, StreamWriter
+from freehold.gateway.keys import Role, Unauthorized
+from freehold.gateway.ledger import Account, Reservation
 from freehold.gateway.limits import LimitReached, Pass
 from freehold.gateway.reply import Handler, Headers, Nobody, Reply, Request
 from freehold.gateway.seam import Seam
 from freehold.gateway.sse import comment
+from freehold.gateway.tariff import released
 from freehold.journal.build import RECORDED, new_call_id
 from freehold.journal.call import Attempt, Call
 from freehold.journal.formats.openai import question_of
@@ -66,6 +72,9 @@ _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
 _MOST_MODEL_CHARS = 200
+_SETTLING_S = 60.0
+"""How long after a call's last moment it is settled at what was held back for it."""
+_STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
@@ -105,10 +114,10 @@ class Gateway:
             (b"POST", b"/v1/chat/completions"): lambda request, reply: Exchange(self, OPENAI, reply).begin(request),
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
             (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
-            (b"POST", b"/v1/feedback"): self._receiver.take,
-            (b"GET", b"/v1/models"): self._list_models,
+            (b"POST", b"/v1/feedback"): self._open_to("feedback", self._receiver.take),
+            (b"GET", b"/v1/models"): self._open_to("call", self._list_models),
             (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
-            (b"GET", b"/metrics"): self._tell_metrics,
+            (b"GET", b"/metrics"): self._open_to("read", self._tell_metrics),
             (b"GET", b"/readyz"): lambda _, reply: _tell(reply, *self._readiness.ready()),
             (b"GET", b"/healthz"): lambda _, reply: _tell(reply, *self._readiness.health()),
         }
@@ -118,6 +127,19 @@ class Gateway:
         for exchange in list(self.in_flight):
             exchange.give_up("the gateway is shutting down")
         self.resources.close()
+
+    def _open_to(self, role: Role, handler: Handler) -> Handler:
+        """A route for keys of a role; for everybody where there are no keys."""
+
+        def answer(request: Request, reply: Reply) -> None:
+            try:
+                self.resources.caller(request.headers, role, {})
+            except CallerError as error:
+                _tell(reply, _status_of(error), _encode(OPENAI.error(_status_of(error), str(error), "")))
+            else:
+                handler(request, reply)
+
+        return answer
 
     def _list_models(self, _: Request, reply: Reply) -> None:
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "freehold"} for name in self.resources.names()]
@@ -150,12 +172,18 @@ class _Asked(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a request comes from, where that is no caller of the gateway."""
+    """Where a request comes from that came in by no door, and what the journal is to have of it instead of what it says itself."""
 
-    source: str = "gateway"
+    source: str
     """As of `Call`."""
-    task: str | None = None
-    """The task whose question it is, though it is asked of a model by name."""
+    task: str
+    """The task whose settings hold for it."""
+    question: Question | None = None
+    """What is asked, as it was recorded; None for what it says itself."""
+    group: str | None = None
+    """As of `Call`."""
+    customer: str | None = None
+    """As of `Call`."""
     propensity: float | None = None
     """With which probability it was asked of this model, where that was drawn."""
 
@@ -171,7 +199,7 @@ class _Step(NamedTuple):
 class Exchange:
     """One request: from the door to whoever answers, and back. Callbacks all the way; `_over` once it has ended, however it did."""
 
-    def __init__(self, gateway: Gateway, door: Format, reply: Reply, origin: Origin = Origin()) -> None:  # noqa: B008 it is frozen
+    def __init__(self, gateway: Gateway, door: Format, reply: Reply, origin: Origin | None = None) -> None:
         self._gateway = gateway
         self._has = gateway.resources
         self._door = door
@@ -182,7 +210,7 @@ class Exchange:
         self._over = False
         self._variant = ""
         self._origin = origin
-        self._task = origin.task
+        self._task: str | None = None if origin is None else origin.task
         self._policy: OnlinePolicy | None = None
         self._chosen: Chosen | None = None
         self._decision: Decision | None = None
@@ -201,6 +229,9 @@ class Exchange:
         self._said: Collected | None = None
         self._seam: Seam | None = None
         self._cache_key: bytes | None = None
+        self._caller = Caller()
+        self._pass: Pass | None = None
+        self._reserved: int | None = None
         self._trace: Trace | None = None
         self._hops: dict[Asking, Hop] = {}
         self._tried: list[Tried] = []
@@ -212,28 +243,100 @@ class Exchange:
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
-        try:
-            self.ask(json_object(request), request.headers)
-        except CallerError as error:
-            self._refuse(400, str(error))
+        self._safely(lambda: self.ask(json_object(request), request.headers))
 
-    def ask(self, body: dict[str, JSON], headers: Headers = ()) -> None:
-        """As `begin`, for a body that is read already."""
+    def ask(self, body: dict[str, JSON], headers: Headers = (), caller: Caller | None = None) -> None:
+        """As `begin`, for a body that is read already. `caller`: who asks, where that is known."""
+        self._trace = self._gateway.telemetry.trace(headers)
+        self._safely(lambda: self._take(body, headers, caller))
+
+    def _take(self, body: dict[str, JSON], headers: Headers, caller: Caller | None) -> None:
+        about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in headers if name.startswith(_OWN_HEADER)}
+        self._caller = caller if caller is not None else self._has.caller(headers, "call", about)
+        self._asked = self._read(body, about)
+        self._gateway.in_flight.add(self)
+        self._reply.on_gone, self._reply.on_room = self._gone, self._room
+        model = self._model()
+        task = self._task_of(model, headers) if self._origin is None and self._door is not EMBEDDINGS else None
+        self._caller.check(model, task)
+        if task is None:
+            self._admit([model], lambda: self._ask(model))
+        else:
+            decision = self._decide(self._has.task(task))
+            self._admit(list(_chain(decision)), lambda: self._follow(decision))
+
+    def _safely(self, step: Callable[[], None]) -> None:
+        """Takes a step; whatever goes wrong, the caller hears of it."""
         try:
-            self._trace = self._gateway.telemetry.trace(headers)
-            self._asked = self._read(body, headers)
-            self._gateway.in_flight.add(self)
-            self._reply.on_gone, self._reply.on_room = self._gone, self._room
-            model = self._model()
-            task = self._task_of(model, headers) if self._origin.task is None and self._door is not EMBEDDINGS else None
-            if task is not None:
-                self._follow(self._decide(self._has.task(task)))
-            else:
-                self._ask(model)
+            step()
         except CallerError as error:
-            self._refuse(404 if isinstance(error, UnknownModel) else 400, str(error))
+            if self._over or self._live:  # somebody may still answer
+                _log.warning("step.failed: %s", error, extra={"call": self.id})
+            elif self._attempts:
+                self._fail(Failure("failed", 502, str(error)))
+            else:
+                again = error.retry_after_s if isinstance(error, LimitReached) else None
+                self._refuse(_status_of(error), str(error), again, is_final=isinstance(error, BudgetExceeded))
         except Exception:  # noqa: BLE001 as in `on_broken`
             self.on_broken()
+
+    # It is let in: the key's limits first, then budgets.
+
+    def _admit(self, variants: list[str], begin: Callable[[], None]) -> None:
+        """Goes on with `begin` when there is room for this caller and money. `variants`: who may all have to be asked."""
+        limits = self._caller.limits
+        if not limits.is_any:
+            self._reserve(variants, begin)
+            return
+
+        def go(given: Pass) -> None:
+            self._leave_line, self._pass = None, given
+            self._safely(lambda: self._reserve(variants, begin))
+
+        self._leave_line = self._has.limits.enter(
+            f"key '{self._caller.id}'", limits, self._tokens(), self._caller.id, go, lambda full: self._safely(partial(_raise, full))
+        )
+
+    def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
+        """Holds back what the call may cost, durably, before anybody is asked."""
+        scopes = self._caller.scopes(self._has.config)
+        is_priced = self._has.config.gateway.unpriced != "allow"
+        estimate = self._has.estimate(self._task, variants, self._asked.body, self._at) if scopes or is_priced else 0
+        if not scopes:
+            begin()
+            return
+        total_s = self._has.how(self._task, variants[0]).deadlines.total_s
+        account = self._account(self._customer())
+        deadline = self._at + timedelta(seconds=total_s + _SETTLING_S)
+        reservation = Reservation(
+            call=self.id, account=account, variant=variants[0], at=self._at, deadline=deadline, amount_nano=estimate, scopes=scopes
+        )
+
+        def done(error: FreeholdError | None) -> None:
+            if error is None:
+                self._reserved = estimate
+            if self._over:  # the caller has left
+                self._release()
+            elif error is None:
+                self._safely(begin)
+            elif isinstance(error, CallerError):
+                self._safely(partial(_raise, error))
+            else:
+                self._refuse(503, f"the call's budget could not be looked at: {error}")
+
+        self._has.writer.reserve(reservation, done)
+
+    def _release(self) -> None:
+        """Nobody was asked after all: what was held back is free again."""
+        if self._reserved is not None:
+            self._reserved = None
+            self._has.writer.submit(None, (), _heard, released(self.id, self._account(self._customer()), self._at))
+
+    def _account(self, customer: str | None) -> Account:
+        return self._caller.account(self._has.tenant, self._task, customer)
+
+    def _customer(self) -> str | None:
+        return self._caller.customer or self._tags.get("customer")
 
     def _model(self) -> str:
         """The name that is asked for. Raises CallerError for one that is none."""
@@ -248,11 +351,17 @@ class Exchange:
         """The task a request belongs to: the one it names, or the one by whose row of `[[match]]` it is known."""
         if model.startswith(TASK_PREFIX):
             return model.removeprefix(TASK_PREFIX)
-        row = self._has.matcher.row_of(self._asked.body, headers)
+        row = self._has.matcher.row_of(self._asked.body, headers, self._caller.names)
         return None if row is None else row.task
 
-    def _read(self, body: dict[str, JSON], headers: Headers) -> _Asked:
-        about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in headers if name.startswith(_OWN_HEADER)}
+    @property
+    def _tags(self) -> dict[str, str]:
+        """What came along, and what the caller's key says of all its calls."""
+        tags = self._asked.body.get("metadata")
+        own = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
+        return {**own, **self._caller.tags}
+
+    def _read(self, body: dict[str, JSON], about: Mapping[bytes, str]) -> _Asked:
         if self._door is EMBEDDINGS:
             check_request(body)
             return _Asked(body, False, False, body, about)
@@ -271,13 +380,11 @@ class Exchange:
     def _decide(self, task: Task) -> Decision:
         """What the task's active policy says; its reference where there is none, or where it fails."""
         self._task = task.id
-        self._policy = self._has.served.policies.get(task.id)
-        tags = self._asked.body.get("metadata")
-        words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
-        self._words = Words(text_of(self._asked.as_openai), words)
+        self._policy = self._promised(self._has.served.policies.get(task.id))
+        self._words = Words(text_of(self._asked.as_openai), self._tags)
         if self._policy is not None:
             try:
-                self._chosen = self._policy.choose(self._words.text, words)
+                self._chosen = self._policy.choose(*self._words)
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
                 count = self._has.failed_decisions = self._has.failed_decisions + 1
@@ -286,6 +393,13 @@ class Exchange:
                 )
                 self._policy = self._chosen = None
         return self._by_reference(task)
+
+    def _promised(self, policy: OnlinePolicy | None) -> OnlinePolicy | None:
+        """The policy, where it loses no more than the customer's plan allows; None where the reference has to answer."""
+        plan = self._caller.plan
+        if policy is None or plan is None or plan.max_loss is None:
+            return None if plan is not None and plan.reference_only else policy
+        return policy if policy.max_loss is not None and policy.max_loss <= plan.max_loss else None
 
     def _by_reference(self, task: Task) -> Decision:
         if task.reference is None:
@@ -361,7 +475,7 @@ class Exchange:
 
     def _answer_from_memory(self, target: Target) -> bool:
         """Whether the same was asked before and is remembered; it is answered then."""
-        self._cache_key = key_of({**self._asked.body, "model": target.variant}, self._door.name, "")
+        self._cache_key = key_of({**self._asked.body, "model": target.variant}, self._door.name, self._caller.id)
         known = self._has.answers.find(self._cache_key, time.time())
         if known is None:
             return False
@@ -383,20 +497,22 @@ class Exchange:
             f"model '{target.variant}'",
             limits,
             self._tokens(),
-            "",
+            self._caller.id,
             lambda given: self._send_in_turn(target, cause, given),
             lambda full: self._full(target, full),
         )
 
     def _send_in_turn(self, target: Target, cause: Cause, given: Pass) -> None:
         self._leave_line = None
-        try:
-            self._send(target, cause, given)
-        except CallerError as error:
-            self._has.limits.leave(given, 0)
-            self._next(Failure("failed", 400, str(error), may_fall_back=False), None)
-        except Exception:  # noqa: BLE001 as in `on_broken`
-            self.on_broken()
+
+        def send() -> None:
+            try:
+                self._send(target, cause, given)
+            except CallerError:
+                self._has.limits.leave(given, 0)
+                raise
+
+        self._safely(send)
 
     def _full(self, target: Target, full: LimitReached) -> None:
         self._leave_line = None
@@ -505,16 +621,13 @@ class Exchange:
             return
         self._variant = target.variant
         words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
-        try:
-            following = self._following({"answer_chars": float(words)})
-            if following is None:
-                raw = raw if asking.format is self._door else None
-                self._remember(answer, raw)
-                self._deliver(answer, raw)
-            else:
-                self._follow(following)
-        except CallerError as error:
-            self._fail(Failure("failed", 502, str(error)))
+        following = self._following({"answer_chars": float(words)})
+        if following is not None:
+            self._safely(lambda: self._follow(following))
+            return
+        raw = raw if asking.format is self._door else None
+        self._remember(answer, raw)
+        self._safely(lambda: self._deliver(answer, raw))
 
     def on_failed(self, asking: Asking, failure: Failure) -> None:
         """As of `Hearer`."""
@@ -565,12 +678,7 @@ class Exchange:
         self._fail(failure)
 
     def _try_again(self, target: Target, cause: Cause) -> None:
-        try:
-            self._try(target, cause)
-        except CallerError as error:
-            self._fail(Failure("failed", 400, str(error)))
-        except Exception:  # noqa: BLE001 as in `on_broken`
-            self.on_broken()
+        self._safely(lambda: self._try(target, cause))
 
     def _go_on(self, failure: Failure) -> None:
         """The answer broke off when some of it was given. A task may say that somebody else goes on from there."""
@@ -629,16 +737,18 @@ class Exchange:
         about = (b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self._variant.encode("ascii", "replace"))
         return about if self._policy is None else (*about, (b"x-freehold-policy", self._policy.hash.encode()))
 
-    def _send_error(self, status: int, message: str, retry_after_s: float | None = None) -> None:
+    def _send_error(self, status: int, message: str, retry_after_s: float | None = None, is_final: bool = False) -> None:
         body = _encode(self._door.error(status, message, self.id))
         again = () if retry_after_s is None else ((b"retry-after", b"%d" % max(1, round(retry_after_s))),)
+        again = ((b"x-should-retry", b"false"),) if is_final else again
         self._reply.send(status, (_JSON, (b"x-freehold-call", self.id.encode()), *again), body)
 
-    def _refuse(self, status: int, message: str, retry_after_s: float | None = None) -> None:
-        """Says no before anybody was asked: nothing happened, so nothing is journalled."""
+    def _refuse(self, status: int, message: str, retry_after_s: float | None = None, is_final: bool = False) -> None:
+        """Says no before anybody was asked: nothing happened, so nothing is journalled. `is_final`: that it helps nobody to try again."""
         self._finished()
+        self._release()
         self._gateway.telemetry.refused(self._door.name, status)
-        self._send_error(status, message, retry_after_s)
+        self._send_error(status, message, retry_after_s, is_final)
 
     # It ends otherwise.
 
@@ -757,6 +867,9 @@ class Exchange:
                 timer.cancel()
         if self._leave_line is not None:
             self._leave_line()
+        if self._pass is not None:
+            used = [attempt.usage for attempt in self._attempts if attempt.usage is not None]
+            self._has.limits.leave(self._pass, sum(usage.input_tokens + usage.output_tokens for usage in used))
 
     def _journal(
         self, outcome: Outcome, answer: ChatAnswer | None, status: int, then: Callable[[Call, FreeholdError | None], None]
@@ -769,8 +882,18 @@ class Exchange:
             then(call, error)
             self._tell(call, status if error is None else 503)
 
-        self._has.append(call, durable)
-        if outcome == "answered" and self._task is not None and self._origin.source == "gateway":
+        settlement = self._has.tariff.settlement(
+            self.id,
+            self._account(call.customer),
+            call.variant,
+            self._at,
+            call.usage,
+            call.cost_usd,
+            self._reserved,
+            is_answered=outcome in ("answered", "refused"),
+        )
+        self._has.append(call, settlement, durable)
+        if outcome == "answered" and self._task is not None and self._origin is None:
             self._learn(call)
 
     def _tell(self, call: Call, status: int) -> None:
@@ -813,10 +936,12 @@ class Exchange:
         if share and self._has.rng.random() < share:
             other = self._has.rng.choice(others)
             body = {name: value for name, value in self._asked.body.items() if name not in ("stream", "stream_options")}
-            origin = Origin("explore", task.id, share / len(others))
-            Exchange(self._gateway, self._door, Nobody(), origin).ask({**body, "model": other})
+            origin = Origin("explore", task.id, propensity=share / len(others))
+            Exchange(self._gateway, self._door, Nobody(), origin).ask({**body, "model": other}, caller=Caller())
 
     def _question(self) -> Question:
+        if self._origin is not None and self._origin.question is not None:
+            return self._origin.question
         return question_about(self._asked.body["input"]) if self._door is EMBEDDINGS else question(self._asked.as_openai)
 
     def _call(self, outcome: Outcome, answer: ChatAnswer | None) -> Call:
@@ -832,10 +957,10 @@ class Exchange:
         except DataError as error:
             _log.warning("call.without_content: a call is journalled without its words: %s", error, extra={"call": self.id})
             asked, output = Question(None, self.id, "", None, {}), None
-        tags = asked.tags
+        tags = {**asked.tags, **self._caller.tags} if self._caller.tags else asked.tags
         if answer is not None and (end := unusual_end(answer)):
             tags = {**tags, "finish_reason": end}
-        attempts = self._attempts
+        origin, attempts = self._origin, self._attempts
         if len(attempts) == 1:
             usage, cost_usd = attempts[0].usage, attempts[0].cost_usd
         else:
@@ -856,17 +981,42 @@ class Exchange:
             price_id=None if cost_usd is None else self._price_id,
             latency_s=time.perf_counter() - self._began,
             at=self._at,
-            customer=self._asked.about.get(b"customer") or tags.get("customer"),
+            group=None if origin is None else origin.group,
+            customer=self._caller.customer or tags.get("customer") if origin is None else origin.customer,
             subject=asked.subject,
             tags=tags,
             episode=self._asked.about.get(b"episode"),
             policy=None if self._policy is None else self._policy.hash,
-            propensity=self._origin.propensity if self._policy is None else 1.0,
-            source=self._origin.source,
+            propensity=1.0 if self._policy is not None else origin.propensity if origin is not None else None,
+            source="gateway" if origin is None else origin.source,
             delivered=not self._reply.is_gone,
             attempts=tuple(attempts),
             shape=asked.shape,
         )
+
+
+def _chain(decision: Decision | None) -> Iterator[str]:
+    """Everybody whom a decision may have asked, one after the other."""
+    while decision is not None:
+        yield decision.variant
+        decision = decision.then
+
+
+def _status_of(error: CallerError) -> int:
+    for kind, status in _STATUSES.items():
+        if isinstance(error, kind):
+            return status
+    return 400
+
+
+def _raise(error: FreeholdError) -> None:
+    raise error
+
+
+def _heard(error: FreeholdError | None) -> None:
+    """Nobody waits for it."""
+    if error is not None:
+        _log.warning("ledger.not_released: what was held back for a call is free when its deadline has passed: %s", error)
 
 
 def _cost_of(attempts: Sequence[Attempt]) -> float | None:

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from freehold.errors import OperatorError
 from freehold.gateway.guard import is_loopback
+from freehold.gateway.keys import Keyring
 from freehold.gateway.shared import MEMORY_BYTES, MOST_WORKERS, Shared
 from freehold.project import Project
 from freehold.telemetry.logs import set_up_logs
@@ -33,20 +34,20 @@ _log = logging.getLogger("freehold.serve")
 def run(project: Project, host: str, port: int, workers: int, plain_asgi: bool, tell: Callable[[str], None]) -> None:
     """Serves until a signal says to stop, and tells at which address. Raises OperatorError where that cannot be listened on."""
     set_up_logs(project.config.telemetry)
-    if not is_loopback(host):
-        raise OperatorError(
-            f"'{host}' can be reached from other machines, and there are no keys yet to keep strangers out. Listen on 127.0.0.1."
-        )
     if not 1 <= workers <= MOST_WORKERS:
         raise OperatorError(f"{workers} workers are not possible; expected 1 to {MOST_WORKERS}, about one for each core")
+    with opened(project) as store:  # migrated once, before the workers open it
+        if not is_loopback(host) and Keyring(store, project.tenant).is_empty:
+            raise OperatorError(
+                f"'{host}' can be reached from other machines, and there are no keys to keep strangers out. Make one with 'freehold keys "
+                "create', or listen on 127.0.0.1."
+            )
     with _bound(host, port, workers > 1) as first:  # which keeps the port, whoever else is closed
         port = first.getsockname()[1]
         if workers == 1:
             first.listen(_BACKLOG)
             serve(project, Seat(0, first, Shared(), None), host, plain_asgi, lambda: tell(f"http://{host}:{port}"))
             return
-        with opened(project):
-            pass  # migrated once, before the workers open it
         _Family(project, host, port, workers, plain_asgi).watch(lambda: tell(f"http://{host}:{port}"))
 
 

@@ -57,7 +57,8 @@ def create(
 ) -> None:
     """Make a key. Its secret is shown now and never again."""
     from freehold.catalog import Budget
-    from freehold.gateway.keys import Grant, Limits
+    from freehold.config import LimitsTable
+    from freehold.gateway.keys import Grant
     from freehold.gateway.keys import create as create_key
 
     now = datetime.now(UTC)
@@ -68,7 +69,7 @@ def create(
         models=tuple(model or ()),
         tasks=tuple(task or ()),
         tags=dict(_tag(one) for one in tag or ()),
-        limits=Limits(requests_per_min=requests_per_min, tokens_per_min=tokens_per_min, concurrent=concurrent),
+        limits=LimitsTable(requests_per_min=requests_per_min, tokens_per_min=tokens_per_min, concurrent=concurrent),
         budget=Budget(day_usd=day_usd, month_usd=month_usd, total_usd=total_usd),
         customer=customer,
         plan=plan,

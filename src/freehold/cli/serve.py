@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="The address to listen on; only this machine's own until there are keys.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="The address to listen on; only this machine's own where there are no keys.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 4141,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the port, about one for each core.")] = 1,
     plain_asgi: Annotated[bool, typer.Option("--plain-asgi", help="Serve by plain ASGI instead of our own protocol.")] = False,

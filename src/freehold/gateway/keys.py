@@ -13,7 +13,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from freehold.catalog import Budget
+from freehold.config import LimitsTable
 from freehold.errors import CallerError
+from freehold.gateway.pattern import Pattern
 from freehold.gateway.reply import Headers
 from freehold.store.open import Store
 from freehold.store.times import microseconds, moment
@@ -42,17 +44,6 @@ class Unauthorized(CallerError):
         )
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How fast a key may be used; None is no limit."""
-
-    requests_per_min: int | None = None
-    """Requests in a minute."""
-    tokens_per_min: int | None = None
-    """Tokens in a minute, in and out."""
-    concurrent: int | None = None
-    """Requests at once."""
-
-
 class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a key is made for."""
 
@@ -68,7 +59,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tasks it may ask for, likewise."""
     tags: dict[str, str] = {}
     """Put on every call."""
-    limits: Limits = Limits()
+    limits: LimitsTable = LimitsTable()
     """How fast it may be used."""
     budget: Budget = Budget()
     """What it may spend."""
@@ -243,20 +234,4 @@ def _digest(secret: str) -> bytearray:
 
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(_matches(name, pattern) for pattern in patterns)
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Whether a name fits a pattern in which `*` stands for anything: greedy from the left, which is enough with nothing but stars."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return name == pattern
-    if not name.startswith(first):
-        return False
-    place = len(first)
-    for piece in rest[:-1]:
-        found = name.find(piece, place)
-        if found < 0:
-            return False
-        place = found + len(piece)
-    return len(name) - len(rest[-1]) >= place and name.endswith(rest[-1])
+    return any(Pattern(pattern).fits(name) for pattern in patterns)

@@ -2,7 +2,7 @@
 
 from freehold.errors import FreeholdError
 from freehold.promotion.gate import active_hash
-from freehold.promotion.records import find_policy, newest_event, tasks_with_policies
+from freehold.promotion.records import find_certificate, find_policy, newest_event, tasks_with_policies
 from freehold.routing import artefact
 from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import parse
@@ -50,4 +50,6 @@ class Served:
     def _load(self, task: str, hash: str) -> OnlinePolicy:
         row = find_policy(self._store, self._tenant, task, hash)
         scorer = artefact.load(self._store.blobs.get(row.artefact)) if row.artefact is not None else None
-        return OnlinePolicy(row.hash, parse(row.source), scorer)
+        certificate = find_certificate(self._store, self._tenant, row.certificate) if row.certificate is not None else None
+        max_loss = certificate.max_loss if certificate is not None and certificate.certified else None
+        return OnlinePolicy(row.hash, parse(row.source), scorer, max_loss)

@@ -20,9 +20,11 @@ class Chosen(NamedTuple):
 class OnlinePolicy:
     """The active policy of a task, compiled, with the arrays it decides by."""
 
-    def __init__(self, hash: str, program: Program, scorer: Scorer | None) -> None:
-        """Raises PolicyError for a program without an answer for some call."""
+    def __init__(self, hash: str, program: Program, scorer: Scorer | None, max_loss: float | None = None) -> None:
+        """`max_loss`: what it is certified to lose at most; None where it is not. Raises PolicyError for a program without an answer for some
+        call."""
         self.hash = hash
+        self.max_loss = max_loss
         self.task = program.task
         self.scorer = scorer
         self._decide: Callable[[Facts], Decision] = compile_program(program)
