@@ -107,9 +107,10 @@ def _read_message(value: JSON, where: str) -> Message:
         parts.append(ToolResult(call=fields.need("tool_call_id", str), parts=kept))
     else:
         parts += said
-    if refusal := fields.take("refusal", str):
-        parts.append(Refusal(text=refusal))
-    parts += [_read_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(fields.take("tool_calls", list, []))]
+    if role == "assistant":  # of others it is left over, and named below
+        if refusal := fields.take("refusal", str):
+            parts.append(Refusal(text=refusal))
+        parts += [_read_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(fields.take("tool_calls", list, []))]
     name = fields.take("name", str, "")
     fields.end()
     return Message(role=role, parts=tuple(parts), name=name)
