@@ -287,8 +287,12 @@ def _read(provider: Format, pieces: Sequence[bytes]) -> tuple[list[Chunk], str]:
 
 def _check_stream_of(door: Format, chunks: Iterable[Chunk]) -> None:
     """A caller of this format reads from a stream of these pieces what they say."""
-    writer, said, sent = door.stream_writer(True), Collected(), []
+    writer, said, sent, begun = door.stream_writer(True), Collected(), [], set[tuple[int, int]]()
     for chunk in chunks:
+        if chunk.call is not None:
+            if door is ANTHROPIC and (chunk.choice, chunk.call.index) in begun and (chunk.call.id or chunk.call.name):
+                return  # its callers hear these when a call begins
+            begun.add((chunk.choice, chunk.call.index))
         said.add(chunk)
         try:
             sent.append(writer.write(chunk))
@@ -309,7 +313,8 @@ def _words(door: Format, answer: ChatAnswer) -> list[JSON]:
     except CallerError:
         return []
     if door is OPENAI:
-        return [choice["message"] for choice in written["choices"]]
+        said = [choice["message"] for choice in written["choices"]]  # of an answer of which there is no piece Collected keeps an empty one
+        return [message for message in said if message != {"role": "assistant", "content": "", "refusal": None}]
     blocks: list[JSON] = []
     for block in written["content"]:
         if block["type"] == "text" and blocks and blocks[-1]["type"] == "text":

@@ -123,7 +123,8 @@ class StreamWriter:
         self._end: Chunk | None = None
 
     def write(self, chunk: Chunk) -> bytes:
-        """The events of one piece. Raises ProviderError for more of a call after something else has begun: no block begins twice."""
+        """The events of one piece. Raises ProviderError for a call without a name, and for more of one after something else has begun:
+        a block says what it is when it begins, and begins once."""
         self._usage = chunk.usage or self._usage
         told = b""
         if not self._begun:
@@ -144,6 +145,8 @@ class StreamWriter:
             if self._kind != ("tool_use", call.index):
                 if call.index in self._calls:
                     raise ProviderError(f"the provider's stream goes back to tool call {call.index}, which had ended")
+                if not call.name:
+                    raise ProviderError("the provider's stream begins a tool call without saying of which tool")
                 self._calls.add(call.index)
                 told += self._ended() + self._opened("tool_use", call.index, {"id": call.id, "name": call.name, "input": {}})
             if call.arguments:

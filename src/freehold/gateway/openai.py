@@ -402,7 +402,7 @@ def _read_choice(choice: _AnswerChoice, where: str) -> Choice:
             parts.append(Text(text=message.content))
     else:
         said = [_read_part(part, f"{where}.message.content[{n}]") for n, part in enumerate(message.content or ())]
-        parts += [part for part in said if part != Text(text="")]
+        parts += [Text(text=part.text) if isinstance(part, Text) else part for part in said if part != Text(text="")]
     if message.refusal:
         parts.append(Refusal(text=message.refusal))
     parts += [_read_call(call, f"{where}.message.tool_calls[{n}]") for n, call in enumerate(message.tool_calls or ())]

@@ -165,6 +165,8 @@ def test_a_call_that_had_ended_is_not_gone_back_to() -> None:
         writer.write(Chunk(call=CallPiece(index=index, id=str(index), name="f")))
     with pytest.raises(ProviderError, match="goes back to tool call 0"):
         writer.write(Chunk(call=CallPiece(index=0, arguments="{}")))
+    with pytest.raises(ProviderError, match="without saying of which tool"):
+        writer.write(Chunk(call=CallPiece(index=2, arguments="{}")))
 
 
 @pytest.mark.parametrize("reader", [openai_stream.StreamReader(), anthropic_stream.StreamReader()])
