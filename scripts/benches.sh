@@ -1,7 +1,7 @@
 # Sourced by scripts/test and scripts/soak: the benchmarks there are.
 # shellcheck shell=bash
 
-BENCHES=(features policy journal crash ledger routing certificates zeroeval banking certify demo gateway faults telemetry)
+BENCHES=(features policy journal crash ledger routing certificates zeroeval banking certify demo gateway faults telemetry fuzz)
 
 # Those of them that stand in bench/; the others are named.
 benches_here() {

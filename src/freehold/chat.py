@@ -377,21 +377,20 @@ class Collected:
         self.id, self.model, self.created = chunk.id or self.id, chunk.model or self.model, chunk.created or self.created
         self.usage, self.tier = chunk.usage or self.usage, chunk.tier or self.tier
         parts = self._parts.setdefault(chunk.choice, [])
-        last = parts[-1] if parts else None
         if chunk.thinking or chunk.signature:
-            if isinstance(last, Thinking) and not last.signature and not last.sealed:
+            if parts and isinstance(last := parts[-1], Thinking) and not last.signature and not last.sealed:
                 parts[-1] = Thinking(text=last.text + chunk.thinking, signature=chunk.signature)
             else:
                 parts.append(Thinking(text=chunk.thinking, signature=chunk.signature))
         if chunk.sealed:
             parts.append(Thinking(sealed=chunk.sealed))
         if chunk.text:
-            if isinstance(last, Text):
+            if parts and isinstance(last := parts[-1], Text):
                 parts[-1] = Text(text=last.text + chunk.text)
             else:
                 parts.append(Text(text=chunk.text))
         if chunk.refusal:
-            if isinstance(last, Refusal):
+            if parts and isinstance(last := parts[-1], Refusal):
                 parts[-1] = Refusal(text=last.text + chunk.refusal)
             else:
                 parts.append(Refusal(text=chunk.refusal))

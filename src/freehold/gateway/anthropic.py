@@ -1,7 +1,7 @@
 """Anthropic's messages: what a request and an answer say, read into our records and written from them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,6 +49,11 @@ _FINISH_WORDS: dict[Finish, str] = {
 _SETTINGS: dict[str, Any] = {"temperature": float, "top_p": float, "top_k": int, "service_tier": str}
 _UNSAYABLE = ("seed", "frequency_penalty", "presence_penalty", "logit_bias", "top_logprobs")
 """Settings that Anthropic's format has no words for."""
+_SAID_BY: dict[Role, tuple[type[Part], ...]] = {
+    "system": (Text,),
+    "user": (Text, Media, ToolResult),
+    "assistant": (Text, Media, ToolCall, Thinking),
+}
 _PREFIX = "anthropic."
 MOST_OUTPUT_TOKENS = 4_096
 """What is asked for where a caller of another format did not say, because Anthropic wants a number."""
@@ -59,6 +64,7 @@ def read_request(body: JSON) -> ChatRequest:
     fields = Fields(body, "")
     most = fields.need("max_tokens", int)
     system = _read_blocks(fields, "system")
+    _check_speaker("system", system, "system")
     messages = [Message(role="system", parts=tuple(system))] if system else []
     for n, one in enumerate(fields.need("messages", list)):
         messages += _read_message(one, f"messages[{n}]")
@@ -92,8 +98,9 @@ def read_request(body: JSON) -> ChatRequest:
 def _read_message(value: JSON, where: str) -> list[Message]:
     """A message; results of tools, which Anthropic puts into the user's, become messages of the tool."""
     fields = Fields(value, where)
-    role: Role = fields.need("role", Role)
+    role: Role = fields.need("role", Literal["user", "assistant"])
     blocks = _read_blocks(fields, "content")
+    _check_speaker(role, blocks, where)
     fields.end()
     out: list[Message] = []
     for block in blocks:
@@ -103,6 +110,12 @@ def _read_message(value: JSON, where: str) -> list[Message]:
         else:
             out.append(Message(role=speaker, parts=(block,)))
     return out or [Message(role=role)]
+
+
+def _check_speaker(role: Role, blocks: Sequence[Part], where: str) -> None:
+    """Raises CallerError for a block that this role does not say: in the other formats it would have no place."""
+    if not all(isinstance(block, _SAID_BY[role]) for block in blocks):
+        raise CallerError(f"{where} holds a block that is not the {role}'s, and cannot be said to a provider of another format")
 
 
 def _read_blocks(fields: Fields, name: str) -> list[Part]:
@@ -319,7 +332,7 @@ def _write_source(part: Media) -> dict[str, JSON]:
 def _arguments(call: ToolCall) -> JSON:
     try:
         arguments = msgspec.json.decode(call.arguments or "{}")
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         arguments = None
     if not isinstance(arguments, Mapping):
         raise CallerError(f"the arguments of tool call '{call.id}' are no JSON object, and Anthropic takes nothing else")
@@ -401,6 +414,8 @@ def write_answer(answer: ChatAnswer) -> dict[str, JSON]:
     if len(answer.choices) != 1:
         raise CallerError(f"an answer of {len(answer.choices)} choices has no place in Anthropic's format")
     (choice,) = answer.choices
+    if any(isinstance(part, Media) for part in choice.parts):
+        raise CallerError("an answer that holds more than words and calls of tools has no place in Anthropic's format")
     return {
         "id": answer.id,
         "type": "message",

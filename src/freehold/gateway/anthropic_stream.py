@@ -65,7 +65,7 @@ class StreamReader:
         """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no piece of an answer."""
         try:
             said = _decode(told.data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProviderError(f"the provider's stream is not what it should be: {error}") from None
         match said:
             case _Told(type="message_start", message=_Message() as message):
@@ -94,7 +94,9 @@ class StreamReader:
     def _begun(self, index: int, block: _Block) -> list[Chunk]:
         match block.type:
             case "tool_use":
-                number = self._calls.setdefault(index, len(self._calls))
+                if index in self._calls:
+                    raise ProviderError(f"the provider's stream begins its block {index} twice")
+                number = self._calls[index] = len(self._calls)
                 arguments = _encode(block.input).decode() if block.input else ""
                 return [Chunk(call=CallPiece(index=number, id=block.id, name=block.name, arguments=arguments))]
             case "redacted_thinking":
@@ -116,11 +118,13 @@ class StreamWriter:
         self._begun = False
         self._block = -1
         self._kind: tuple[str, int] | None = None
+        self._calls: set[int] = set()
         self._usage: Usage | None = None
         self._end: Chunk | None = None
 
     def write(self, chunk: Chunk) -> bytes:
-        """The events of one piece."""
+        """The events of one piece. Raises ProviderError for a call without a name, and for more of one after something else has begun:
+        a block says what it is when it begins, and begins once."""
         self._usage = chunk.usage or self._usage
         told = b""
         if not self._begun:
@@ -139,6 +143,11 @@ class StreamWriter:
             told += self._delta("text", {"type": "text_delta", "text": words}, {"text": ""})
         if (call := chunk.call) is not None:
             if self._kind != ("tool_use", call.index):
+                if call.index in self._calls:
+                    raise ProviderError(f"the provider's stream goes back to tool call {call.index}, which had ended")
+                if not call.name:
+                    raise ProviderError("the provider's stream begins a tool call without saying of which tool")
+                self._calls.add(call.index)
                 told += self._ended() + self._opened("tool_use", call.index, {"id": call.id, "name": call.name, "input": {}})
             if call.arguments:
                 told += _said("content_block_delta", index=self._block, delta={"type": "input_json_delta", "partial_json": call.arguments})

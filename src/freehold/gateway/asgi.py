@@ -1,13 +1,17 @@
 """The same handlers behind plain ASGI: for servers other than ours, and for what our own protocol leaves to an application."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from freehold.gateway.guard import Guard
-from freehold.gateway.reply import Handler, Headers, Request
+from freehold.gateway.head import Head
+from freehold.gateway.refuse import FAILED, LONG_BODY, LONG_HEAD, NOT_FOUND, TOO_SLOW, Refusal, other_methods, told
+from freehold.gateway.reply import Handler, Headers, Request, in_one_line
 
 _MOST_QUEUED_BYTES = 256 * 1024
+_log = logging.getLogger("freehold.gateway")
 
 Message: TypeAlias = MutableMapping[str, Any]
 Application: TypeAlias = Callable[
@@ -27,12 +31,14 @@ class AsgiReply:
         self._is_full = False
 
     def send(self, status: int, headers: Headers, body: bytes) -> None:
-        self._put({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
+        self._put(
+            {"type": "http.response.start", "status": status, "headers": [*in_one_line(headers), (b"content-length", b"%d" % len(body))]}
+        )
         self._put({"type": "http.response.body", "body": body, "more_body": False})
         self._put(None)
 
     def begin(self, status: int, headers: Headers) -> None:
-        self._put({"type": "http.response.start", "status": status, "headers": list(headers)})
+        self._put({"type": "http.response.start", "status": status, "headers": in_one_line(headers)})
 
     def write(self, data: bytes) -> None:
         if data:
@@ -72,6 +78,7 @@ class AsgiReply:
 
 def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> Application:
     """An ASGI application of these routes; what there is no route for is not found."""
+    others = other_methods(routes)
 
     async def app(
         scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
@@ -82,18 +89,23 @@ def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> 
             return
         reply = AsgiReply()
         method, path = scope["method"].encode(), scope["raw_path"] or scope["path"].encode()
-        headers = [(name.lower(), value) for name, value in scope["headers"]]
-        refusal = guard.why_not(headers, scope["http_version"])
-        body = b"" if refusal else await _body(receive, guard.body_bytes)
+        headers = Head.of(scope["headers"])
+        handler = routes.get((method, path)) or others.get(path)
+        body: bytes | Refusal | None = guard.why_not(headers, scope["http_version"])
+        if headers.size() > guard.header_bytes:
+            body = LONG_HEAD
         if body is None:
-            refusal = 413, b"the body is too large"
-        handler = routes.get((method, path))
-        if refusal is not None:
-            reply.send(refusal[0], ((b"content-type", b"text/plain; charset=utf-8"),), refusal[1])
-        elif handler is None:
-            reply.send(404, ((b"content-type", b"text/plain; charset=utf-8"),), b"there is nothing here; the routes are under /v1")
+            body = await _body(receive, guard)
+        if body is None:
+            return  # who left before it was whole is not answered
+        if isinstance(body, Refusal) or handler is None:
+            reply.send(*told(body if isinstance(body, Refusal) else NOT_FOUND, path, method))
         else:
-            handler(Request(method, path, headers, body or b""), reply)
+            try:
+                handler(Request(method, path, headers, body), reply)
+            except Exception:  # noqa: BLE001 the caller hears of it
+                _log.exception("request.failed: %s", path)
+                reply.send(*told(FAILED, path, method))
         watching = asyncio.get_running_loop().create_task(_watch(receive, reply))
         try:
             while (message := await reply.messages.get()) is not None:
@@ -106,18 +118,22 @@ def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> 
     return app
 
 
-async def _body(receive: Callable[[], Awaitable[Message]], most: int) -> bytes | None:
-    """The whole body; None for one beyond the limit."""
+async def _body(receive: Callable[[], Awaitable[Message]], guard: Guard) -> bytes | Refusal | None:
+    """The whole body, or why it is not taken; None where whoever sends it leaves."""
     pieces, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > most:
-            return None
-        more = message.get("more_body", False)
+    try:
+        async with asyncio.timeout(guard.slow_s):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > guard.body_bytes:
+                    return LONG_BODY
+                more = message.get("more_body", False)
+    except TimeoutError:
+        return TOO_SLOW
     return b"".join(pieces)
 
 

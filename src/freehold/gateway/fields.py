@@ -19,7 +19,7 @@ def json_object(request: Request) -> dict[str, JSON]:
         raise CallerError("the body has to be application/json: a web page of another origin could send anything else")
     try:
         return _decode(request.body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CallerError(f"the body is no JSON object: {error}") from None
 
 

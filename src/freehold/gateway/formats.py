@@ -24,7 +24,7 @@ class StreamWriter(Protocol):
     """Pieces of an answer into events for a caller."""
 
     def write(self, chunk: Chunk) -> bytes:
-        """The events of one piece."""
+        """The events of one piece. Raises ProviderError for one that cannot stand where it comes."""
 
     def end(self) -> bytes:
         """The events that end the stream."""
@@ -54,7 +54,7 @@ class Format(NamedTuple):
     credentials: Callable[[str], list[tuple[str, str]]]
     """The headers that carry a key."""
     error: Callable[[int, str, str], dict[str, JSON]]
-    """The body of an error: its status, its message, the call it is about."""
+    """The body of an error: its status, its message, the call it is about; empty where there is none."""
     error_kind: Callable[[int], str]
     """What this format calls errors of a status."""
 
@@ -80,12 +80,13 @@ def _anthropic_kind(status: int) -> str:
 
 
 def _openai_error(status: int, message: str, call: str) -> dict[str, JSON]:
-    code = "model_not_found" if status == 404 else None
-    return {"error": {"message": message, "type": _openai_kind(status), "param": None, "code": code, "call": call}}
+    code = "model_not_found" if status == 404 and call else None
+    about: dict[str, JSON] = {"message": message, "type": _openai_kind(status), "param": None, "code": code}
+    return {"error": about | ({"call": call} if call else {})}
 
 
 def _anthropic_error(status: int, message: str, call: str) -> dict[str, JSON]:
-    return {"type": "error", "error": {"type": _anthropic_kind(status), "message": message}, "request_id": call}
+    return {"type": "error", "error": {"type": _anthropic_kind(status), "message": message}, "request_id": call or None}
 
 
 OPENAI = Format(
@@ -127,6 +128,6 @@ def error_message(body: bytes) -> str:
         message = error.get("message") if isinstance(error, dict) else error
         if isinstance(message, str) and message:
             return message[:2_000]
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     return body[:500].decode(errors="replace") or "no reason was given"

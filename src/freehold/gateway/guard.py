@@ -1,12 +1,17 @@
 """What is refused at the door, whatever it asks for: requests that are too large, ambiguous, or sent by somebody else's web page."""
 
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from freehold.gateway.reply import Headers
+from freehold.gateway.head import Head
+from freehold.gateway.refuse import Refusal
 
-Refusal = tuple[int, bytes]
-"""Status and reason."""
+_RULING = re.compile(rb"\r\n(host|origin|content-length|transfer-encoding):[ \t]*([^\r]*)")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^?#]*)", re.IGNORECASE)
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 they are known here in order not to be taken for names
+_ELSEWHERE = Refusal(421, "this address is not served here; ask for the one that 'freehold serve' listens on")
 
 
 class Guard(NamedTuple):
@@ -18,42 +23,76 @@ class Guard(NamedTuple):
     """The most its first line and headers may be."""
     body_bytes: int = 32 * 2**20
     """The most its body may be."""
+    extension_bytes: int = 256
+    """The most that may stand beside the sizes of its chunks, where nobody reads it."""
     slow_s: float = 30.0
     """The longest it may take to come in."""
     idle_s: float = 75.0
-    """How long a connection may lie idle."""
+    """How long a connection may lie idle, or its client not read what it is sent."""
 
-    def why_not(self, headers: Headers, http_version: str) -> Refusal | None:
-        """Why a request is refused before its body is read; None where it is not."""
-        if sum(len(name) + len(value) for name, value in headers) > self.header_bytes:
-            return 431, b"the headers are too large"
-        hosts = [value.strip().lower() for name, value in headers if name == b"host"]
-        if len(hosts) != 1 and (http_version == "1.1" or hosts):
-            return 400, b"a request names one Host"
-        if hosts and hosts[0] not in self.hosts:
-            return 421, b"this address is not served here; ask for the one that 'freehold serve' listens on"
-        for name, value in headers:
-            if name == b"origin" and _authority(value) not in self.hosts:  # nor `null`, of a page without an address of its own
-                return 403, b"web pages of other origins are not served"
-        lengths = {value.strip() for name, value in headers if name == b"content-length"}
-        if len(lengths) > 1 or (lengths and any(name == b"transfer-encoding" for name, _ in headers)):
-            return 400, b"the length of the body is said twice"
-        if any(not length.isdigit() or len(length) > 15 for length in lengths):
-            return 400, b"the length of the body is no number"
-        if any(int(length) > self.body_bytes for length in lengths):
-            return 413, b"the body is too large"
+    def why_not(self, headers: Head, http_version: str, authority: bytes = b"") -> Refusal | None:
+        """Why a request is refused before its body is read; None where it is not. `authority`: of a target that is a whole address."""
+        if http_version not in ("1.1", "1.0"):
+            return Refusal(505, "this server speaks HTTP/1.1 and HTTP/1.0")
+        said = _RULING.findall(headers.lowered)
+        hosts = [value.rstrip() for name, value in said if name == b"host"]
+        if len(hosts) > 1 or b"" in hosts or (not hosts and http_version == "1.1"):
+            return Refusal(400, "a request names one Host")
+        if authority and hosts and authority != hosts[0]:
+            return Refusal(400, "the address that is asked for and the Host are not the same")
+        if (hosts and hosts[0] not in self.hosts) or (authority and authority not in self.hosts):
+            return _ELSEWHERE
+        if len(said) == 1:
+            return None
+        if any(name == b"origin" and _authority(value) not in self.hosts for name, value in said):
+            return Refusal(403, "web pages of other origins are not served")  # `null` is that of pages without an address of their own
+        return self._why_not_so_long(said, http_version)
+
+    def _why_not_so_long(self, said: list[tuple[bytes, bytes]], http_version: str) -> Refusal | None:
+        lengths = [value.rstrip() for name, value in said if name == b"content-length"]
+        codings = [value.rstrip() for name, value in said if name == b"transfer-encoding"]
+        if len(lengths) + len(codings) > 1:
+            return Refusal(400, "the length of the body is said twice")
+        if codings and http_version == "1.0":
+            return Refusal(400, "HTTP/1.0 has no chunks")
+        if codings and codings[0] != b"chunked":
+            return Refusal(501, "a body comes as it is or in chunks, and in no other transfer coding")
+        if lengths and not (lengths[0].isdigit() and len(lengths[0]) <= 15):
+            return Refusal(400, "the length of the body is no number")
+        if lengths and int(lengths[0]) > self.body_bytes:
+            return Refusal(413, f"the body has {int(lengths[0])} bytes; expected at most {self.body_bytes}")
         return None
 
 
-def hosts_of(host: str, port: int) -> frozenset[bytes]:
-    """The names under which an address is known to those who may use it."""
-    names = {host.strip("[]")}
-    if is_loopback(host):
-        names |= {"localhost", "127.0.0.1", "::1"}
-    written = {f"[{name}]" if ":" in name else name for name in names}
-    return frozenset(f"{name}:{port}".encode() for name in written) | (
-        frozenset(name.encode() for name in written) if port in (80, 443) else frozenset()
-    )
+def parts_of(target: bytes) -> tuple[bytes, bytes]:
+    """The authority of a request's target, empty where it names none, and its path without what comes after a question mark."""
+    if not target.startswith(b"/") and (whole := _ABSOLUTE.match(target)):
+        return whole[1].lower(), whole[2] or b"/"
+    return b"", target.partition(b"?")[0]
+
+
+def hosts_of(host: str, port: int, further: Iterable[str] = ()) -> frozenset[bytes]:
+    """The names under which an address is known to those who may use it.
+
+    `further` are names that it has elsewhere, such as `llm.example.com`, or `llm.example.com:8443` for that port alone. An address that
+    stands for all of a machine's, such as 0.0.0.0, is no name: its own are this machine's.
+    """
+    listens_on = host.strip("[]")
+    own = {"localhost", "127.0.0.1", "::1"} if listens_on in _EVERYWHERE or is_loopback(host) else set()
+    names = {_written(name) for name in own | ({listens_on} - _EVERYWHERE)}
+    known = {f"{name}:{port}" for name in names} | (names if port in (80, 443) else set())
+    for name in further:
+        known |= {name} if _has_port(name) else {_written(name), f"{_written(name)}:{port}"}
+    return frozenset(name.lower().encode() for name in known)
+
+
+def _written(name: str) -> str:
+    """A name as a Host says it: an IPv6 address in brackets."""
+    return f"[{name}]" if ":" in name and not name.startswith("[") else name
+
+
+def _has_port(name: str) -> bool:
+    return name.rpartition("]")[2].count(":") == 1
 
 
 def is_loopback(host: str) -> bool:

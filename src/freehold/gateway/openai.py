@@ -107,9 +107,10 @@ def _read_message(value: JSON, where: str) -> Message:
         parts.append(ToolResult(call=fields.need("tool_call_id", str), parts=kept))
     else:
         parts += said
-    if refusal := fields.take("refusal", str):
-        parts.append(Refusal(text=refusal))
-    parts += [_read_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(fields.take("tool_calls", list, []))]
+    if role == "assistant":  # of others it is left over, and named below
+        if refusal := fields.take("refusal", str):
+            parts.append(Refusal(text=refusal))
+        parts += [_read_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(fields.take("tool_calls", list, []))]
     name = fields.take("name", str, "")
     fields.end()
     return Message(role=role, parts=tuple(parts), name=name)
@@ -357,7 +358,7 @@ class _AnswerMessage(msgspec.Struct):
 class _AnswerChoice(msgspec.Struct):
     message: _AnswerMessage
     finish_reason: str | None = None
-    logprobs: Any = None
+    logprobs: dict[str, list[Any] | None] | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -401,7 +402,7 @@ def _read_choice(choice: _AnswerChoice, where: str) -> Choice:
             parts.append(Text(text=message.content))
     else:
         said = [_read_part(part, f"{where}.message.content[{n}]") for n, part in enumerate(message.content or ())]
-        parts += [part for part in said if part != Text(text="")]
+        parts += [Text(text=part.text) if isinstance(part, Text) else part for part in said if part != Text(text="")]
     if message.refusal:
         parts.append(Refusal(text=message.refusal))
     parts += [_read_call(call, f"{where}.message.tool_calls[{n}]") for n, call in enumerate(message.tool_calls or ())]

@@ -62,6 +62,8 @@ class StreamReader:
 
     def __init__(self) -> None:
         self.is_done = False
+        self._calls: dict[tuple[int, int], tuple[int, str]] = {}
+        self._counts: dict[int, int] = {}
 
     def read(self, told: Event) -> list[Chunk]:
         """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no piece of an answer."""
@@ -70,12 +72,12 @@ class StreamReader:
             return []
         try:
             piece = _decode(told.data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ProviderError(f"the provider's stream is not what it should be: {error}") from None
         if piece.error is not None:
             said = piece.error.get("message") if isinstance(piece.error, dict) else piece.error
             raise ProviderError(f"the provider broke its answer off: {said}")
-        found = [chunk for choice in piece.choices or () for chunk in _chunks(choice)] or [Chunk()]
+        found = [chunk for choice in piece.choices or () for chunk in self._chunks(choice)] or [Chunk()]
         found[0] = msgspec.structs.replace(
             found[0],
             id=piece.id or "",
@@ -86,29 +88,37 @@ class StreamReader:
         )
         return found
 
-
-def _chunks(choice: _Choice) -> list[Chunk]:
-    n, delta, finish = choice.index or 0, choice.delta or _Delta(), choice.finish_reason
-    calls = [
-        CallPiece(
-            index=call.index or 0,
-            id=call.id or "",
-            name=(call.function and call.function.name) or "",
-            arguments=(call.function and call.function.arguments) or "",
+    def _chunks(self, choice: _Choice) -> list[Chunk]:
+        n, delta, finish = choice.index or 0, choice.delta or _Delta(), choice.finish_reason
+        calls = [
+            CallPiece(
+                index=self._number(n, call),
+                id=call.id or "",
+                name=(call.function and call.function.name) or "",
+                arguments=(call.function and call.function.arguments) or "",
+            )
+            for call in delta.tool_calls or ()
+        ]
+        content = delta.content or ""
+        first = Chunk(
+            choice=n,
+            text=content if isinstance(content, str) else "".join(part.text or "" for part in content),
+            thinking=delta.reasoning_content or delta.reasoning or "",
+            refusal=delta.refusal or "",
+            call=calls[0] if calls else None,
+            logprobs=choice.logprobs,
+            finish=None if finish is None else FINISHES.get(finish, "stop"),
         )
-        for call in delta.tool_calls or ()
-    ]
-    content = delta.content or ""
-    first = Chunk(
-        choice=n,
-        text=content if isinstance(content, str) else "".join(part.text or "" for part in content),
-        thinking=delta.reasoning_content or delta.reasoning or "",
-        refusal=delta.refusal or "",
-        call=calls[0] if calls else None,
-        logprobs=choice.logprobs,
-        finish=None if finish is None else FINISHES.get(finish, "stop"),
-    )
-    return [first, *(Chunk(choice=n, call=call) for call in calls[1:])]
+        return [first, *(Chunk(choice=n, call=call) for call in calls[1:])]
+
+    def _number(self, choice: int, call: _Call) -> int:
+        """Which of an answer's calls this is a piece of. Some providers say 0 of all, and begin each with an id and a name (2026-05)."""
+        place, id = (choice, call.index or 0), call.id or ""
+        number, known = self._calls.get(place, (-1, ""))
+        if number < 0 or (known and id and id != known and call.function is not None and call.function.name):
+            number = self._counts[choice] = self._counts.get(choice, -1) + 1
+        self._calls[place] = number, id or known
+        return number
 
 
 class StreamWriter:

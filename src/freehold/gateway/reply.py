@@ -1,30 +1,32 @@
 """What came in, and the way back to whoever asked: the same for the protocol-level server and for plain ASGI."""
 
+import re
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from freehold.gateway.head import Head
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
-STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A request whose body is whole."""
 
     method: bytes
     path: bytes
     """Without what comes after a question mark."""
-    headers: Headers
+    headers: Head
     """Names in lower case."""
     body: bytes
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that name."""
-        for known, value in self.headers:
-            if known == name:
-                return value
-        return None
+        return self.headers.get(name)
 
 
 class Reply(Protocol):
@@ -82,12 +84,23 @@ Handler: TypeAlias = Callable[[Request, Reply], None]
 """Answers one request, now or later."""
 
 
+_LINE_ENDS = re.compile(rb"[\x00\r\n]")
+
+
 def head_bytes(status: int, headers: Headers, length: int | None, keep_alive: bool) -> bytes:
-    """Status line and headers; without a length the body comes in chunks."""
-    lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-    lines += [b"%b: %b\r\n" % header for header in headers]
-    lines.append(b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length)
+    """Status line and headers; without a length it is for `headers` or the end of the connection to say where the body ends."""
+    lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, headers)]
+    if length is not None:
+        lines.append(b"content-length: %d" % length)
     if not keep_alive:
-        lines.append(b"connection: close\r\n")
+        lines.append(b"connection: close")
     lines.append(b"\r\n")
-    return b"".join(lines)
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") == head.count(b"\r") == len(lines) and b"\0" not in head:
+        return head
+    return head_bytes(status, in_one_line(headers), length, keep_alive)
+
+
+def in_one_line(headers: Headers) -> Headers:
+    """The headers without line ends in their values, which may be a caller's words and must not become headers of their own."""
+    return [(name, _LINE_ENDS.sub(b"?", value)) for name, value in headers]

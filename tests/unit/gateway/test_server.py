@@ -1,10 +1,14 @@
-"""The protocol-level server on real sockets: slow and idle connections, limits, order, back-pressure."""
+"""The servers on real sockets: slow and idle connections, limits, order, back-pressure both ways."""
 
 import asyncio
+import json
+import socket
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 import uvicorn
+from serving import exchange, read_answer, serving
 
 from freehold.gateway.asgi import application
 from freehold.gateway.guard import Guard
@@ -141,52 +145,6 @@ def test_nothing_after_the_last_request_counts() -> None:
     assert len(asked) == 1
 
 
-def test_a_slow_reader_is_told_of_and_memory_does_not_grow() -> None:
-    rooms: list[bool] = []
-    written = 0
-
-    def floods(request: Request, reply: Reply) -> None:
-        nonlocal written
-        has_room = True
-
-        def room(free: bool) -> None:
-            nonlocal has_room
-            has_room = free
-            rooms.append(free)
-
-        reply.on_room = room
-        reply.begin(200, ())
-
-        def more() -> None:
-            nonlocal written
-            if reply.is_gone:
-                return
-            if has_room:
-                reply.write(b"x" * 65_536)
-                written += 65_536
-            if written < 2**25:
-                asyncio.get_running_loop().call_soon(more) if has_room else asyncio.get_running_loop().call_later(0.01, more)
-            else:
-                reply.end()
-
-        more()
-
-    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(post(b""))
-        await asyncio.sleep(0.3)
-        assert written < 2**24, "it stops when nobody reads"
-        assert (await reader.read(2**26)) != b""
-        end = b""
-        while piece := await reader.read(2**20):
-            end = (end + piece)[-5:]
-            if end == b"0\r\n\r\n":
-                break
-        assert end == b"0\r\n\r\n"
-
-    served(client, floods)
-    assert rooms[0] is False and True in rooms
-
-
 def test_a_caller_who_leaves_is_noticed() -> None:
     gone = asyncio.Event()
 
@@ -200,3 +158,178 @@ def test_a_caller_who_leaves_is_noticed() -> None:
         await asyncio.wait_for(gone.wait(), 5)
 
     served(client, waits)
+
+
+# Over both servers, in a thread.
+
+FLOOD = 200 * 2**20
+AHEAD = 32 * 2**20
+"""More than the sockets between a server and a client hold, and much less than what is sent."""
+PIECE = 2**16
+both = pytest.mark.parametrize("by_our_protocol", [True, False], ids=["our protocol", "plain ASGI"])
+
+
+class Flood:
+    """A handler that sends FLOOD bytes as fast as it is let."""
+
+    def __init__(self) -> None:
+        self.written = self.read = self.most_ahead = 0
+        self.is_held = threading.Event()
+        self.is_gone = threading.Event()
+        self._has_room = True
+
+    def __call__(self, request: Request, reply: Reply) -> None:
+        self._reply = reply
+        reply.on_room, reply.on_gone = self._room, self.is_gone.set
+        reply.begin(200, ())
+        self._more()
+
+    def _room(self, has_room: bool) -> None:
+        self._has_room = has_room
+        if has_room:
+            asyncio.get_running_loop().call_soon(self._more)
+        else:
+            self.is_held.set()
+
+    def _more(self) -> None:
+        while self._has_room and self.written < FLOOD and not self._reply.is_gone:
+            self.written += PIECE
+            self.most_ahead = max(self.most_ahead, self.written - self.read)
+            self._reply.write(b"x" * PIECE)
+            if self.written == FLOOD:
+                self._reply.end()
+
+
+@both
+def test_a_slow_reader_does_not_grow_memory(by_our_protocol: bool) -> None:
+    """A stream of 200 MiB through a client that stops reading: what is held is what sockets hold, and all of it arrives in the end."""
+    flood = Flood()
+    hot = {(b"POST", b"/hot"): flood}
+    with (
+        serving(hot, {}, GUARD._replace(idle_s=60), by_our_protocol) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as one,
+    ):
+        one.sendall(post(b""))
+        assert flood.is_held.wait(30)
+        assert flood.written < AHEAD, "it stops when nobody reads"
+        end = b""
+        while not end.endswith(b"\r\n0\r\n\r\n"):
+            piece = one.recv(2**20)
+            assert piece
+            flood.read += len(piece)
+            end = (end + piece)[-7:]
+    assert FLOOD < flood.read < FLOOD * 1.01
+    assert flood.most_ahead < AHEAD
+
+
+def test_a_reader_who_has_stopped_is_cut_off() -> None:
+    flood = Flood()
+    with serving({(b"POST", b"/hot"): flood}, {}, GUARD, True) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+        one.sendall(post(b""))
+        assert flood.is_gone.wait(30)
+
+
+def test_answers_that_nobody_reads_hold_requests_back() -> None:
+    """Somebody who asks and asks and never reads is not read either; nothing of it is lost once they do."""
+    asked = 0
+
+    def much(request: Request, reply: Reply) -> None:
+        nonlocal asked
+        asked += 1
+        reply.send(200, (), b"x" * PIECE)
+
+    request = post(b"x" * 900)
+    with serving({(b"POST", b"/hot"): much}, {}, GUARD._replace(idle_s=60), True) as port, socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PIECE)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)
+        one.connect(("127.0.0.1", port))
+        one.settimeout(0.5)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < FLOOD:
+                sent += one.send(request[sent % len(request) :])
+        assert asked * PIECE < AHEAD
+        one.settimeout(30)
+        reader = one.makefile("rb")
+        for _ in range(sent // len(request)):
+            assert len(read_answer(reader).body) == PIECE
+
+
+@pytest.mark.parametrize("path", [b"/hot", b"/plain"])
+def test_a_body_is_asked_for_where_its_sender_waits_to_hear_that_it_is_wanted(path: bytes) -> None:
+    """Also behind a request that is still being answered."""
+
+    def late(request: Request, reply: Reply) -> None:
+        asyncio.get_running_loop().call_later(0.02, reply.send, 200, (), b"late")
+
+    head = b"POST " + path + b" HTTP/1.1\r\n" + HOST + b"Expect: 100-Continue\r\ncontent-length: 4\r\n\r\n"
+    routes = {(b"POST", b"/hot"): echoes, (b"POST", b"/late"): late}
+    with serving(routes, {(b"POST", b"/plain"): echoes}, GUARD, True) as port:
+        for before in (b"", post(b"").replace(b"/hot", b"/late")):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+                reader = one.makefile("rb")
+                one.sendall(before + head)
+                assert not before or read_answer(reader).body == b"late"
+                assert read_answer(reader).status == 100
+                one.sendall(b"body")
+                answer = read_answer(reader)
+                while answer.status == 100:  # uvicorn says it once more
+                    answer = read_answer(reader)
+                assert answer.body == b"body"
+
+
+def test_who_is_refused_is_not_asked_for_a_body() -> None:
+    head = b"POST /hot HTTP/1.1\r\n" + HOST + b"origin: null\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n"
+    with serving({(b"POST", b"/hot"): echoes}, {}, GUARD, True) as port:
+        heard = exchange(port, head, 1)
+    assert ([answer.status for answer in heard.answers], heard.closed) == ([403], True)
+
+
+def test_who_is_refused_while_sending_hears_it() -> None:
+    """Closing at once would reset the connection and take the answer away."""
+    with serving({(b"POST", b"/hot"): echoes}, {}, GUARD._replace(slow_s=30), True) as port:
+        assert exchange(port, post(b"x" * 2**23), 1).answers[0].status == 413
+
+
+@both
+def test_words_of_a_caller_make_no_header(by_our_protocol: bool) -> None:
+    def says(request: Request, reply: Reply) -> None:
+        if request.body:
+            reply.begin(200, ((b"x-said", request.body),))
+            reply.end()
+        else:
+            reply.send(200, ((b"x-said", b"a\r\nx-evil: 1\r\n\r\nHTTP/1.1 200 OK"),), b"")
+
+    with serving({(b"POST", b"/hot"): says}, {}, GUARD, by_our_protocol) as port:
+        for body in (b"", b"a\r\nb", b"a\nb", b"a\rb", b"a\0b"):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+                one.sendall(post(body))
+                answer = read_answer(one.makefile("rb"))
+            assert b"x-evil" not in answer.headers and answer.headers[b"x-said"].startswith(b"a?")
+
+
+@both
+def test_a_route_that_fails_says_so_and_the_next_is_answered(by_our_protocol: bool, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(request: Request, reply: Reply) -> None:
+        raise RuntimeError(request.body)
+
+    hot = {(b"POST", b"/v1/messages"): fails, (b"POST", b"/hot"): echoes}
+    with serving(hot, {}, GUARD, by_our_protocol) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+        reader = one.makefile("rb")
+        one.sendall(post(b"x").replace(b"/hot", b"/v1/messages") + post(b"y"))
+        failed, answered = read_answer(reader), read_answer(reader)
+    assert (failed.status, json.loads(failed.body)["type"], answered.body) == (500, "error", b"y")
+    assert "request.failed" in caplog.text
+
+
+def test_a_stream_for_http_1_0_ends_with_its_connection() -> None:
+    def streams(request: Request, reply: Reply) -> None:
+        reply.begin(200, ())
+        reply.write(b"a")
+        reply.write(b"b")
+        reply.end()
+
+    with serving({(b"POST", b"/hot"): streams}, {}, GUARD, True) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+        one.sendall(post(b"").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        answer = read_answer(one.makefile("rb"))
+    assert (answer.body, b"transfer-encoding" in answer.headers) == (b"ab", False)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import pytest
 
-from freehold.chat import CallPiece, Chunk, Collected, Text, Thinking, ToolCall, Usage
+from freehold.chat import CallPiece, Chunk, Collected, Refusal, Text, Thinking, ToolCall, Usage
 from freehold.errors import ProviderError
 from freehold.gateway import anthropic_stream, openai_stream
 from freehold.gateway.sse import Event, EventReader, event
@@ -43,6 +43,11 @@ def test_pieces_make_the_answer() -> None:
     answer = collected(CHUNKS).answer()
     assert (answer.id, answer.model, answer.choices[0].parts, answer.choices[0].finish) == ("a1", "small-1", WHOLE, "tools")
     assert answer.usage == Usage(input_tokens=10, output_tokens=7)
+
+
+def test_a_piece_that_says_several_things_loses_none_of_them() -> None:
+    both = Chunk(thinking="t", text="w", refusal="r")
+    assert collected([both, both]).answer().choices[0].parts == (Thinking(text="t"), Text(text="w"), Refusal(text="r")) * 2
 
 
 def test_an_answer_that_broke_off_is_not_whole() -> None:
@@ -138,3 +143,33 @@ def test_unknown_events_are_passed_over() -> None:
     reader = anthropic_stream.StreamReader()
     for told in ({"type": "ping"}, {"type": "later"}, {"type": "content_block_start", "index": 0, "content_block": {"type": "later"}}):
         assert reader.read(Event(b"", json.dumps(told).encode())) == []
+
+
+CALL = {"index": 0, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
+    """As some providers number them; the same id, or a piece without a name, goes on with the call that it began."""
+    reader, said = openai_stream.StreamReader(), Collected()
+    more = {"index": 0, "id": "other", "function": {"arguments": " "}}
+    for call in ({**CALL, "id": "a"}, more, {**CALL, "id": "b"}, {"index": 0, "function": {"arguments": "  "}}):
+        for chunk in reader.read(Event(b"", json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}).encode())):
+            said.add(chunk)
+    assert said.answer().choices[0].parts == (ToolCall(id="a", name="f", arguments="{} "), ToolCall(id="b", name="f", arguments="{}  "))
+
+
+def test_a_call_that_had_ended_is_not_gone_back_to() -> None:
+    """Anthropic's callers know a call by its block, and a block begins once."""
+    writer = anthropic_stream.StreamWriter()
+    for index in (0, 1):
+        writer.write(Chunk(call=CallPiece(index=index, id=str(index), name="f")))
+    with pytest.raises(ProviderError, match="goes back to tool call 0"):
+        writer.write(Chunk(call=CallPiece(index=0, arguments="{}")))
+    with pytest.raises(ProviderError, match="without saying of which tool"):
+        writer.write(Chunk(call=CallPiece(index=2, arguments="{}")))
+
+
+@pytest.mark.parametrize("reader", [openai_stream.StreamReader(), anthropic_stream.StreamReader()])
+def test_bytes_that_are_no_text_are_the_providers_failure(reader: Reader) -> None:
+    with pytest.raises(ProviderError, match="not what it should be"):
+        reader.read(Event(b"", b'{"id": "\xff"}'))
