@@ -35,6 +35,7 @@ from freehold.journal.write import Writer
 from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
 from freehold.providers.breaker import FEWEST, Breakers
+from freehold.providers.known import State, known_breakers, tell_breakers
 from freehold.providers.provider import Provider, Target
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
@@ -128,6 +129,7 @@ class Resources:
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
+        self._untold: dict[str, State] = {}
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
 
@@ -141,6 +143,9 @@ class Resources:
         await asyncio.to_thread(self._look_around)
 
     def _look_around(self) -> None:
+        told, self._untold = self._untold, {}
+        tell_breakers(self.store, self.tenant, told)
+        self.breakers.learn(known_breakers(self.store, self.tenant))
         self.look_for_policies()
         self.keyring.refresh()
         if expired := expire(self.store, self.tenant, datetime.now(UTC)):
@@ -278,8 +283,10 @@ class Resources:
             provider.pool.close()
 
     def _share(self, model: str, open_until: float, since: float, why: str) -> None:
+        """Says what was found out about a model: in the log now, and to other workers at the next look around."""
+        self._untold[model] = State(open_until, since, why)
         if open_until:
-            _log.warning("breaker.opened: '%s' is left alone for %.0f s: %s", model, open_until - time.time(), why)
+            _log.warning("breaker.opened: '%s' is left alone for %.0f s: %s", model, open_until - since, why)
         else:
             _log.warning("breaker.closed: '%s' answers again", model)
 
