@@ -371,9 +371,12 @@ class Writer:
     def _wait_for_the_store(self) -> None:
         """Apart from the writer's thread, for a store that is locked makes whoever asks wait."""
         while not self._closed.wait(_LOOK_S):
-            with suppress(Exception), self._store.writing():  # whatever keeps it from being written, it is tried again
-                self._queue.put(_Signal.STORE_IS_BACK)
-                return
+            try:
+                with self._store.writing():
+                    self._queue.put(_Signal.STORE_IS_BACK)
+                    return
+            except Exception:  # noqa: BLE001 whatever keeps it from being written, it is tried again
+                self._store.renew()
 
     def _bring_some_in(self, coming_in: Iterator[int]) -> None:
         """The next batch from the spool; where the store does not take it, everything waits again."""

@@ -88,6 +88,11 @@ class Store:
         with explained(self.database):
             self.database.scrub()
 
+    def renew(self) -> None:
+        """Ends the connections that nobody uses. One that was opened while its file could only be read stays so for ever."""
+        self.database.writes.dispose()
+        self.database.reads.dispose()
+
     def close(self) -> None:
         """Ends every connection."""
         self.database.close()
