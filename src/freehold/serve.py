@@ -320,6 +320,8 @@ class Exchange:
             elif error is None:
                 self._safely(begin)
             elif isinstance(error, CallerError):
+                if isinstance(error, BudgetExceeded):
+                    _log.info("budget.refused: %s", error.why, extra={"call": self.id})
                 self._safely(partial(_raise, error))
             else:
                 self._refuse(503, f"the call's budget could not be looked at: {error}")
