@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from freehold.catalog import Budget
+from freehold.config import LimitsTable
 from freehold.errors import CallerError
-from freehold.gateway.keys import Grant, Keyring, Limits, Unauthorized, create, keys, revoke, rotate
+from freehold.gateway.keys import Grant, Keyring, Unauthorized, create, keys, revoke, rotate
 from freehold.store.open import Store, open_store
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -19,7 +20,7 @@ GRANT = Grant(
     models=("gpt-*",),
     tasks=("triage",),
     tags={"tier": "gold"},
-    limits=Limits(requests_per_min=60),
+    limits=LimitsTable(requests_per_min=60),
     budget=Budget(day_usd=2.5),
     customer="acme",
     plan="basic",
