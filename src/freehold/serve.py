@@ -7,7 +7,6 @@ import asyncio
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,10 +15,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from freehold.attempts import Attempts
 from freehold.catalog import Task
 from freehold.chat import (
     JSON,
-    Cause,
     ChatAnswer,
     Choice,
     Chunk,
@@ -49,23 +48,23 @@ from freehold.gateway.seam import Seam
 from freehold.gateway.sse import comment
 from freehold.gateway.tariff import released
 from freehold.journal.build import RECORDED, new_call_id
-from freehold.journal.call import Attempt, Call
+from freehold.journal.call import Call
 from freehold.journal.formats.openai import question_of
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
 from freehold.journal.rows import digest_of
 from freehold.journal.served import Question, outcome_of, output_of, question, question_about, unusual_end
 from freehold.providers.asking import Asking, Failure
-from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.provider import Target, named
-from freehold.resources import CACHE, TASK_PREFIX, Elsewhere, How, Priced, Resources, UnknownModel, Words
+from freehold.pursuit import Pursuit
+from freehold.resources import CACHE, TASK_PREFIX, Elsewhere, How, Resources, UnknownModel, Words
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
-from freehold.telemetry.event import Finished, Tried
+from freehold.telemetry.event import Finished
 from freehold.telemetry.exposition import CONTENT_TYPE
 from freehold.telemetry.names import DROPPED_CALLS, FAILED_DECISIONS, IN_FLIGHT, JOURNAL_QUEUE, OPEN_BREAKERS, SPOOL_FILES
 from freehold.telemetry.readiness import Readiness
 from freehold.telemetry.telemetry import Telemetry
-from freehold.telemetry.trace import Hop, Trace
+from freehold.telemetry.trace import Trace
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -188,14 +187,6 @@ class Origin(NamedTuple):
     """With which probability it was asked of this model, where that was drawn."""
 
 
-class _Step(NamedTuple):
-    """A model that is to answer, and who else may where it does not."""
-
-    how: How
-    left: deque[str]
-    """The fallbacks nobody has asked yet."""
-
-
 class Exchange:
     """One request: from the door to whoever answers, and back. Callbacks all the way; `_over` once it has ended, however it did."""
 
@@ -208,23 +199,16 @@ class Exchange:
         self._began = time.perf_counter()
         self._at = datetime.now(UTC)
         self._over = False
-        self._variant = ""
+        self.variant = ""
         self._origin = origin
         self._task: str | None = None if origin is None else origin.task
         self._policy: OnlinePolicy | None = None
         self._chosen: Chosen | None = None
         self._decision: Decision | None = None
-        self._attempts: list[Attempt] = []
-        self._n = 0
-        self._price_id: str | None = None
-        self._step: _Step | None = None
-        self._retries = 0
-        self._ends_at: float | None = None
-        self._live: dict[Asking, Pass | None] = {}
+        self._attempts = Attempts(self._began, self._at)
+        self._pursuit = Pursuit(self._has, self, self._attempts)
+        self._how: How | None = None
         self._leave_line: Callable[[], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._hedge: asyncio.TimerHandle | None = None
-        self._speaking: Asking | None = None
         self._writer: StreamWriter | None = None
         self._said: Collected | None = None
         self._seam: Seam | None = None
@@ -233,22 +217,18 @@ class Exchange:
         self._pass: Pass | None = None
         self._reserved: int | None = None
         self._trace: Trace | None = None
-        self._hops: dict[Asking, Hop] = {}
-        self._tried: list[Tried] = []
-        self._upstream_s = 0.0
-        self._asked_since = 0.0
         self._first_byte_s: float | None = None
 
     # A request has come in.
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
-        self._safely(lambda: self.ask(json_object(request), request.headers))
+        self.safely(lambda: self.ask(json_object(request), request.headers))
 
     def ask(self, body: dict[str, JSON], headers: Headers = (), caller: Caller | None = None) -> None:
         """As `begin`, for a body that is read already. `caller`: who asks, where that is known."""
-        self._trace = self._gateway.telemetry.trace(headers)
-        self._safely(lambda: self._take(body, headers, caller))
+        self._trace = self._pursuit.trace = self._gateway.telemetry.trace(headers)
+        self.safely(lambda: self._take(body, headers, caller))
 
     def _take(self, body: dict[str, JSON], headers: Headers, caller: Caller | None) -> None:
         about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in headers if name.startswith(_OWN_HEADER)}
@@ -265,12 +245,12 @@ class Exchange:
             decision = self._decide(self._has.task(task))
             self._admit(list(_chain(decision)), lambda: self._follow(decision))
 
-    def _safely(self, step: Callable[[], None]) -> None:
+    def safely(self, step: Callable[[], None]) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
         try:
             step()
         except CallerError as error:
-            if self._over or self._live:  # somebody may still answer
+            if self._over or self._pursuit.is_waiting:  # somebody may still answer
                 _log.warning("step.failed: %s", error, extra={"call": self.id})
             elif self._attempts:
                 self._fail(Failure("failed", 502, str(error)))
@@ -291,10 +271,10 @@ class Exchange:
 
         def go(given: Pass) -> None:
             self._leave_line, self._pass = None, given
-            self._safely(lambda: self._reserve(variants, begin))
+            self.safely(lambda: self._reserve(variants, begin))
 
         self._leave_line = self._has.limits.enter(
-            f"key '{self._caller.id}'", limits, self._tokens(), self._caller.id, go, lambda full: self._safely(partial(_raise, full))
+            f"key '{self._caller.id}'", limits, self.tokens(), self._caller.id, go, lambda full: self.safely(partial(_raise, full))
         )
 
     def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
@@ -318,11 +298,11 @@ class Exchange:
             if self._over:  # the caller has left
                 self._release()
             elif error is None:
-                self._safely(begin)
+                self.safely(begin)
             elif isinstance(error, CallerError):
                 if isinstance(error, BudgetExceeded):
                     _log.info("budget.refused: %s", error.why, extra={"call": self.id})
-                self._safely(partial(_raise, error))
+                self.safely(partial(_raise, error))
             else:
                 self._refuse(503, f"the call's budget could not be looked at: {error}")
 
@@ -428,9 +408,9 @@ class Exchange:
                 if decision.variant == self._decision.variant:
                     raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this, and nobody comes after it")
                 continue
-            self._variant = decision.variant
+            self.variant = decision.variant
             words = found.output if isinstance(found.output, str) else _encode(found.output).decode()
-            self._answered_here(self._variant, "answered", found.usage, (found.cost_usd, RECORDED))
+            self._attempts.here(self.variant, "answered", found.usage, (found.cost_usd, RECORDED))
             following = self._following({**found.known, "answer_chars": float(len(words))})
             if following is None:
                 choice = Choice(parts=(Text(text=words),))
@@ -446,28 +426,21 @@ class Exchange:
         decision = self._decision
         return decision.then if decision is not None and decision.accept is not None and not decision.accept(known) else None
 
-    # Somebody is asked, and somebody else where that fails.
+    # A model is asked. `Pursuit` calls these.
 
     def _ask(self, model: str) -> None:
         """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
-        how = self._has.how(self._task, model)
-        if self._ends_at is None:
-            self._loop = asyncio.get_running_loop()
-            self._ends_at = self._loop.time() + how.deadlines.total_s
-        left = deque(fallbacks(how.fallbacks, self._session() if isinstance(how.fallbacks, dict) else ""))
-        self._step, self._retries = _Step(how, left), 0
-        if self._has.is_pool(model):
-            model = left.popleft()
-        target = self._target(model)
-        if how.cache_s is not None and self._answer_from_memory(target):
-            return
-        self._try(target, "escalation" if self._attempts else "first")
+        self._how = self._has.how(self._task, model)
+        target = self._pursuit.begin(self._how, model)
+        if self._how.cache_s is None or not self._answer_from_memory(target):
+            self._pursuit.ask(target, "escalation" if self._attempts else "first")
 
-    def _target(self, model: str) -> Target:
+    def target(self, model: str) -> Target:
+        """As of `Pursued`."""
         return self._has.target(model, OPENAI if self._door is EMBEDDINGS else self._door)
 
-    def _session(self) -> str:
-        """What the calls of one conversation share: what the caller says, else how it began."""
+    def session(self) -> str:
+        """As of `Pursued`: what the caller says, else how the conversation began."""
         asked = self._asked.as_openai
         for said in (self._asked.about.get(b"session"), asked.get("prompt_cache_key"), asked.get("user")):
             if isinstance(said, str) and said:
@@ -475,54 +448,12 @@ class Exchange:
         messages = asked.get("messages")
         return blake2b(canonical_json(messages[:2] if isinstance(messages, list) else messages), digest_size=16).hexdigest()
 
-    def _answer_from_memory(self, target: Target) -> bool:
-        """Whether the same was asked before and is remembered; it is answered then."""
-        self._cache_key = key_of({**self._asked.body, "model": target.variant}, self._door.name, self._caller.id)
-        known = self._has.answers.find(self._cache_key, time.time())
-        if known is None:
-            return False
-        self._variant, self._cache_key = CACHE, None
-        self._answered_here(CACHE, outcome_of(known.answer), Usage(), (0.0, None))
-        self._deliver(known.answer, known.raw)
-        return True
+    def caller_id(self) -> str:
+        """As of `Pursued`."""
+        return self._caller.id
 
-    def _try(self, target: Target, cause: Cause) -> None:
-        """Asks a model when its turn has come, unless it is known to fail."""
-        if not self._has.breakers.allows(target.health, time.time()):
-            self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
-            return
-        limits = self._has.limits_of(target.variant)
-        if not limits.is_any:
-            self._send(target, cause, None)
-            return
-        self._leave_line = self._has.limits.enter(
-            f"model '{target.variant}'",
-            limits,
-            self._tokens(),
-            self._caller.id,
-            lambda given: self._send_in_turn(target, cause, given),
-            lambda full: self._full(target, full),
-        )
-
-    def _send_in_turn(self, target: Target, cause: Cause, given: Pass) -> None:
-        self._leave_line = None
-
-        def send() -> None:
-            try:
-                self._send(target, cause, given)
-            except CallerError:
-                self._has.limits.leave(given, 0)
-                raise
-
-        self._safely(send)
-
-    def _full(self, target: Target, full: LimitReached) -> None:
-        self._leave_line = None
-        self._has.breakers.unknown(target.health)
-        self._next(Failure("failed", 429, str(full), retry_after_s=full.retry_after_s), None)
-
-    def _tokens(self) -> int:
-        """About how many tokens the call will take, for limits: a quarter of the characters that were said, and what it may answer."""
+    def tokens(self) -> int:
+        """As of `Pursued`: a quarter of the characters that were said, and what may be answered."""
         said = len(text_of(self._asked.as_openai)) // 4
         for name in ("max_completion_tokens", "max_tokens"):
             most = self._asked.as_openai.get(name)
@@ -530,76 +461,38 @@ class Exchange:
                 return said + most
         return said
 
-    def _send(self, target: Target, cause: Cause, given: Pass | None) -> None:
-        """Sends the request on."""
-        assert self._step is not None and self._ends_at is not None
-        how = self._step.how
-        format = EMBEDDINGS if self._door is EMBEDDINGS and target.provider.format is OPENAI else target.provider.format
-        hop = self._trace.hop() if self._trace is not None else None
-        outgoing = target.provider.request(format.path, self._outgoing(target, format), hop.lines if hop is not None else b"")
-        if not self._live:
-            self._variant = target.variant
-        asking = Asking(target, format, how.deadlines, self._ends_at, self, self._n, cause)
-        self._n += 1
-        if hop is not None:
-            self._hops[asking] = hop
-        if not self._live:
-            self._asked_since = time.perf_counter()
-        self._live[asking] = given
-        asking.send(outgoing)
-        if how.hedge_after_s is not None and self._hedge is None and self._speaking is None:
-            self._hedge = self._loop.call_later(how.hedge_after_s, self._ask_another, target)
-
-    def _ask_another(self, target: Target) -> None:
-        """Nothing has come for long: another one is asked beside."""
-        if self._over or self._speaking is not None or len(self._live) != 1:
-            return
-        assert self._step is not None
-        try:
-            other = self._target(self._step.left.popleft()) if self._step.left else target
-            self._try(other, "hedge")
-        except CallerError as error:  # it cannot be told this request; the first is on its way
-            _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self.id})
-
     @property
-    def _may_stream(self) -> bool:
-        """Whether pieces go to the caller as they come: not those of an answer that may not do."""
+    def may_stream(self) -> bool:
+        """As of `Pursued`: not of an answer that may not do, for nobody can take back a stream."""
         return self._asked.stream and (self._decision is None or self._decision.accept is None)
 
-    def _outgoing(self, target: Target, format: Format) -> bytes:
-        """The body for the provider: the caller's own where both speak one format, else the same in the other's words.
-
-        An answer that may not do is asked for whole, for nobody can take back a stream.
-        """
+    def outgoing(self, target: Target) -> tuple[Format, bytes]:
+        """As of `Pursued`: the caller's own words where both speak one format, else the same in the other's words."""
+        spoken = target.provider.format
         asked = self._asked
         body = asked.body
-        stream = self._may_stream
+        stream = self.may_stream
         if self._seam is not None:  # go on from where another one broke off
             body = {**body, "messages": [*body["messages"], {"role": "assistant", "content": self._seam.said.rstrip()}]}
-        if format is self._door:
+        if spoken is self._door or (self._door is EMBEDDINGS and spoken is OPENAI):
             body = named(body, target.model)
             if asked.stream and not stream:
                 body = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
             elif stream and self._door is OPENAI and not asked.wants_usage:
                 body = {**body, "stream_options": {"include_usage": True}}  # what it cost has to be known, whoever asked
-            return _encode(body)
+            return self._door, _encode(body)
         if self._door is EMBEDDINGS:
             raise CallerError(f"'{target.provider.name}' gives no embeddings: its format has none")
         request = msgspec.structs.replace(self._door.read_request(body), model=target.model, stream=stream, usage_in_stream=True)
-        return _encode(format.write_request(request))
+        return spoken, _encode(spoken.write_request(request))
 
-    # A provider answers. `Asking` calls these.
-
-    def on_chunks(self, asking: Asking, chunks: Sequence[Chunk]) -> None:
-        """As of `Hearer`."""
-        if self._speaking is None and self._may_stream:
-            self._speaking, self._variant = asking, asking.target.variant
-            self._cancel_others(asking)
-            if self._writer is None:
-                self._said = asking.collected
-                self._begin_stream()
-        if asking is not self._speaking or self._writer is None:
-            return
+    def on_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """As of `Pursued`."""
+        if self._writer is None:
+            assert self._pursuit.speaking is not None
+            self._said = self._pursuit.speaking.collected
+            self._begin_stream()
+        assert self._writer is not None
         if self._seam is not None and self._said is not None:
             chunks = self._seam.joined(chunks)
             for chunk in chunks:
@@ -607,99 +500,57 @@ class Exchange:
         self._reply.write(b"".join(map(self._writer.write, chunks)))
 
     def on_answer(self, asking: Asking, answer: ChatAnswer, raw: bytes | None) -> None:
-        """As of `Hearer`."""
-        if self._over:
-            return
-        target = asking.target
-        self._cancel_others(asking)
-        self._ended(asking, outcome_of(answer), answer.usage, answer=answer)
-        self._has.breakers.succeeded(target.health, time.time())
-        if self._speaking is asking:
-            assert self._said is not None
+        """As of `Pursued`."""
+        if self._writer is not None:
+            if self._pursuit.speaking is None:  # who goes on with it gave the rest in one piece
+                self.on_chunks(list(pieces_of(answer)))
             if self._seam is not None:
+                assert self._said is not None
                 answer = self._said.answer()
             self._remember(answer, None)
             self._journal(outcome_of(answer), answer, 200, self._stream_ended)
             return
-        self._variant = target.variant
         words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
         following = self._following({"answer_chars": float(words)})
         if following is not None:
-            self._safely(lambda: self._follow(following))
+            self.safely(lambda: self._follow(following))
             return
         raw = raw if asking.format is self._door else None
         self._remember(answer, raw)
-        self._safely(lambda: self._deliver(answer, raw))
+        self.safely(lambda: self._deliver(answer, raw))
 
-    def on_failed(self, asking: Asking, failure: Failure) -> None:
-        """As of `Hearer`."""
-        if self._over:
-            return
-        try:
-            target = asking.target
-            usage = asking.collected.usage if asking.collected is not None else None
-            self._ended(asking, failure.outcome, usage, failure)
-            if failure.status >= 500:
-                assert self._step is not None
-                self._has.breakers.failed(target.health, time.time(), failure.message, self._step.how.open_after)
-            else:
-                self._has.breakers.unknown(target.health)
-            if self._speaking is asking:
-                self._go_on(failure)
-            else:
-                self._next(failure, target)
-        except Exception:  # noqa: BLE001 as in `on_broken`
-            self.on_broken()
+    def on_nobody(self, failure: Failure) -> None:
+        """As of `Pursued`."""
+        self._fail(failure)
+
+    def on_cut(self, failure: Failure) -> None:
+        """As of `Pursued`. A task may say that somebody else goes on from there."""
+        said = self._said.plain_text() if self._said is not None and self._how is not None and self._how.restartable else None
+        if said is not None:
+            self._seam = Seam(said)
+        if said is None or not self._pursuit.go_on_elsewhere(failure):
+            self._fail(failure)
 
     def on_broken(self) -> None:
         """Something of ours failed: the log says what, the caller hears of it, and what was paid for is journalled."""
         _log.exception("exchange.failed: a call ends with our own failure", extra={"call": self.id})
         if self._over:
             return
-        if self._attempts or self._live:
+        if self._attempts or self._pursuit.is_waiting:
             self._fail(Failure("failed", 500, _OURS))
         else:
             self._refuse(500, _OURS)
 
-    def _next(self, failure: Failure, target: Target | None) -> None:
-        """Has the same model asked again or the next one, where either may help, and else ends. `target`: who failed, if they were asked."""
-        if self._over or self._live:  # somebody may still answer
-            return
-        assert self._step is not None and self._ends_at is not None
-        how, left = self._step.how, self._step.left
-        if target is not None and failure.may_retry and self._retries < how.retries:
-            wait = wait_s(self._retries, failure.retry_after_s, self._has.rng)
-            if self._loop.time() + wait < self._ends_at and (wait <= LONG_WAIT_S or not left):
-                self._retries += 1
-                self._timer = self._loop.call_later(wait, self._try_again, target, "retry")
-                return
-        if failure.may_fall_back and left:
-            self._retries = 0
-            self._try_again(self._target(left.popleft()), "fallback")
-            return
-        self._fail(failure)
-
-    def _try_again(self, target: Target, cause: Cause) -> None:
-        self._safely(lambda: self._try(target, cause))
-
-    def _go_on(self, failure: Failure) -> None:
-        """The answer broke off when some of it was given. A task may say that somebody else goes on from there."""
-        assert self._step is not None and self._said is not None
-        said = self._said.plain_text()
-        if self._step.how.restartable and failure.may_fall_back and self._step.left and said is not None:
-            self._speaking, self._seam = None, Seam(said)
-            self._try_again(self._target(self._step.left.popleft()), "fallback")
-        else:
-            self._fail(failure)
-
-    def _cancel_others(self, asking: Asking) -> None:
-        """Whoever else is being asked need not answer."""
-        if self._hedge is not None:
-            self._hedge.cancel()
-        for other in [each for each in self._live if each is not asking]:
-            other.cancel()
-            self._has.breakers.unknown(other.target.health)
-            self._ended(other, "cancelled", None, Failure("cancelled", 499, "another one was faster"))
+    def _answer_from_memory(self, target: Target) -> bool:
+        """Whether the same was asked before and is remembered; it is answered then."""
+        self._cache_key = key_of({**self._asked.body, "model": target.variant}, self._door.name, self._caller.id)
+        known = self._has.answers.find(self._cache_key, time.time())
+        if known is None:
+            return False
+        self.variant, self._cache_key = CACHE, None
+        self._attempts.here(CACHE, outcome_of(known.answer), Usage(), (0.0, None))
+        self._deliver(known.answer, known.raw)
+        return True
 
     # The caller hears.
 
@@ -736,7 +587,7 @@ class Exchange:
         self._reply.end()
 
     def _headers(self) -> Headers:
-        about = (b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self._variant.encode("ascii", "replace"))
+        about = (b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self.variant.encode("ascii", "replace"))
         return about if self._policy is None else (*about, (b"x-freehold-policy", self._policy.hash.encode()))
 
     def _send_error(self, status: int, message: str, retry_after_s: float | None = None, is_final: bool = False) -> None:
@@ -758,11 +609,7 @@ class Exchange:
         """Ends with an error; what was paid for is journalled all the same."""
         if self._over:
             return
-        for asking in list(self._live):
-            asking.cancel()
-            self._has.breakers.unknown(asking.target.health)
-            usage = asking.collected.usage if asking.collected is not None else None
-            self._ended(asking, failure.outcome, usage, failure._replace(is_unbilled=False))
+        self._pursuit.cancel(failure)
         if not self._attempts:
             self._refuse(failure.status, failure.message, failure.retry_after_s)
             return
@@ -787,76 +634,12 @@ class Exchange:
 
     def _room(self, has_room: bool) -> None:
         """The caller reads more slowly than the provider writes, or has caught up."""
-        if self._speaking is not None and not self._speaking.is_over:
-            (self._speaking.resume if has_room else self._speaking.pause)()
+        self._pursuit.make_room(has_room)
 
     # It is written down.
 
-    def _ended(
-        self, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None = None, answer: ChatAnswer | None = None
-    ) -> None:
-        """Whoever was being asked is no longer: that is noted, and the next may take the turn."""
-        given = self._live.pop(asking)
-        if not self._live:
-            self._upstream_s += time.perf_counter() - self._asked_since
-        if given is not None:
-            self._has.limits.leave(given, None if usage is None else usage.input_tokens + usage.output_tokens)
-        target, variant = asking.target, asking.target.variant
-        is_free = failure is not None and failure.is_unbilled
-        priced = (0.0, None) if is_free else self._has.price(variant, usage, self._at, answer.tier if answer is not None else "")
-        attempt = self._note(asking.n, variant, asking.cause, asking.asked_at, outcome, usage, priced, failure.message if failure else None)
-        hop = self._hops.pop(asking, None)
-        self._tried.append(
-            Tried(
-                variant=variant,
-                model=target.model,
-                peer=target.provider.peer,
-                cause=asking.cause,
-                outcome=outcome,
-                started=attempt.at.timestamp(),
-                seconds=attempt.latency_s or 0.0,
-                first_chunk_s=asking.first_byte_at - asking.asked_at if asking.collected is not None and asking.first_byte_at else None,
-                usage=usage,
-                response_id=answer.id if answer is not None else "",
-                response_model=answer.model if answer is not None else "",
-                finish_reasons=tuple(choice.finish for choice in answer.choices) if answer is not None else (),
-                error=failure.kind if failure is not None else "",
-                span=hop.span if hop is not None else "",
-            )
-        )
-
-    def _answered_here(self, variant: str, outcome: Outcome, usage: Usage | None, priced: Priced) -> None:
-        """What runs on this machine has answered."""
-        cause: Cause = "escalation" if self._attempts else "first"
-        attempt = self._note(self._n, variant, cause, time.perf_counter(), outcome, usage, priced, None)
-        self._n += 1
-        started = attempt.at.timestamp()
-        self._tried.append(
-            Tried(variant=variant, model=variant, peer=None, cause=cause, outcome=outcome, started=started, seconds=0.0, usage=usage)
-        )
-
-    def _note(
-        self, n: int, variant: str, cause: Cause, asked_at: float, outcome: Outcome, usage: Usage | None, priced: Priced, error: str | None
-    ) -> Attempt:
-        """Adds an attempt: nothing paid is hidden."""
-        cost_usd, price_id = priced
-        self._price_id = price_id or self._price_id
-        attempt = Attempt(
-            n=n,
-            variant=variant,
-            cause=cause,
-            outcome=outcome,
-            at=self._at + timedelta(seconds=asked_at - self._began),
-            latency_s=time.perf_counter() - asked_at,
-            usage=usage,
-            cost_usd=cost_usd,
-            error=error,
-        )
-        self._attempts.append(attempt)
-        return attempt
-
     def _remember(self, answer: ChatAnswer, raw: bytes | None) -> None:
-        cache_s = self._step.how.cache_s if self._step is not None else None
+        cache_s = self._how.cache_s if self._how is not None else None
         if self._cache_key is not None and cache_s is not None and outcome_of(answer) == "answered":
             self._has.answers.keep(self._cache_key, answer, raw, time.time() + cache_s)
 
@@ -864,14 +647,11 @@ class Exchange:
         """Nothing more is to happen to it but that its caller hears."""
         self._over = True
         self._gateway.in_flight.discard(self)
-        for timer in (self._timer, self._hedge):
-            if timer is not None:
-                timer.cancel()
+        self._pursuit.stop()
         if self._leave_line is not None:
             self._leave_line()
         if self._pass is not None:
-            used = [attempt.usage for attempt in self._attempts if attempt.usage is not None]
-            self._has.limits.leave(self._pass, sum(usage.input_tokens + usage.output_tokens for usage in used))
+            self._has.limits.leave(self._pass, self._attempts.tokens)
 
     def _journal(
         self, outcome: Outcome, answer: ChatAnswer | None, status: int, then: Callable[[Call, FreeholdError | None], None]
@@ -915,8 +695,8 @@ class Exchange:
                 stream=self._asked.stream,
                 started=self._at.timestamp(),
                 seconds=seconds,
-                upstream_s=self._upstream_s,
-                attempts=tuple(self._tried),
+                upstream_s=self._pursuit.upstream_s,
+                attempts=tuple(self._attempts.told),
                 first_byte_s=self._first_byte_s if self._asked.stream else seconds,
                 task=call.task,
                 policy=call.policy,
@@ -962,17 +742,13 @@ class Exchange:
         tags = {**asked.tags, **self._caller.tags} if self._caller.tags else asked.tags
         if answer is not None and (end := unusual_end(answer)):
             tags = {**tags, "finish_reason": end}
-        origin, attempts = self._origin, self._attempts
-        if len(attempts) == 1:
-            usage, cost_usd = attempts[0].usage, attempts[0].cost_usd
-        else:
-            attempts.sort(key=lambda attempt: attempt.n)
-            usage, cost_usd = _sum_of(attempts), _cost_of(attempts)
+        origin = self._origin
+        usage, cost_usd = self._attempts.sums()
         return Call(
             id=self.id,
             tenant=self._has.tenant,
             task=self._task,
-            variant=self._variant,
+            variant=self.variant,
             item=asked.item,
             input=asked.input,
             output=output,
@@ -980,7 +756,7 @@ class Exchange:
             outcome=outcome,
             usage=usage,
             cost_usd=cost_usd,
-            price_id=None if cost_usd is None else self._price_id,
+            price_id=None if cost_usd is None else self._attempts.price_id,
             latency_s=time.perf_counter() - self._began,
             at=self._at,
             group=None if origin is None else origin.group,
@@ -992,7 +768,7 @@ class Exchange:
             propensity=1.0 if self._policy is not None else origin.propensity if origin is not None else None,
             source="gateway" if origin is None else origin.source,
             delivered=not self._reply.is_gone,
-            attempts=tuple(attempts),
+            attempts=self._attempts.in_order(),
             shape=asked.shape,
         )
 
@@ -1019,21 +795,6 @@ def _heard(error: FreeholdError | None) -> None:
     """Nobody waits for it."""
     if error is not None:
         _log.warning("ledger.not_released: what was held back for a call is free when its deadline has passed: %s", error)
-
-
-def _cost_of(attempts: Sequence[Attempt]) -> float | None:
-    """What several attempts cost; None where that of any is unknown."""
-    costs = [attempt.cost_usd for attempt in attempts]
-    return None if None in costs else sum(cost for cost in costs if cost is not None)
-
-
-def _sum_of(attempts: Sequence[Attempt]) -> Usage | None:
-    """The usage of several attempts; None where that of any is unknown that was paid for."""
-    known = [attempt.usage for attempt in attempts if attempt.usage is not None]
-    if not known or any(attempt.usage is None and attempt.cost_usd != 0 for attempt in attempts):
-        return None
-    names = ("input_tokens", "cached_read", "cached_write", "output_tokens", "reasoning_tokens")
-    return Usage(**{name: sum(getattr(usage, name) for usage in known) for name in names})
 
 
 def _as_openai(body: dict[str, JSON]) -> dict[str, JSON]:

@@ -425,7 +425,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
 
 def test_a_public_address_is_refused_while_there_are_no_keys(tmp_path: Path) -> None:
     (tmp_path / "freehold.toml").write_text("")
-    assert "no keys yet" in freehold("serve", "--host", "0.0.0.0", "--project", tmp_path, code=1).err
+    assert "no keys to keep strangers out" in freehold("serve", "--host", "0.0.0.0", "--project", tmp_path, code=1).err
 
 
 def test_a_worker_is_light(tmp_path: Path) -> None:

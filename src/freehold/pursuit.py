@@ -1,0 +1,297 @@
+"""Somebody is asked for an answer, and somebody else where that fails: turns, retries, fallbacks, hedges, and who may still answer.
+
+Callbacks, as `Exchange` has them: of one call, between what is to be asked and its answer or the word that there will be none.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from freehold.attempts import Attempts
+from freehold.chat import Cause, ChatAnswer, Chunk, Outcome, Usage
+from freehold.errors import CallerError
+from freehold.gateway.formats import Format
+from freehold.gateway.limits import LimitReached, Pass
+from freehold.journal.served import outcome_of
+from freehold.providers.asking import Asking, Failure
+from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
+from freehold.providers.provider import Target
+from freehold.resources import How, Resources
+from freehold.telemetry.trace import Trace
+
+_log = logging.getLogger("freehold.serve")
+
+
+class Pursued(Protocol):
+    """A request to be answered; it hears how that goes."""
+
+    id: str
+    """Of its call."""
+    variant: str
+    """Who was asked last."""
+
+    @property
+    def may_stream(self) -> bool:
+        """Whether pieces of an answer are of use as they come."""
+
+    def caller_id(self) -> str:
+        """Who asks, for turns."""
+
+    def tokens(self) -> int:
+        """About how many tokens it will take, for limits."""
+
+    def session(self) -> str:
+        """What the calls of one conversation share, so that they come to one model."""
+
+    def target(self, model: str) -> Target:
+        """Who answers to a model's name. Raises CallerError."""
+
+    def outgoing(self, target: Target) -> tuple[Format, bytes]:
+        """In which format they are asked, and the body. Raises CallerError where they cannot be asked this."""
+
+    def safely(self, step: Callable[[], None]) -> None:
+        """Takes a step; whatever goes wrong, the caller hears of it."""
+
+    def on_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """More of an answer; nobody else's pieces come between."""
+
+    def on_answer(self, asking: Asking, answer: ChatAnswer, raw: bytes | None) -> None:
+        """An answer, whole. `raw`: as of `Hearer.on_answer`."""
+
+    def on_nobody(self, failure: Failure) -> None:
+        """Nobody answers, and nobody is left to be asked. `failure`: the last one's."""
+
+    def on_cut(self, failure: Failure) -> None:
+        """An answer broke off of which pieces were told."""
+
+    def on_broken(self) -> None:
+        """As of `Hearer`."""
+
+
+class _Live(NamedTuple):
+    """What one who is being asked holds."""
+
+    turn: Pass | None
+    """Leave to be asked, to be given back."""
+    span: str
+    """The id of its span."""
+
+
+class Pursuit:
+    """One request's way to an answer. Of several who are asked at once, the first who says anything is the one."""
+
+    def __init__(self, has: Resources, request: Pursued, attempts: Attempts) -> None:
+        self.speaking: Asking | None = None
+        """Whose pieces are told."""
+        self.trace: Trace | None = None
+        """What whoever is asked is told of."""
+        self.upstream_s = 0.0
+        """How long anybody was waited for."""
+        self._has = has
+        self._request = request
+        self._attempts = attempts
+        self._live: dict[Asking, _Live] = {}
+        self._how: How | None = None
+        self._left: deque[str] = deque()
+        self._retries = 0
+        self._ends_at: float | None = None
+        self._leave_line: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._hedge: asyncio.TimerHandle | None = None
+        self._asked_since = 0.0
+        self._is_over = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anybody may still answer."""
+        return bool(self._live)
+
+    def begin(self, how: How, model: str) -> Target:
+        """A model is to be asked, or one of its fallbacks: who that is at first. Raises CallerError."""
+        if self._ends_at is None:
+            self._loop = asyncio.get_running_loop()
+            self._ends_at = self._loop.time() + how.deadlines.total_s
+        self._how, self._retries = how, 0
+        self._left = deque(fallbacks(how.fallbacks, self._request.session() if isinstance(how.fallbacks, dict) else ""))
+        return self._request.target(self._left.popleft() if self._has.is_pool(model) else model)
+
+    def ask(self, target: Target, cause: Cause) -> None:
+        """Asks a model when its turn has come, unless it is known to fail. Raises CallerError where it cannot be asked this."""
+        if not self._has.breakers.allows(target.health, time.time()):
+            self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
+            return
+        limits = self._has.limits_of(target.variant)
+        if not limits.is_any:
+            self._send(target, cause, None)
+            return
+        self._leave_line = self._has.limits.enter(
+            f"model '{target.variant}'",
+            limits,
+            self._request.tokens(),
+            self._request.caller_id(),
+            lambda turn: self._send_in_turn(target, cause, turn),
+            lambda full: self._full(target, full),
+        )
+
+    def go_on_elsewhere(self, failure: Failure) -> bool:
+        """Has somebody else go on with an answer that was cut, where there is anybody. Gives whether there is."""
+        if not failure.may_fall_back or not self._left:
+            return False
+        self.speaking = None
+        self._ask_later(self._request.target(self._left.popleft()), "fallback")
+        return True
+
+    def cancel(self, failure: Failure) -> None:
+        """Whoever may still answer need not. Nobody knows what it cost."""
+        for asking in list(self._live):
+            self._let_go(asking, failure.outcome, asking.collected.usage if asking.collected is not None else None, failure)
+
+    def stop(self) -> None:
+        """Nothing more is asked."""
+        self._is_over = True
+        for timer in (self._timer, self._hedge):
+            if timer is not None:
+                timer.cancel()
+        if self._leave_line is not None:
+            self._leave_line()
+
+    def make_room(self, has_room: bool) -> None:
+        """The caller reads more slowly than the provider writes, or has caught up."""
+        if self.speaking is not None and not self.speaking.is_over:
+            (self.speaking.resume if has_room else self.speaking.pause)()
+
+    # A request goes out.
+
+    def _send_in_turn(self, target: Target, cause: Cause, turn: Pass) -> None:
+        self._leave_line = None
+
+        def send() -> None:
+            try:
+                self._send(target, cause, turn)
+            except CallerError:
+                self._has.limits.leave(turn, 0)
+                raise
+
+        self._request.safely(send)
+
+    def _full(self, target: Target, full: LimitReached) -> None:
+        self._leave_line = None
+        self._has.breakers.unknown(target.health)
+        self._next(Failure("failed", 429, str(full), retry_after_s=full.retry_after_s), None)
+
+    def _send(self, target: Target, cause: Cause, turn: Pass | None) -> None:
+        assert self._how is not None and self._ends_at is not None
+        format, body = self._request.outgoing(target)
+        span, lines = self.trace.hop() if self.trace is not None else ("", b"")
+        outgoing = target.provider.request(format.path, body, lines)
+        asking = Asking(target, format, self._how.deadlines, self._ends_at, self, self._attempts.number(), cause)
+        if not self._live:
+            self._request.variant = target.variant
+            self._asked_since = time.perf_counter()
+        self._live[asking] = _Live(turn, span)
+        asking.send(outgoing)
+        if self._how.hedge_after_s is not None and self._hedge is None and self.speaking is None:
+            self._hedge = self._loop.call_later(self._how.hedge_after_s, self._ask_another, target)
+
+    def _ask_another(self, target: Target) -> None:
+        """Nothing has come for long: another one is asked beside."""
+        if self._is_over or self.speaking is not None or len(self._live) != 1:
+            return
+        try:
+            self.ask(self._request.target(self._left.popleft()) if self._left else target, "hedge")
+        except CallerError as error:  # it cannot be told this request; the first is on its way
+            _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self._request.id})
+
+    # A provider answers. `Asking` calls these.
+
+    def on_chunks(self, asking: Asking, chunks: Sequence[Chunk]) -> None:
+        """As of `Hearer`."""
+        if self.speaking is None and self._request.may_stream:
+            self.speaking, self._request.variant = asking, asking.target.variant
+            self._cancel_others(asking)
+        if asking is self.speaking:
+            self._request.on_chunks(chunks)
+
+    def on_answer(self, asking: Asking, answer: ChatAnswer, raw: bytes | None) -> None:
+        """As of `Hearer`."""
+        if self._is_over:
+            return
+        self._cancel_others(asking)
+        self._ended(asking, outcome_of(answer), answer.usage, answer=answer)
+        self._has.breakers.succeeded(asking.target.health, time.time())
+        self._request.variant = asking.target.variant
+        self._request.on_answer(asking, answer, raw)
+
+    def on_failed(self, asking: Asking, failure: Failure) -> None:
+        """As of `Hearer`."""
+        if self._is_over:
+            return
+        try:
+            usage = asking.collected.usage if asking.collected is not None else None
+            self._ended(asking, failure.outcome, usage, failure)
+            health = asking.target.health
+            if failure.status >= 500:
+                assert self._how is not None
+                self._has.breakers.failed(health, time.time(), failure.message, self._how.open_after)
+            else:
+                self._has.breakers.unknown(health)
+            if self.speaking is asking:
+                self._request.on_cut(failure)
+            else:
+                self._next(failure, asking.target)
+        except Exception:  # noqa: BLE001 as in `on_broken`
+            self.on_broken()
+
+    def on_broken(self) -> None:
+        """As of `Hearer`."""
+        self._request.on_broken()
+
+    def _next(self, failure: Failure, target: Target | None) -> None:
+        """Has the same model asked again or the next one, where either may help. `target`: who failed, if they were asked."""
+        if self._is_over or self._live:  # somebody may still answer
+            return
+        assert self._how is not None and self._ends_at is not None
+        if target is not None and failure.may_retry and self._retries < self._how.retries:
+            wait = wait_s(self._retries, failure.retry_after_s, self._has.rng)
+            if self._loop.time() + wait < self._ends_at and (wait <= LONG_WAIT_S or not self._left):
+                self._retries += 1
+                self._timer = self._loop.call_later(wait, self._ask_later, target, "retry")
+                return
+        if failure.may_fall_back and self._left:
+            self._retries = 0
+            self._ask_later(self._request.target(self._left.popleft()), "fallback")
+            return
+        self._request.on_nobody(failure)
+
+    def _ask_later(self, target: Target, cause: Cause) -> None:
+        self._request.safely(lambda: self.ask(target, cause))
+
+    def _cancel_others(self, asking: Asking) -> None:
+        if self._hedge is not None:
+            self._hedge.cancel()
+        if len(self._live) > 1:
+            faster = Failure("cancelled", 499, "another one was faster")
+            for other in [each for each in self._live if each is not asking]:
+                self._let_go(other, "cancelled", None, faster)
+
+    def _let_go(self, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure) -> None:
+        asking.cancel()
+        self._has.breakers.unknown(asking.target.health)
+        self._ended(asking, outcome, usage, failure._replace(is_unbilled=False))
+
+    def _ended(
+        self, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None = None, answer: ChatAnswer | None = None
+    ) -> None:
+        """Whoever was being asked is no longer: that is noted, and the next may take the turn."""
+        turn, span = self._live.pop(asking)
+        if not self._live:
+            self.upstream_s += time.perf_counter() - self._asked_since
+        if turn is not None:
+            self._has.limits.leave(turn, None if usage is None else usage.input_tokens + usage.output_tokens)
+        is_free = failure is not None and failure.is_unbilled
+        tier = answer.tier if answer is not None else ""
+        priced = (0.0, None) if is_free else self._has.price(asking.target.variant, usage, self._attempts.at, tier)
+        self._attempts.asked(asking, outcome, usage, priced, failure, answer, span)
