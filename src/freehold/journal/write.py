@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from enum import Enum
@@ -46,6 +47,9 @@ _LOOK_S = 1.0
 """How long after a failure it is tried whether the store can be written again."""
 GROUP = 1_000
 """The most calls the writer commits at once."""
+_GATHER_S = 0.001
+_GATHERS_FROM = 4
+"""Where so many came together, the next commit waits a moment for more: of four calls half its cost is the commit's own, of twenty a tenth."""
 
 _log = logging.getLogger("freehold.journal")
 
@@ -228,6 +232,8 @@ class Writer:
         self._coming_in: Iterator[int] | None = None
         self._queue: SimpleQueue[_Waiting | _Signal] = SimpleQueue()
         self._closed = threading.Event()
+        self._last = 0
+        """How many the last group were."""
         if self.has_spooled:
             self._queue.put(_Signal.STORE_IS_BACK)  # what a writer left that is gone
         self._thread = threading.Thread(target=self._run, name="freehold-journal", daemon=True)
@@ -317,8 +323,11 @@ class Writer:
         found: list[_Waiting | _Signal] = []
         with suppress(Empty):
             found.append(self._queue.get(block=wait))
+            if self._last >= _GATHERS_FROM:
+                time.sleep(_GATHER_S)
             while len(found) < GROUP:
                 found.append(self._queue.get_nowait())
+        self._last = len(found)
         return found
 
     def _ended(self, group: list[_Waiting]) -> Sequence[FreeholdError | None]:

@@ -21,6 +21,8 @@ _LOG_HEADER = struct.Struct(">8xI4x8s8x")
 _FRAME_HEADER_BYTES, _FRAME_SALTS_AT = 24, 8
 _AGAIN_S = 1.0
 """After a round that could not cut the log, commits are left alone for so long."""
+_LOOK_S = 0.02
+"""How often the log is looked at: small commits come faster, and a look costs more than one of them."""
 _PASSES = 2
 """The first takes its time, in which the writer adds to the log; the second leaves little for the turn."""
 _READERS_MS = 50
@@ -44,14 +46,18 @@ class Checkpointer:
         self._state = threading.Condition()
         self._wanted = False
         self._rounds = 0
-        self._again_at = 0.0
+        self._again_at = self._look_at = 0.0
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def committed(self) -> None:
         """Looks at the log after a commit."""
+        now = time.monotonic()
+        if now < self._again_at or now < self._look_at:
+            return
+        self._look_at = now + _LOOK_S
         used = self._used()
-        if used < SOFT_BYTES or time.monotonic() < self._again_at:
+        if used < SOFT_BYTES:
             return
         with self._state:
             if self._closed:

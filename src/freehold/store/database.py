@@ -1,4 +1,4 @@
-"""What a store needs of a database: two engines, a turn to write, and its errors in our words."""
+"""What a store needs of a database: connections to read with, one transaction at a time to write in, and its errors in our words."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -21,13 +21,14 @@ class Database(Protocol):
     """What it is called in messages: a path, or a URL without its password."""
     reads: Engine
     """Connections that see one snapshot and change nothing."""
-    writes: Engine
-    """Connections whose transactions are durable when they have committed."""
     path: Path | None
     """The file, where there is one."""
 
-    def turn(self) -> AbstractContextManager[None]:
-        """The right to write, while it is held. Raises StoreBusy."""
+    def writing(self) -> AbstractContextManager[Connection]:
+        """A transaction, durable when the block ends, rolled back where it raises. Raises StoreBusy."""
+
+    def renew(self) -> None:
+        """Ends the connections that nobody uses."""
 
     def migrating(self) -> AbstractContextManager[Connection]:
         """A transaction in which the schema may change, and nobody else's does."""

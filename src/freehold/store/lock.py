@@ -15,6 +15,9 @@ class KernelLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._open: list[int] = []
+        """Descriptors that nobody holds the lock by, kept because opening one costs more than locking it."""
+        self._process = os.getpid()
 
     @contextmanager
     def held(self, timeout_s: float) -> Iterator[None]:
@@ -24,15 +27,15 @@ class KernelLock:
             yield
         finally:
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # not by closing alone: a child forked meanwhile may have the file open, too
-            os.close(descriptor)
+            self._open.append(descriptor)
+
+    def close(self) -> None:
+        """Closes what is kept open. The lock can be held again afterwards."""
+        while self._open:
+            os.close(self._open.pop())
 
     def _acquire(self, timeout_s: float) -> int:
-        try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise OperatorError(
-                f"Cannot open '{self.path}', where writers queue: {error.strerror or error}. It has to be writable for this user."
-            ) from error
+        descriptor = self._descriptor()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -41,6 +44,29 @@ class KernelLock:
             os.close(descriptor)
             raise
         return descriptor
+
+    def _descriptor(self) -> int:
+        """The file, opened by this process and for this holder alone."""
+        if self._process != os.getpid():  # a child shares its parent's, and so would share the lock
+            self._process, self._open = os.getpid(), []
+        try:
+            while self._open:
+                descriptor = self._open.pop()
+                if self._is_current(descriptor):
+                    return descriptor
+                os.close(descriptor)
+            return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise OperatorError(
+                f"Cannot open '{self.path}', where writers queue: {error.strerror or error}. It has to be writable for this user."
+            ) from error
+
+    def _is_current(self, descriptor: int) -> bool:
+        """Whether the file is still the one of that name."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.path.stat())
+        except FileNotFoundError:
+            return False
 
 
 class _Wait:

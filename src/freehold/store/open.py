@@ -45,7 +45,7 @@ class Store:
     def writing(self) -> Iterator[Connection]:
         """A transaction: committed, at the store's durability, when the block ends; rolled back when it raises. Raises StoreBusy."""
         with explained(self.database):
-            with self.database.turn(), self.database.writes.begin() as connection:
+            with self.database.writing() as connection:
                 yield connection
             self.database.committed()
 
@@ -90,8 +90,7 @@ class Store:
 
     def renew(self) -> None:
         """Ends the connections that nobody uses. One that was opened while its file could only be read stays so for ever."""
-        self.database.writes.dispose()
-        self.database.reads.dispose()
+        self.database.renew()
 
     def close(self) -> None:
         """Ends every connection."""

@@ -1,7 +1,7 @@
 """PostgreSQL as the journal's database: any number of writers at once; the server's log is what makes a commit durable."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +52,18 @@ class PostgresDatabase:
         self._url = url.set(drivername="postgresql+psycopg")
         self.reads = self._engine(["default_transaction_read_only=on", "default_transaction_isolation=repeatable\\ read"], connections=16)
         durable = ["synchronous_commit=on"] if durability == "power" else []  # else as the server is set
-        self.writes = self._engine([f"lock_timeout={round(busy_s * 1000)}ms", *durable], connections=4)
+        self._writes = self._engine([f"lock_timeout={round(busy_s * 1000)}ms", *durable], connections=4)
 
-    def turn(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    def writing(self) -> AbstractContextManager[Connection]:
+        return self._writes.begin()
+
+    def renew(self) -> None:
+        self._writes.dispose()
+        self.reads.dispose()
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        with self.writes.begin() as connection:
+        with self._writes.begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
             yield connection
 
@@ -99,19 +103,19 @@ class PostgresDatabase:
         """Has the server look at tables that grew by bulk loads: until it does, which takes it minutes, it plans for empty ones."""
         if self._copied >= self._look_at:
             self._look_at = 2 * self._copied
-            with suppress(DBAPIError), self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with suppress(DBAPIError), self._writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 for table in _LOADED:
                     connection.exec_driver_sql(f"ANALYZE {table}")
 
     def scrub(self) -> None:
         """Lets the server use the space again; what its own log and backups keep is its operator's to remove."""
-        with self.writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for table in (*_LOADED, "ledger"):
                 connection.exec_driver_sql(f"VACUUM {table}")
 
     def close(self) -> None:
         self.reads.dispose()
-        self.writes.dispose()
+        self._writes.dispose()
 
     def explain(self, error: Exception) -> FreeholdError | None:
         if not isinstance(error, self._driver_error):

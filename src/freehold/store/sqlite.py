@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,19 +52,34 @@ class SqliteDatabase:
                 "The folder has to exist and be writable for this user."
             ) from error
         self._checkpointer = Checkpointer(path, self._lock, lambda: self._connect("writes"))
-        self.reads = self._engine("reads", "BEGIN", connections=32)
-        self.writes = self._engine("writes", "BEGIN IMMEDIATE", connections=4)
+        self.reads = self._engine("reads", connections=32)
+        event.listen(self.reads, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        self._writes = self._engine("writes", connections=0)
+        self._writer: Connection | None = None
+        """The one that whoever has the turn writes with."""
 
-    def turn(self) -> AbstractContextManager[None]:
-        return self._lock.held(self._busy_s)
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        with self._lock.held(self._busy_s):
+            if self._writer is None:
+                self._writer = self._writes.connect()
+            # Begun and committed by the driver: by SQLAlchemy both would cost what inserting three calls does.
+            driver = _driver(self._writer)
+            driver.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                driver.execute("COMMIT")
+            except BaseException:
+                if driver.in_transaction:
+                    driver.execute("ROLLBACK")
+                raise
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        with self.turn():
-            with closing(self._connect("writes")) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")  # outside every transaction, and kept by the file
-            with self.writes.begin() as connection_:
-                yield connection_
+        with self._lock.held(self._busy_s), closing(self._connect("writes")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # outside every transaction, and kept by the file
+        with self.writing() as connection_:
+            yield connection_
 
     def version(self, connection: Connection) -> str | None:
         tables = {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -113,7 +128,7 @@ class SqliteDatabase:
 
     def scrub(self) -> None:
         """Rewrites the file, for pages that were split or merged keep copies of what is deleted later, and cuts the log to nothing."""
-        with self.turn(), closing(self._connect("writes")) as connection:
+        with self._lock.held(self._busy_s), closing(self._connect("writes")) as connection:
             connection.execute("VACUUM")
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -122,10 +137,20 @@ class SqliteDatabase:
                 "Let it end, then erase again."
             )
 
+    def renew(self) -> None:
+        with self._lock.held(self._busy_s):
+            self._end()
+
     def close(self) -> None:
         self._checkpointer.close()
+        self._end()
+
+    def _end(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._writes.dispose()
         self.reads.dispose()
-        self.writes.dispose()
 
     def explain(self, error: Exception) -> FreeholdError | None:
         if not isinstance(error, sqlite3.Error):
@@ -170,8 +195,8 @@ class SqliteDatabase:
             if not os.access(path, os.R_OK | os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    def _engine(self, use: str, begin: str, connections: int) -> Engine:
-        engine = create_engine(
+    def _engine(self, use: str, connections: int) -> Engine:
+        return create_engine(
             "sqlite+pysqlite://",
             creator=lambda: self._connect(use),
             poolclass=QueuePool,
@@ -180,8 +205,6 @@ class SqliteDatabase:
             pool_timeout=self._busy_s,
             hide_parameters=True,
         )
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
-        return engine
 
     def _connect(self, use: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self._file, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
