@@ -25,6 +25,7 @@ from typing import Any
 
 from freehold.chat import Usage
 from freehold.config import TelemetryTable
+from freehold.gateway.head import Head
 from freehold.telemetry.event import Finished, Peer, Tried
 from freehold.telemetry.export import MOST_WAITING
 from freehold.telemetry.telemetry import Telemetry
@@ -32,7 +33,7 @@ from harness import emit
 
 PEER = Peer("one", "openai", "127.0.0.1", 8080)
 USAGE = Usage(input_tokens=100, cached_read=60, output_tokens=20)
-HEADERS = tuple((b"x-header-%d" % number, b"value") for number in range(10))
+HEADERS = Head.of((b"x-header-%d" % number, b"value") for number in range(10))
 WORKERS = 4
 KINDS = 100
 _BASE = "import msgspec, asyncio, logging, pathlib, urllib.parse, freehold.config"

@@ -19,7 +19,6 @@ from freehold.ask import SOURCE, Plan, Planned, body_of
 from freehold.config import Config, ServingTable, TelemetryTable
 from freehold.datasets.sample import RESPONDED, Item
 from freehold.errors import FreeholdError, OperatorError, StoreBusy
-from freehold.gateway.caller import Caller
 from freehold.gateway.formats import OPENAI, error_message
 from freehold.gateway.ledger import Settlement
 from freehold.gateway.reply import Headers
@@ -293,7 +292,7 @@ class _Run:
         reply = _Reply(lambda status, told: self._heard(exchange.id, status, told))
         exchange = Exchange(self._gateway, OPENAI, reply, self._origin(item))
         self._under_way[exchange.id] = _UnderWay(item, variant, set_aside)
-        exchange.ask(body, caller=Caller())
+        exchange.ask(body)
 
     def _origin(self, item: Item) -> Origin:
         asked = item.asked

@@ -444,12 +444,12 @@ def text_of(asked: JSON) -> str:
     messages = _messages_in(asked)
     if messages is None:
         return "\n".join(_leaves(asked))
-    return "\n".join(_words(m for m in messages if m["role"] not in _ROLES_OF_THE_TASK))
+    return "\n".join(_words([m for m in messages if m["role"] not in _ROLES_OF_THE_TASK]))
 
 
 def system_text_of(asked: JSON) -> str:
     """The system's and the developer's words of an input made of chat messages; empty for every other input."""
-    return "\n".join(_words(m for m in _messages_in(asked) or () if m["role"] in _ROLES_OF_THE_TASK))
+    return "\n".join(_words([m for m in _messages_in(asked) or () if m["role"] in _ROLES_OF_THE_TASK]))
 
 
 def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
@@ -464,7 +464,12 @@ def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
 
 def is_messages(value: JSON) -> bool:
     """Whether `value` is a list of chat messages."""
-    return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in value)
+    if not isinstance(value, list) or not value:
+        return False
+    for message in value:  # noqa: SIM110 on the way of every call, where `all` takes twice as long
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            return False
+    return True
 
 
 def _messages_in(asked: JSON) -> list[dict[str, JSON]] | None:
@@ -472,9 +477,15 @@ def _messages_in(asked: JSON) -> list[dict[str, JSON]] | None:
     return inner if is_messages(inner) else None
 
 
-def _words(messages: Iterable[Mapping[str, JSON]]) -> Iterator[str]:
+def _words(messages: Iterable[Mapping[str, JSON]]) -> list[str]:
+    said: list[str] = []
     for message in messages:
-        yield from _leaves(message.get("content"))
+        content = message.get("content")
+        if isinstance(content, str):
+            said.append(content)
+        else:
+            said += _leaves(content)
+    return said
 
 
 def _leaves(value: JSON) -> Iterator[str]:

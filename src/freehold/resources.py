@@ -16,14 +16,15 @@ from freehold.chat import JSON, Usage
 from freehold.config import Config, LimitsTable, ServingTable
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
+from freehold.gateway.budget import Scope
 from freehold.gateway.caller import Caller, caller_of
 from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
-from freehold.gateway.keys import Keyring, Role
+from freehold.gateway.head import Head
+from freehold.gateway.keys import Key, Keyring, Role
 from freehold.gateway.ledger import Settlement
 from freehold.gateway.limits import Limits
 from freehold.gateway.match import Matcher
-from freehold.gateway.reply import Headers
 from freehold.gateway.shared import Shared
 from freehold.gateway.tariff import Tariff, size_of
 from freehold.journal.build import Builder
@@ -130,6 +131,7 @@ class Resources:
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
         self._untold: dict[str, State] = {}
+        self._scopes: dict[str, tuple[Key | None, tuple[Scope, ...]]] = {}
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
 
@@ -151,25 +153,31 @@ class Resources:
         if expired := expire(self.store, self.tenant, datetime.now(UTC)):
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
 
-    def caller(self, headers: Headers, role: Role, about: Mapping[bytes, str]) -> Caller:
+    def caller(self, headers: Head, role: Role, about: Mapping[bytes, str]) -> Caller:
         """Whoever sent a request with these headers. Raises as `caller_of`."""
         return caller_of(self.keyring, headers, role, time.time(), about, self.tariff.plan)
 
-    def estimate(self, task: str | None, models: Iterable[str], request: Mapping[str, JSON], at: datetime) -> int:
+    def scopes(self, caller: Caller) -> tuple[Scope, ...]:
+        """The budgets that a caller's calls are in."""
+        known = self._scopes.get(caller.id)
+        if known is None or known[0] is not caller.key:  # it may have been given other limits since
+            known = self._scopes[caller.id] = caller.key, caller.scopes(self.config)
+        return known[1]
+
+    def estimate(self, task: str | None, models: Iterable[str], request: Mapping[str, JSON], size_bytes: int, at: datetime) -> int:
         """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
-        dollar. Raises Unpriced."""
-        size = size_of(request, len(_encode(request)))
+        dollar. `size_bytes`: of the request's JSON. Raises Unpriced."""
+        size = size_of(request, size_bytes)
         most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int), None)
         answers = request.get("n") if type(request.get("n")) is int else 1
         total = 0
         for model in models:
             how = self.how(task, model)
-            costs = [
-                self.tariff.estimate(name, size, most, max(1, answers or 1), at)
-                for name in (self.priced_name(one) for one in (model, *how.fallbacks) if not self.is_pool(one))
-                if name is not None
-            ]
-            total += max(costs, default=0) * (2 if how.hedge_after_s is not None else 1)
+            dearest = 0
+            for one in (model, *how.fallbacks) if how.fallbacks else (model,):
+                if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
+                    dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
+            total += dearest * (2 if how.hedge_after_s is not None else 1)
         return total
 
     def priced_name(self, variant: str) -> str | None:

@@ -5,16 +5,15 @@
 
 import asyncio
 import logging
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
 
+from freehold.asked import Asked
 from freehold.attempts import Attempts
 from freehold.catalog import Task
 from freehold.chat import (
@@ -26,10 +25,7 @@ from freehold.chat import (
     Outcome,
     Text,
     Usage,
-    canonical_json,
-    is_messages,
     pieces_of,
-    text_of,
 )
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.receive import Receiver
@@ -37,9 +33,9 @@ from freehold.gateway import openapi
 from freehold.gateway.answers import key_of
 from freehold.gateway.budget import BudgetExceeded
 from freehold.gateway.caller import Caller, Forbidden
-from freehold.gateway.embeddings import check_request
 from freehold.gateway.fields import json_object
 from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format, StreamWriter
+from freehold.gateway.head import Head
 from freehold.gateway.keys import Role, Unauthorized
 from freehold.gateway.ledger import Account, Reservation
 from freehold.gateway.limits import LimitReached, Pass
@@ -49,10 +45,9 @@ from freehold.gateway.sse import comment
 from freehold.gateway.tariff import released
 from freehold.journal.build import RECORDED, new_call_id
 from freehold.journal.call import Call
-from freehold.journal.formats.openai import question_of
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
 from freehold.journal.rows import digest_of
-from freehold.journal.served import Question, outcome_of, output_of, question, question_about, unusual_end
+from freehold.journal.served import Question, outcome_of, output_of, unusual_end
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.provider import Target, named
 from freehold.pursuit import Pursuit
@@ -70,11 +65,11 @@ _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
-_MOST_MODEL_CHARS = 200
+_NO_HEADERS = Head(b"")
+_ANYBODY = Caller()
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
 _STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
 
@@ -158,18 +153,6 @@ def _tell(reply: Reply, status: int, told: bytes) -> None:
     reply.send(status, (_JSON,), told)
 
 
-class _Asked(NamedTuple):
-    """A request as its door read it."""
-
-    body: dict[str, JSON]
-    stream: bool
-    wants_usage: bool
-    as_openai: dict[str, JSON]
-    """The same in OpenAI's words, as the journal keeps it."""
-    about: Mapping[bytes, str]
-    """What its headers say to us, by their names without `x-freehold-`."""
-
-
 class Origin(NamedTuple):
     """Where a request comes from that came in by no door, and what the journal is to have of it instead of what it says itself."""
 
@@ -213,7 +196,7 @@ class Exchange:
         self._said: Collected | None = None
         self._seam: Seam | None = None
         self._cache_key: bytes | None = None
-        self._caller = Caller()
+        self._caller = _ANYBODY
         self._pass: Pass | None = None
         self._reserved: int | None = None
         self._trace: Trace | None = None
@@ -223,20 +206,20 @@ class Exchange:
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
-        self.safely(lambda: self.ask(json_object(request), request.headers))
+        self.safely(lambda: self._take(json_object(request), len(request.body), request.headers, None))
 
-    def ask(self, body: dict[str, JSON], headers: Headers = (), caller: Caller | None = None) -> None:
-        """As `begin`, for a body that is read already. `caller`: who asks, where that is known."""
+    def ask(self, body: dict[str, JSON]) -> None:
+        """As `begin`, for a request of our own, which no key comes with."""
+        self.safely(lambda: self._take(body, len(_encode(body)), _NO_HEADERS, _ANYBODY))
+
+    def _take(self, body: dict[str, JSON], size_bytes: int, headers: Head, caller: Caller | None) -> None:
         self._trace = self._pursuit.trace = self._gateway.telemetry.trace(headers)
-        self.safely(lambda: self._take(body, headers, caller))
-
-    def _take(self, body: dict[str, JSON], headers: Headers, caller: Caller | None) -> None:
-        about = {name.removeprefix(_OWN_HEADER): value.decode("latin-1") for name, value in headers if name.startswith(_OWN_HEADER)}
+        about = {name: value.decode("latin-1") for name, value in headers.starting(_OWN_HEADER).items()}
         self._caller = caller if caller is not None else self._has.caller(headers, "call", about)
-        self._asked = self._read(body, about)
+        self._asked = Asked(self._door, body, size_bytes, about)
         self._gateway.in_flight.add(self)
         self._reply.on_gone, self._reply.on_room = self._gone, self._room
-        model = self._model()
+        model = self._asked.model
         task = self._task_of(model, headers) if self._origin is None and self._door is not EMBEDDINGS else None
         self._caller.check(model, task)
         if task is None:
@@ -274,14 +257,15 @@ class Exchange:
             self.safely(lambda: self._reserve(variants, begin))
 
         self._leave_line = self._has.limits.enter(
-            f"key '{self._caller.id}'", limits, self.tokens(), self._caller.id, go, lambda full: self.safely(partial(_raise, full))
+            f"key '{self._caller.id}'", limits, self._asked.tokens, self._caller.id, go, lambda full: self.safely(partial(_raise, full))
         )
 
     def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
         """Holds back what the call may cost, durably, before anybody is asked."""
-        scopes = self._caller.scopes(self._has.config)
+        scopes = self._has.scopes(self._caller)
         is_priced = self._has.config.gateway.unpriced != "allow"
-        estimate = self._has.estimate(self._task, variants, self._asked.body, self._at) if scopes or is_priced else 0
+        asked = self._asked
+        estimate = self._has.estimate(self._task, variants, asked.body, asked.size_bytes, self._at) if scopes or is_priced else 0
         if not scopes:
             begin()
             return
@@ -318,52 +302,25 @@ class Exchange:
         return self._caller.account(self._has.tenant, self._task, customer)
 
     def _customer(self) -> str | None:
-        return self._caller.customer or self._tags.get("customer")
+        return self._caller.customer or self._caller.tags.get("customer") or self._asked.tags.get("customer")
 
-    def _model(self) -> str:
-        """The name that is asked for. Raises CallerError for one that is none."""
-        model = self._asked.body.get("model")
-        if not isinstance(model, str) or not model:
-            raise CallerError("the body names no model")
-        if len(model) > _MOST_MODEL_CHARS or _CONTROL.search(model):
-            raise CallerError(f"model: expected a name of at most {_MOST_MODEL_CHARS} characters, none of them a control character")
-        return model
-
-    def _task_of(self, model: str, headers: Headers) -> str | None:
+    def _task_of(self, model: str, headers: Head) -> str | None:
         """The task a request belongs to: the one it names, or the one by whose row of `[[match]]` it is known."""
         if model.startswith(TASK_PREFIX):
             return model.removeprefix(TASK_PREFIX)
         row = self._has.matcher.row_of(self._asked.body, headers, self._caller.names)
         return None if row is None else row.task
 
-    @property
-    def _tags(self) -> dict[str, str]:
-        """What came along, and what the caller's key says of all its calls."""
-        tags = self._asked.body.get("metadata")
-        own = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
-        return {**own, **self._caller.tags}
-
-    def _read(self, body: dict[str, JSON], about: Mapping[bytes, str]) -> _Asked:
-        if self._door is EMBEDDINGS:
-            check_request(body)
-            return _Asked(body, False, False, body, about)
-        stream = body.get("stream") is True
-        if self._door is OPENAI:
-            try:
-                asked = question_of(body)  # before anybody is paid for an answer to nothing
-            except DataError as error:
-                raise CallerError(str(error)) from None
-            if "prompt" not in asked and not is_messages(asked["messages"]):
-                raise CallerError("messages: expected a list of messages, each an object with a role")
-            options = body.get("stream_options")
-            return _Asked(body, stream, isinstance(options, dict) and options.get("include_usage") is True, body, about)
-        return _Asked(body, stream, True, _as_openai(body), about)
+    def _seen(self) -> Words:
+        """What policies see."""
+        tags = self._caller.tags
+        return Words(self._asked.text, {**self._asked.tags, **tags} if tags else self._asked.tags)
 
     def _decide(self, task: Task) -> Decision:
         """What the task's active policy says; its reference where there is none, or where it fails."""
         self._task = task.id
         self._policy = self._promised(self._has.served.policies.get(task.id))
-        self._words = Words(text_of(self._asked.as_openai), self._tags)
+        self._words = self._seen()
         if self._policy is not None:
             try:
                 self._chosen = self._policy.choose(*self._words)
@@ -440,26 +397,16 @@ class Exchange:
         return self._has.target(model, OPENAI if self._door is EMBEDDINGS else self._door)
 
     def session(self) -> str:
-        """As of `Pursued`: what the caller says, else how the conversation began."""
-        asked = self._asked.as_openai
-        for said in (self._asked.about.get(b"session"), asked.get("prompt_cache_key"), asked.get("user")):
-            if isinstance(said, str) and said:
-                return said
-        messages = asked.get("messages")
-        return blake2b(canonical_json(messages[:2] if isinstance(messages, list) else messages), digest_size=16).hexdigest()
+        """As of `Pursued`."""
+        return self._asked.session
 
     def caller_id(self) -> str:
         """As of `Pursued`."""
         return self._caller.id
 
     def tokens(self) -> int:
-        """As of `Pursued`: a quarter of the characters that were said, and what may be answered."""
-        said = len(text_of(self._asked.as_openai)) // 4
-        for name in ("max_completion_tokens", "max_tokens"):
-            most = self._asked.as_openai.get(name)
-            if isinstance(most, int):
-                return said + most
-        return said
+        """As of `Pursued`."""
+        return self._asked.tokens
 
     @property
     def may_stream(self) -> bool:
@@ -719,12 +666,7 @@ class Exchange:
             other = self._has.rng.choice(others)
             body = {name: value for name, value in self._asked.body.items() if name not in ("stream", "stream_options")}
             origin = Origin("explore", task.id, propensity=share / len(others))
-            Exchange(self._gateway, self._door, Nobody(), origin).ask({**body, "model": other}, caller=Caller())
-
-    def _question(self) -> Question:
-        if self._origin is not None and self._origin.question is not None:
-            return self._origin.question
-        return question_about(self._asked.body["input"]) if self._door is EMBEDDINGS else question(self._asked.as_openai)
+            Exchange(self._gateway, self._door, Nobody(), origin).ask({**body, "model": other})
 
     def _call(self, outcome: Outcome, answer: ChatAnswer | None) -> Call:
         """The call, the same that an import of its log would give, but for what is known better.
@@ -732,7 +674,8 @@ class Exchange:
         One whose words cannot be kept was paid for all the same: the journal has it without them.
         """
         try:
-            asked = self._question()
+            origin = self._origin
+            asked = origin.question if origin is not None and origin.question is not None else self._asked.question
             output = output_of(answer) if answer is not None and self._door is not EMBEDDINGS else None
             if isinstance(output, dict) and is_deeper(output, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
@@ -742,7 +685,6 @@ class Exchange:
         tags = {**asked.tags, **self._caller.tags} if self._caller.tags else asked.tags
         if answer is not None and (end := unusual_end(answer)):
             tags = {**tags, "finish_reason": end}
-        origin = self._origin
         usage, cost_usd = self._attempts.sums()
         return Call(
             id=self.id,
@@ -795,17 +737,3 @@ def _heard(error: FreeholdError | None) -> None:
     """Nobody waits for it."""
     if error is not None:
         _log.warning("ledger.not_released: what was held back for a call is free when its deadline has passed: %s", error)
-
-
-def _as_openai(body: dict[str, JSON]) -> dict[str, JSON]:
-    """A request in Anthropic's words as the journal keeps it: in OpenAI's. What those have no words for stays as it is, for an Anthropic
-    provider may understand it."""
-    try:
-        request = ANTHROPIC.read_request(body)
-        return OPENAI.write_request(msgspec.structs.replace(request, thinking_tokens=None, further={}))
-    except CallerError:
-        messages: JSON = body.get("messages")
-        if not is_messages(messages):
-            raise
-        system: list[JSON] = [{"role": "system", "content": body["system"]}] if body.get("system") else []
-        return {**body, "messages": [*system, *messages]}

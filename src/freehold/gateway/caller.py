@@ -7,9 +7,9 @@ from freehold.catalog import Budget, Plan
 from freehold.config import Config, LimitsTable
 from freehold.errors import CallerError
 from freehold.gateway.budget import Scope, scopes_of
+from freehold.gateway.head import Head
 from freehold.gateway.keys import Key, Keyring, Role, secret_of
 from freehold.gateway.ledger import Account
-from freehold.gateway.reply import Headers
 
 _NO_LIMITS = LimitsTable()
 _MOST_NAME = 200
@@ -70,7 +70,7 @@ class Caller(NamedTuple):
 
 
 def caller_of(
-    keyring: Keyring, headers: Headers, role: Role, now: float, about: Mapping[bytes, str], plan_of: Callable[[str | None], Plan | None]
+    keyring: Keyring, headers: Head, role: Role, now: float, about: Mapping[bytes, str], plan_of: Callable[[str | None], Plan | None]
 ) -> Caller:
     """Whoever sent a request with these headers. `about`: what those say to us; they come before what the key says.
 

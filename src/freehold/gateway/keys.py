@@ -15,8 +15,8 @@ import msgspec
 from freehold.catalog import Budget
 from freehold.config import LimitsTable
 from freehold.errors import CallerError
+from freehold.gateway.head import Head
 from freehold.gateway.pattern import Pattern
-from freehold.gateway.reply import Headers
 from freehold.store.open import Store
 from freehold.store.times import microseconds, moment
 
@@ -144,14 +144,12 @@ class Keyring:
         raise Unauthorized
 
 
-def secret_of(headers: Headers) -> bytes | None:
+def secret_of(headers: Head) -> bytes | None:
     """The secret a request shows, as OpenAI's or Anthropic's clients send it; None where it shows none."""
-    for name, value in headers:
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            return value[7:].strip()
-        if name == b"x-api-key":
-            return value.strip()
-    return None
+    shown = headers.get(b"authorization")
+    if shown is not None and shown[:7].lower() == b"bearer ":
+        return shown[7:].strip()
+    return headers.get(b"x-api-key")
 
 
 def create(store: Store, tenant: str, grant: Grant, now: datetime, expires_at: datetime | None = None) -> tuple[Key, str]:

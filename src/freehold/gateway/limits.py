@@ -15,6 +15,7 @@ from freehold.errors import CallerError
 from freehold.gateway.shared import Shared
 
 _BUCKET_S = 60.0
+_ROUNDING_S = 1e-6
 _LOOK_S = 0.02
 """How often it is looked whether another worker's request has ended."""
 
@@ -88,7 +89,7 @@ class Limits:
         shared, limits = self._shared, given.limits
         if limits.concurrent is None and limits.tokens_per_min is None:
             return
-        with shared.locked():
+        with shared.locked:
             place = shared.place(given.name)
             if limits.concurrent is not None:
                 shared.end(place)
@@ -106,20 +107,24 @@ class Limits:
     def _admit(self, wanted: Pass) -> float | None:
         """Lets it in and gives None, or gives in how many seconds there may be room."""
         shared, limits, now = self._shared, wanted.limits, self._clock()
-        with shared.locked():
+        requests, tokens, concurrent = limits.requests_per_min, limits.tokens_per_min, limits.concurrent
+        requests_until = tokens_until = now
+        with shared.locked:
             place = shared.place(wanted.name)
-            if limits.concurrent is not None and shared.under_way(place) >= limits.concurrent:
+            if concurrent is not None and shared.under_way(place) >= concurrent:
                 return _LOOK_S
-            fills = []
-            for is_tokens, most, count in ((False, limits.requests_per_min, 1), (True, limits.tokens_per_min, wanted.tokens)):
-                if most is not None:
-                    until = max(shared.filled_until(place, is_tokens), now) + min(count, most) * _BUCKET_S / most
-                    if until - now > _BUCKET_S * (1 + 1e-9):
-                        return until - now - _BUCKET_S
-                    fills.append((is_tokens, until))
-            for is_tokens, until in fills:
-                shared.fill(place, is_tokens, until)
-            if limits.concurrent is not None:
+            if requests is not None:
+                requests_until = max(shared.filled_until(place, False), now) + min(1, requests) * _BUCKET_S / requests
+            if tokens is not None:
+                tokens_until = max(shared.filled_until(place, True), now) + min(wanted.tokens, tokens) * _BUCKET_S / tokens
+            wait_s = max(requests_until, tokens_until) - now - _BUCKET_S
+            if wait_s > _ROUNDING_S:
+                return wait_s
+            if requests is not None:
+                shared.fill(place, False, requests_until)
+            if tokens is not None:
+                shared.fill(place, True, tokens_until)
+            if concurrent is not None:
                 shared.begin(place)
         return None
 

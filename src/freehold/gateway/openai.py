@@ -379,7 +379,7 @@ def read_answer(body: bytes) -> ChatAnswer:
     """The answer a body holds. Raises DataError where it is none."""
     try:
         answer = _decode_answer(body)
-        choices = tuple(_read_choice(one, f"choices[{n}]") for n, one in enumerate(answer.choices))
+        choices = tuple([_read_choice(one, f"choices[{n}]") for n, one in enumerate(answer.choices)])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, CallerError) as error:
         raise DataError(f"the provider's answer is no chat completion: {error}") from None
     return ChatAnswer(
@@ -463,6 +463,10 @@ def _by_modality(details: Mapping[str, Any], total: int) -> dict[str, int] | Non
 def read_usage(value: JSON) -> Usage | None:
     """The usage an answer states; None where it states none, or one that cannot be: an unknown usage is better than a wrong one."""
     try:
+        if isinstance(value, dict) and len(value) == 3:  # the three numbers that everybody says, and nothing else
+            into, out, total = value.get("prompt_tokens"), value.get("completion_tokens"), value.get("total_tokens")
+            if type(into) is type(out) is type(total) is int and into + out == total:
+                return Usage(input_tokens=into, output_tokens=out)
         row = usage_of(value)
         return None if row is None else Usage(**row)
     except DataError:

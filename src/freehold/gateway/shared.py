@@ -6,9 +6,9 @@ has under way. A worker that dies leaves its own count behind, which is cleared 
 
 import fcntl
 import mmap
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
+from types import TracebackType
 from typing import BinaryIO
 
 from freehold.errors import OperatorError
@@ -20,6 +20,19 @@ _HASH, _REQUESTS, _TOKENS, _UNDER_WAY = 0, 1, 2, 3
 MEMORY_BYTES = _SLOTS * _WIDTH * 8
 
 
+class _Held:
+    """A file's lock, for as long as it is entered."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
 class Shared:
     """The numbers as one worker sees them."""
 
@@ -29,23 +42,13 @@ class Shared:
         self._whole = view.cast("q")
         self._real = view.cast("d")
         self._worker = worker
-        self._lock = lock
+        self.locked: AbstractContextManager[None] = nullcontext() if lock is None else _Held(lock)
+        """While it is entered, nobody else reads or writes."""
+        self._workers = 1 if lock is None else MOST_WORKERS
         self._places: dict[str, int] = {}
-        with self.locked():
+        with self.locked:
             for place in range(_UNDER_WAY + worker, len(self._whole), _WIDTH):
                 self._whole[place] = 0
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nobody else reads or writes meanwhile."""
-        if self._lock is None:
-            yield
-            return
-        fcntl.lockf(self._lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._lock, fcntl.LOCK_UN)
 
     def place(self, name: str) -> int:
         """Where the numbers of a name are; taken on first use, with the lock held. Raises OperatorError where all are taken."""
@@ -71,7 +74,8 @@ class Shared:
 
     def under_way(self, place: int) -> int:
         """Requests of all workers."""
-        return sum(self._whole[place + _UNDER_WAY : place + _WIDTH])
+        begin = place + _UNDER_WAY
+        return sum(self._whole[begin : begin + self._workers]) if self._workers > 1 else self._whole[begin + self._worker]
 
     def begin(self, place: int) -> None:
         """One more here."""

@@ -130,6 +130,12 @@ def revenue(plan: Plan, usage: Usage | None, cost_nano: int | None) -> int | Non
 def size_of(body: Mapping[str, Any], body_bytes: int) -> Size:
     """The size of a request in either format, given its body and how many bytes of JSON that was."""
     messages = body.get("messages")
+    if isinstance(messages, list):
+        for message in messages:
+            if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
+                break
+        else:
+            return Size(body_bytes, 0)  # plain words, as nearly always
     contents = [message.get("content") for message in messages if isinstance(message, Mapping)] if isinstance(messages, list) else []
     parts = [part for content in contents if isinstance(content, list) for part in content if isinstance(part, Mapping)]
     results = [part["content"] for part in parts if isinstance(part.get("content"), list)]

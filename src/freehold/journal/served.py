@@ -55,8 +55,10 @@ def question_about(input: JSON) -> Question:
 
 def outcome_of(answer: ChatAnswer) -> Outcome:
     """How a call ended that has this answer."""
-    refused = answer.choices and all(choice.finish in ("refused", "filtered") for choice in answer.choices)
-    return "refused" if refused else "answered" if answer.choices else "malformed"
+    for choice in answer.choices:
+        if choice.finish not in ("refused", "filtered"):
+            return "answered"
+    return "refused" if answer.choices else "malformed"
 
 
 def output_of(answer: ChatAnswer) -> JSON:
@@ -68,7 +70,7 @@ def output_of(answer: ChatAnswer) -> JSON:
 def unusual_end(answer: ChatAnswer) -> str:
     """Why the answer ended, where that is worth a tag; else empty."""
     for choice in answer.choices:
-        if (word := finish_word(choice.finish)) not in USUAL_ENDS:
+        if choice.finish != "stop" and (word := finish_word(choice.finish)) not in USUAL_ENDS:
             return word
     return ""
 

@@ -1,7 +1,7 @@
 """What kind of question an input is: a hash of system prompt, tools and form, by which calls without a task are grouped."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -24,7 +24,8 @@ def shape_of(asked: JSON) -> str:
     messages = asked.get("messages") if isinstance(asked, dict) else asked
     if isinstance(messages, list) and is_messages(messages):
         around: Mapping[str, JSON] = asked if isinstance(asked, dict) else {}
-        return _of_messages(system_of(asked), tuple(sorted(tools_of(around))), _answer_form(around), tuple(sorted(set(_media(messages)))))
+        tools = tuple(sorted(tools_of(around))) if around else ()
+        return _of_messages(system_of(asked), tools, _answer_form(around), _media(messages))
     if isinstance(asked, dict):
         return _hash(["object", sorted((str(key), _form(value)) for key, value in asked.items())])
     return _hash([_form(asked)])
@@ -50,13 +51,15 @@ def _answer_form(around: Mapping[str, JSON]) -> tuple[str, str] | None:
     return str(asked.get("type")), str(schema.get("name")) if isinstance(schema, dict) else ""
 
 
-def _media(messages: list[JSON]) -> Iterator[str]:
+def _media(messages: list[JSON]) -> tuple[str, ...]:
     """The kinds of content other than text. A tool's call or result is a turn, not a kind."""
+    found = set()
     for message in messages:
         content = message.get("content")
-        for part in content if isinstance(content, list) else []:
+        for part in content if isinstance(content, list) else ():
             kind = str(part.get("type")) if isinstance(part, dict) else ""
-            yield from (medium for medium in _MEDIA if medium in kind)
+            found |= {medium for medium in _MEDIA if medium in kind}
+    return tuple(sorted(found))
 
 
 def _form(value: JSON) -> str:

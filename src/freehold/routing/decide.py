@@ -126,6 +126,17 @@ def scores_used(program: Program) -> tuple[str, ...]:
     return tuple(seen)
 
 
+def facts_used(program: Program) -> frozenset[str]:
+    """The names of the facts that a decision may look at: nothing else needs to be found out."""
+    seen: set[str] = set()
+    for rule in program.rules:
+        for node in (*walk(rule.condition), *walk(rule.action)):
+            if isinstance(node, Compare | In | Contains):
+                sides = (node.left, node.right) if isinstance(node, Compare) else (node.left,)
+                seen |= {side.name for side in sides if isinstance(side, Fact)}
+    return frozenset(seen)
+
+
 def _choose(action: Action, rule: int) -> _Choose:
     match action:
         case Use(variant):

@@ -41,6 +41,7 @@ SURFACE_DOC: dict[str, str] = {
 
 SURFACE: tuple[str, ...] = tuple(SURFACE_DOC)
 """Names of the surface features, in the order of `Features.surface`."""
+_COUNTED = frozenset(SURFACE) - {"chars"}
 
 _KINDS = {
     "digits": b"0123456789",
@@ -124,6 +125,16 @@ def features(text: str, dims: int = DIMS) -> Features:
         lowered = _lowered(text, padded)
     index, weight = _shares(_buckets(lowered, starts, shift))
     return Features(surface, index, weight)
+
+
+def surface_of(text: str, names: frozenset[str]) -> dict[str, float]:
+    """Surface features of these names at least, by name; none that nobody asks for are counted."""
+    if names.isdisjoint(SURFACE):
+        return {}
+    if names.isdisjoint(_COUNTED):
+        return {"chars": float(len(text))}
+    padded = _padded(text)
+    return dict(zip(SURFACE, _surface(text, padded, *_words(padded)).tolist(), strict=True))
 
 
 def hashed_matrix(texts: Sequence[str], dims: int = DIMS) -> HashedMatrix:

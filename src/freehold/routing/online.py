@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from freehold.routing.decide import Decision, Facts, compile_program
-from freehold.routing.features import SURFACE, features
+from freehold.routing.decide import Decision, Facts, compile_program, facts_used
+from freehold.routing.features import surface_of
 from freehold.routing.program import Program
 from freehold.routing.scorer import Scored, Scorer
 
@@ -27,12 +27,13 @@ class OnlinePolicy:
         self.max_loss = max_loss
         self.task = program.task
         self.scorer = scorer
+        self._names = facts_used(program)
         self._decide: Callable[[Facts], Decision] = compile_program(program)
 
     def choose(self, text: str, tags: Mapping[str, str]) -> Chosen:
         """Who answers this text."""
         if self.scorer is None:
-            values: dict[str, float | str | bool] = dict(zip(SURFACE, features(text).surface.tolist(), strict=True))
-            return Chosen(self._decide(Facts(values={**values, "task": self.task}, tags=tags)), None)
+            values: dict[str, float | str | bool] = {"task": self.task, **surface_of(text, self._names)}
+            return Chosen(self._decide(Facts(values=values, tags=tags)), None)
         scored = self.scorer.score((text,))
         return Chosen(self._decide(self.scorer.facts(self.task, scored, 0, tags)), scored)

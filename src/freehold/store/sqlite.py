@@ -23,6 +23,8 @@ from freehold.store.version import VERSION_TABLE
 _PARAMETERS = 12_000
 """Values bound in one statement. Many rows at once cost a third of what they cost one by one, and leave Python's lock to other threads
 while SQLite works."""
+_SIZES = (64, 32, 24, 16, 12, 8, 7, 6, 5, 4, 3, 2, 1)
+"""Of inserts: a group of a few calls takes one or two statements a table, and there are few enough of them to stay prepared."""
 _NULL = float("nan")
 """SQLite stores NaN as NULL. Bound as None it would cost a microsecond, which Python's module spends on looking for an adapter (CPython
 3.11); the same goes for bytes, which rows therefore hold as bytearrays."""
@@ -228,7 +230,7 @@ class SqliteDatabase:
 def _runs(rows: int, most: int) -> Iterator[tuple[int, int]]:
     """Slices of `rows` rows in a few fixed sizes, so that SQLite's prepared statements are used again."""
     start = 0
-    for size in (most, *(size for size in (64, 32, 16, 8, 4, 2, 1) if size <= most)):
+    for size in (most, *(size for size in _SIZES if size <= most)):
         while rows - start >= size:
             yield start, size
             start += size

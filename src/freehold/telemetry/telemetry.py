@@ -8,12 +8,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from freehold.config import TelemetryTable
+from freehold.gateway.head import Head
 from freehold.telemetry import workers
 from freehold.telemetry.counts import Counts, Samples
 from freehold.telemetry.event import Finished
@@ -65,9 +66,10 @@ class Telemetry:
             exporter = self._exporter
             self.watch(DROPPED_EVENTS, lambda: exporter.dropped)
 
-    def trace(self, headers: Sequence[tuple[bytes, bytes]]) -> Trace | None:
-        """The place in a trace of a request with these headers, names in lower case. None where nobody traces."""
-        return of_request(headers, self._exporter is not None)
+    def trace(self, headers: Head) -> Trace | None:
+        """The place in a trace of a request with these headers. None where nobody traces."""
+        is_recording = self._exporter is not None
+        return of_request(headers, is_recording) if is_recording or headers.get(b"traceparent") is not None else None
 
     def finished(self, event: Finished) -> None:
         """Counts a call that has ended, and says so."""

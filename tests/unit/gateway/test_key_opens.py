@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from freehold.gateway.head import Head
 from freehold.gateway.keys import Grant, Key, secret_of
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -63,4 +64,4 @@ def test_roles_open_routes() -> None:
     ],
 )
 def test_a_secret_is_shown_as_either_client_sends_it(headers: list[tuple[bytes, bytes]], secret: bytes | None) -> None:
-    assert secret_of(headers) == secret
+    assert secret_of(Head.of(headers)) == secret

@@ -24,6 +24,7 @@ from freehold.journal.formats.source import Source
 
 ASKED = ("messages", "tools", "functions", "response_format")
 """The parts of a request that are the question: their hash names the item."""
+_NAMING = (*ASKED, "prompt")
 _BODY_COLUMNS = frozenset({"input", "output", "usage"})
 _LATENCY_MS = {"latency_ms": 1.0, "duration_ms": 1.0, "elapsed_ms": 1.0, "latency_s": 1e3, "duration_s": 1e3, "elapsed_s": 1e3}
 _HALF = "the line has {has}; expected both. Of the Batch API, join input and output on custom_id (docs/import.md)"
@@ -81,7 +82,7 @@ def logged(entry: dict[str, Any]) -> Logged:
 
 def item_of(asked: Body) -> str:
     """The name of what was asked: equal questions share it."""
-    return blake2b(canonical_json([asked.get(part) for part in (*ASKED, "prompt")]), digest_size=16).hexdigest()
+    return blake2b(canonical_json([asked.get(part) for part in _NAMING]), digest_size=16).hexdigest()
 
 
 def input_of(asked: Body) -> JSON:
