@@ -146,6 +146,7 @@ class SqliteDatabase:
     def close(self) -> None:
         self._checkpointer.close()
         self._end()
+        self._lock.close()
 
     def _end(self) -> None:
         if self._writer is not None:

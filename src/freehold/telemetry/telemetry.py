@@ -14,14 +14,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from freehold.config import TelemetryTable
-from freehold.gateway.head import Head
 from freehold.telemetry import workers
 from freehold.telemetry.counts import Counts, Samples
 from freehold.telemetry.event import Finished
 from freehold.telemetry.export import Exporter
 from freehold.telemetry.exposition import text_of
 from freehold.telemetry.names import CPU_TIME, DROPPED_EVENTS, LOOP_LAG, MEMORY, METRICS, WORKER, Metric
-from freehold.telemetry.trace import Trace, of_request
+from freehold.telemetry.trace import Headers, Trace, of_request
 from freehold.telemetry.workers import Snapshot
 
 PUBLISH_S = 1.0
@@ -66,7 +65,7 @@ class Telemetry:
             exporter = self._exporter
             self.watch(DROPPED_EVENTS, lambda: exporter.dropped)
 
-    def trace(self, headers: Head) -> Trace | None:
+    def trace(self, headers: Headers) -> Trace | None:
         """The place in a trace of a request with these headers. None where nobody traces."""
         is_recording = self._exporter is not None
         return of_request(headers, is_recording) if is_recording or headers.get(b"traceparent") is not None else None

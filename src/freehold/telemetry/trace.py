@@ -5,13 +5,23 @@ Source: https://www.w3.org/TR/trace-context/. A parent that is malformed counts 
 
 import os
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 _PARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x20-\x7e]{0,256})?")
 _MEMBER = re.compile(rb"([a-z0-9][a-z0-9_\-*/@]{0,255})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e])")
 _MOST_STATE_BYTES = 512
 _MOST_MEMBERS = 32
+
+
+class Headers(Protocol):
+    """Those of a request, names in lower case."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of the first of that name."""
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        """All of them."""
 
 
 class Hop(NamedTuple):
@@ -49,7 +59,7 @@ class Trace(NamedTuple):
         return Hop(span, lines + b"tracestate: %b\r\n" % self.state if self.state else lines)
 
 
-def of_request(headers: Sequence[tuple[bytes, bytes]], is_recording: bool) -> Trace | None:
+def of_request(headers: Iterable[tuple[bytes, bytes]], is_recording: bool) -> Trace | None:
     """The place that a request's headers name (names in lower case). Without one, None, or a new trace where spans are recorded here."""
     parents = [value for name, value in headers if name == b"traceparent"]
     found = _PARENT.fullmatch(parents[0].strip()) if len(parents) == 1 else None
@@ -66,7 +76,7 @@ def new_span() -> str:
     return os.urandom(8).hex()
 
 
-def _state(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+def _state(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """What they say of state, as one line; empty where it is malformed, or too long to pass on."""
     members = [member.strip() for name, value in headers if name == b"tracestate" for member in value.split(b",")]
     members = [member for member in members if member]
