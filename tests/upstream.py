@@ -53,6 +53,8 @@ def answered(said: Said) -> Iterator[bytes]:
     stream, model = said.body.get("stream", False), said.body["model"]
     if said.path.endswith("/messages"):
         return events(*anthropic_events(model)) if stream else whole(anthropic_answer(model))
+    if said.path.endswith("/embeddings"):
+        return whole(openai_embeddings(model, said.body["input"]))
     with_usage = (said.body.get("stream_options") or {}).get("include_usage", False)
     return events(*openai_events(model, with_usage)) if stream else whole(openai_answer(model))
 
@@ -76,6 +78,15 @@ def openai_events(model: str, with_usage: bool) -> list[bytes]:
     if with_usage:
         told.append(event({**about, "choices": [], "usage": openai_answer(model)["usage"]}))
     return [*told, b"data: [DONE]\n\n"]
+
+
+def openai_embeddings(model: str, input: Any) -> dict[str, Any]:
+    """One for each text, and for each list of tokens."""
+    n = 1 if isinstance(input, str) or isinstance(input[0], int) else len(input)
+    return {
+        "object": "list", "model": f"{model}-2026", "usage": {"prompt_tokens": 100, "total_tokens": 100},
+        "data": [{"object": "embedding", "index": index, "embedding": [0.25, -0.5]} for index in range(n)],
+    }  # fmt: skip
 
 
 def anthropic_answer(model: str) -> dict[str, Any]:

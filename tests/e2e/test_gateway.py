@@ -24,7 +24,7 @@ from freehold.chat import Usage
 from freehold.journal import read
 from freehold.journal.call import Call
 from freehold.store.open import open_store
-from upstream import Said, Upstream, answered, event, events, openai_events, upstream, whole
+from upstream import Said, Upstream, answered, event, events, openai_answer, openai_events, upstream, whole
 
 TOML = """
 [project]
@@ -602,25 +602,28 @@ def test_what_it_does_while_the_journal_cannot_be_written(tmp_path: Path, on_fai
 # Embeddings
 
 
-def embeddings(said: Said) -> Iterator[bytes]:
-    data = [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}]
-    return whole({"object": "list", "data": data, "model": "embed-x", "usage": {"prompt_tokens": 100, "total_tokens": 100}})
-
-
 def test_embeddings_are_passed_on_and_journalled(served: Served) -> None:
-    served.provider.answer = embeddings
     raw = served.openai().embeddings.with_raw_response.create(model="frontier", input=["a", "b"], encoding_format="float")
-    assert raw.parse().data[0].embedding == [0.25, -0.5]
+    assert [one.embedding for one in raw.parse().data] == [[0.25, -0.5], [0.25, -0.5]]
     assert served.provider.asked[-1].path == "/v1/embeddings"
     call = served.call(raw.headers["x-freehold-call"])
     assert (call.input, call.output, call.outcome, call.cost_usd) == (["a", "b"], None, "answered", pytest.approx(100 * 10 / 1e6))
 
 
 def test_what_cannot_be_embedded_is_refused(served: Served) -> None:
-    with pytest.raises(openai.BadRequestError, match="input"):
-        served.openai().embeddings.create(model="frontier", input=[])
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"input": ""}, "input"),
+        ({"input": []}, "input"),
+        ({"input": [-1]}, "input"),
+        ({"input": [[1], []]}, "input"),
+        ({"input": "a", "dimensions": 0}, "dimensions"),
+        ({"input": "a", "encoding_format": 1}, "encoding_format"),
+    ]
+    for asked, field in wrong:
+        with pytest.raises(openai.BadRequestError, match=f"{field}: expected"):
+            served.openai().embeddings.create(model="frontier", **asked)
     with pytest.raises(openai.BadRequestError, match="'two' gives no embeddings"):
         served.openai().embeddings.create(model="claude", input="a")
-    served.provider.answer = answered
+    served.provider.answer = lambda said: whole(openai_answer("gpt-x"))
     with pytest.raises(openai.InternalServerError, match="holds no embeddings"):
         served.openai().embeddings.create(model="frontier", input="a")

@@ -35,6 +35,10 @@ def _some(items: Schema, about: str = "") -> Schema:
     return {"type": "array", "items": items} | ({"description": about} if about else {})
 
 
+def _one_or_more(items: Schema) -> Schema:
+    return {**_some(items), "minItems": 1}
+
+
 def _either(*kinds: Schema) -> Schema:
     return {"anyOf": list(kinds)}
 
@@ -58,6 +62,8 @@ _WHOLE: Schema = {"type": "integer"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _BOOL: Schema = {"type": "boolean"}
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+_SOMETHING: Schema = {"type": "string", "minLength": 1}
+_TOKENS = _one_or_more(_COUNT)
 _MODEL: Schema = {
     "type": "string",
     "pattern": r"^[^\u0000-\u001f\u007f]+$",
@@ -168,7 +174,7 @@ SCHEMAS: dict[str, Schema] = {
         "model",
         "messages",
         model=_MODEL,
-        messages=_some(_OPENAI_MESSAGE),
+        messages=_one_or_more(_OPENAI_MESSAGE),
         tools=_some(_OPENAI_TOOL),
         tool_choice=_either(
             {"enum": ["auto", "none", "required"]},
@@ -251,8 +257,8 @@ SCHEMAS: dict[str, Schema] = {
         "model",
         "input",
         model=_MODEL,
-        input=_either(_text(), _some(_text()), _some(_COUNT), _some(_some(_COUNT))),
-        encoding_format={"enum": ["float", "base64"]},
+        input=_either(_SOMETHING, _one_or_more(_text()), _TOKENS, _one_or_more(_TOKENS)),
+        encoding_format=_text("float, base64, or what else the provider knows"),
         dimensions={"type": "integer", "minimum": 1},
         user=_text(),
     ),
