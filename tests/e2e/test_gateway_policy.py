@@ -8,6 +8,7 @@ import openai
 import pytest
 from test_gateway import Served, running
 
+from command import freehold
 from freehold.config import FILE_NAME
 from freehold.improve import Issued, Request, add_program, certify_task
 from freehold.journal.ingest import IngestOptions
@@ -89,6 +90,16 @@ def test_the_journal_has_task_policy_and_propensity(desk: Desk) -> None:
     assert (call.task, call.policy, call.propensity, call.source) == ("triage", desk.issued.certificate.policy_hash, 1.0, "gateway")
     assert (call.tags, call.outcome, call.variant) == ({"tier": "gold"}, "answered", raw.headers["x-freehold-variant"])
     assert call.cost_usd is not None
+
+
+def test_the_command_line_shows_which_rule_decided_and_by_what(desk: Desk) -> None:
+    raw = desk.ask(PAIRS.texts[0])
+    named = ("calls", "show", raw.headers["x-freehold-call"], "--project", desk.served.project)
+    why, shown = freehold(*named, "--json").json["decision"], freehold(*named).out
+    assert (why["policy"], why["variant"]) == (raw.headers["x-freehold-policy"], raw.headers["x-freehold-variant"])
+    assert f"rule:       {why['rule']} of {why['rules']}, line {why['line']}: {why['text']}\n" in shown
+    assert f"fact:       head.predicted_loss = {why['scores']['head']['predicted_loss']:.6g}\n" in shown
+    assert why["facts"]["chars"] == len(PAIRS.texts[0]) and why["facts"]["region"]
 
 
 def test_an_answer_from_here_can_be_streamed(desk: Desk) -> None:
