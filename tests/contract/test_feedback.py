@@ -12,6 +12,7 @@ import pytest
 from freehold.catalog import Catalog, Content, Task
 from freehold.feedback.receive import Receiver
 from freehold.gateway.asgi import AsgiReply
+from freehold.gateway.head import Head
 from freehold.gateway.reply import Request
 from freehold.journal import read
 from freehold.journal.call import Call, Episode
@@ -39,7 +40,7 @@ def given(
         answers = []
         for body in bodies:
             reply = AsgiReply()
-            receiver.take(Request(b"POST", b"/v1/feedback", ((b"content-type", b"application/json"),), json.dumps(body).encode()), reply)
+            receiver.take(Request(b"POST", b"/v1/feedback", Head.of([(b"content-type", b"application/json")]), json.dumps(body).encode()), reply)
             start, told = await reply.messages.get(), await reply.messages.get()
             assert start is not None and told is not None
             answers.append((start["status"], json.loads(told["body"])))
