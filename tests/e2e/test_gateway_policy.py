@@ -123,6 +123,13 @@ def test_what_nobody_recorded_cannot_be_replayed(desk: Desk) -> None:
         desk.ask("Hi", "freehold/traige")
 
 
+def test_a_replayed_reference_that_cannot_answer_as_it_is_asked_says_why(desk: Desk) -> None:
+    with pytest.raises(
+        openai.BadRequestError, match=r"'frontier' of task 'triage' has no answer to this as it is asked \(logprobs: it has none"
+    ):
+        desk.ask(PAIRS.texts[0], logprobs=True)
+
+
 def test_what_can_be_asked_is_listed_and_the_rest_says_why(desk: Desk) -> None:
     """Tasks, and no model that is replayed: a recording belongs to its task."""
     assert {model.id for model in desk.served.openai().models.list()} == {"freehold/triage", "freehold/sort"}
