@@ -56,10 +56,11 @@ from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.event import Finished
 from freehold.telemetry.exposition import CONTENT_TYPE
-from freehold.telemetry.names import DROPPED_CALLS, FAILED_DECISIONS, IN_FLIGHT, JOURNAL_QUEUE, OPEN_BREAKERS, SPOOL_FILES
+from freehold.telemetry.names import DROPPED_CALLS, FAILED_DECISIONS, IN_FLIGHT, JOURNAL_QUEUE, OPEN_BREAKERS, SPOOL_FILES, UNCHECKED_CALLS
 from freehold.telemetry.readiness import Readiness
 from freehold.telemetry.telemetry import Telemetry
 from freehold.telemetry.trace import Trace
+from freehold.variants import terms
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -99,6 +100,7 @@ class Gateway:
         telemetry.watch(OPEN_BREAKERS, lambda: len(resources.breakers.open(time.time())))
         telemetry.watch(FAILED_DECISIONS, lambda: resources.failed_decisions)
         telemetry.watch(DROPPED_CALLS, lambda: writer.dropped)
+        telemetry.watch(UNCHECKED_CALLS, lambda: writer.unchecked)
         content = resources.config.journal.content
         self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant)
 
@@ -360,19 +362,25 @@ class Exchange:
             if found is Elsewhere.ASKED:
                 self._ask(decision.variant)
                 return
+            choices: tuple[Choice, ...] = ()
+            why = ""
+            if not isinstance(found, Elsewhere):
+                try:
+                    choices = terms.choices(found, self._asked.as_openai, self.id)
+                except terms.CannotGive as error:
+                    found, why = Elsewhere.PASS, f" as it is asked ({error})"
             if isinstance(found, Elsewhere):  # it has no answer: the next one, or else whom everybody is compared with
                 decision = decision.then or self._by_reference(self._has.task(self._task))
                 if decision.variant == self._decision.variant:
-                    raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this, and nobody comes after it")
+                    raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this{why}, and nobody comes after it")
                 continue
             self.variant = decision.variant
-            words = found.output if isinstance(found.output, str) else _encode(found.output).decode()
+            words = terms.words_of(found.output)
             self._attempts.here(self.variant, "answered", found.usage, (found.cost_usd, RECORDED))
             following = self._following({**found.known, "answer_chars": float(len(words))})
             if following is None:
-                choice = Choice(parts=(Text(text=words),))
                 answer = ChatAnswer(
-                    id=f"call-{self.id}", model=decision.variant, choices=(choice,), usage=found.usage, created=int(self._at.timestamp())
+                    id=f"call-{self.id}", model=decision.variant, choices=choices, usage=found.usage, created=int(self._at.timestamp())
                 )
                 self._deliver(answer, None)
                 return

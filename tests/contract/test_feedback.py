@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from freehold.catalog import Catalog, Content, Task
+from freehold.catalog import Catalog, Content, Metric, Task
 from freehold.feedback.receive import Receiver
 from freehold.gateway.asgi import AsgiReply
 from freehold.gateway.head import Head
@@ -27,12 +27,14 @@ NEVER_MADE = "0" * 32
 
 
 def given(
-    store: Store, *bodies: dict[str, Any], spool: Path | None = None, content: dict[str, Content] | None = None
+    store: Store,
+    *bodies: dict[str, Any],
+    spool: Path | None = None,
+    content: dict[str, Content] | None = None,
+    metrics: dict[str, Metric] | None = None,
 ) -> list[tuple[int, Any]]:
     """What a gateway answers to these, one after the other: status and body."""
-    catalog = Catalog(
-        tasks={name: Task(id=name, content=kept) for name, kept in (content or {}).items()}, variants={}, models={}, metrics={}
-    )
+    catalog = Catalog(tasks={name: Task(id=name, content=kept) for name, kept in (content or {}).items()}, metrics=metrics or {})
 
     async def run() -> list[tuple[int, Any]]:
         writer = Writer(store, None if spool is None else Spool(spool))
@@ -85,6 +87,18 @@ def test_what_is_said_about_an_episode_is_attached_to_it(store: Store, a_call: M
 def test_what_it_is_about_has_to_be_one_thing_and_known(store: Store, about: dict[str, Any], status: int, message: str) -> None:
     ((told, body),) = given(store, {**about, "metric": "m", "value": 1})
     assert told == status and message in body["error"]["message"]
+
+
+def test_a_metric_that_nobody_declared_is_taken_as_imports_take_it(store: Store, a_call: MakeCall) -> None:
+    """A task names the metric of its floor, and not all that may be said about it; a score of another is one from 0 to 1. A declared one has
+    the range and kind that it was declared with."""
+    call = a_call(1)
+    append_many(store, [call])
+    metrics = {"grade": Metric(id="grade", range=(0, 10)), "correct": Metric(id="correct", kind="binary")}
+    about = [("helpful", 0.5), ("helpful", 7), ("grade", 7), ("correct", 0.5)]
+    told = given(store, *({"call": call.id, "metric": name, "value": value} for name, value in about), metrics=metrics)
+    assert [status for status, _ in told] == [200, 400, 200, 400]
+    assert [(one.metric, one.design) for one in read.feedback_of(store, "default", call.id)] == [("helpful", "found"), ("grade", "found")]
 
 
 def test_another_tenant_s_episode_is_not_known(store: Store, a_call: MakeCall) -> None:

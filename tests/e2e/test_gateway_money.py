@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import anthropic
 import openai
@@ -172,3 +173,12 @@ def test_what_nobody_was_asked_for_costs_nothing(folder: Path) -> None:
     usage = freehold("usage", "--by", "key", "--json", "--project", folder).json
     assert (usage["total"]["calls"], usage["total"]["charged_usd"]) == (1, pytest.approx(COST))
     assert json.dumps(usage)
+
+
+def test_calls_that_nobody_could_look_at_the_budget_of_are_counted(tmp_path: Path) -> None:
+    toml = TOML % "[budget]\nmonth_usd = 9.0\n"
+    with open_store("sqlite:///freehold.db", tmp_path) as store, running(tmp_path, [], toml) as served:
+        with store.writing():
+            assert ask(served, "none").headers["x-freehold-call"]
+        with urlopen(f"http://127.0.0.1:{served.port}/metrics") as told:
+            assert "freehold_budgets_unchecked_total 1\n" in told.read().decode()

@@ -8,6 +8,7 @@ import openai
 import pytest
 from test_gateway import Served, running
 
+from command import freehold
 from freehold.config import FILE_NAME
 from freehold.improve import Issued, Request, add_program, certify_task
 from freehold.journal.ingest import IngestOptions
@@ -91,6 +92,16 @@ def test_the_journal_has_task_policy_and_propensity(desk: Desk) -> None:
     assert call.cost_usd is not None
 
 
+def test_the_command_line_shows_which_rule_decided_and_by_what(desk: Desk) -> None:
+    raw = desk.ask(PAIRS.texts[0])
+    named = ("calls", "show", raw.headers["x-freehold-call"], "--project", desk.served.project)
+    why, shown = freehold(*named, "--json").json["decision"], freehold(*named).out
+    assert (why["policy"], why["variant"]) == (raw.headers["x-freehold-policy"], raw.headers["x-freehold-variant"])
+    assert f"rule:       {why['rule']} of {why['rules']}, line {why['line']}: {why['text']}\n" in shown
+    assert f"fact:       head.predicted_loss = {why['scores']['head']['predicted_loss']:.6g}\n" in shown
+    assert why["facts"]["chars"] == len(PAIRS.texts[0]) and why["facts"]["region"]
+
+
 def test_an_answer_from_here_can_be_streamed(desk: Desk) -> None:
     whole = desk.ask(PAIRS.texts[4]).parse().choices[0].message.content
     chunks = list(
@@ -110,6 +121,13 @@ def test_what_nobody_recorded_cannot_be_replayed(desk: Desk) -> None:
         desk.ask("Never heard before.", "freehold/sort")
     with pytest.raises(openai.NotFoundError, match="Did you mean 'freehold/triage'"):
         desk.ask("Hi", "freehold/traige")
+
+
+def test_a_replayed_reference_that_cannot_answer_as_it_is_asked_says_why(desk: Desk) -> None:
+    with pytest.raises(
+        openai.BadRequestError, match=r"'frontier' of task 'triage' has no answer to this as it is asked \(logprobs: it has none"
+    ):
+        desk.ask(PAIRS.texts[0], logprobs=True)
 
 
 def test_what_can_be_asked_is_listed_and_the_rest_says_why(desk: Desk) -> None:

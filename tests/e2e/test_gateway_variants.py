@@ -1,11 +1,13 @@
 """Every kind of variant stands beside the others under one policy; what is explored is asked beside the answer."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
-from test_gateway import running
+from test_gateway import Served, running
 
 from freehold.config import FILE_NAME
 from freehold.improve import add_program
@@ -83,3 +85,96 @@ def test_a_table_of_rules_that_is_none_says_so(tmp_path: Path) -> None:
     (tmp_path / "faq.csv").write_text("when,answr\nhello,hi\n")
     with pytest.raises(AssertionError, match="Expected a column 'answer'"), running(tmp_path, [], TOML % ""):
         pass
+
+
+SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "queue", "schema": {"type": "object", "required": ["queue"]}}}
+TOOLS: Any = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
+FORMS = FAQ + '"as json",,"{""queue"": ""cards""}"\n'
+
+
+@pytest.fixture(scope="module")
+def faq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A gateway whose rules are asked first, and where they have no answer the reference."""
+    folder = tmp_path_factory.mktemp("faq")
+    (folder / FILE_NAME).write_text(TOML % "")
+    (folder / "faq.csv").write_text(FORMS)
+    (folder / "p.policy").write_text("task triage\notherwise use faq\n")
+    with Project.at(folder) as project:
+        _, hash = add_program(project, folder / "p.policy")
+        promote(project.store, "default", project.task("triage"), hash, "ann", NOW)
+    with running(folder, [], TOML % "") as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("opening hours", {"max_tokens": 4}),
+        ("opening hours", {"max_completion_tokens": 100, "temperature": 0.2, "seed": 7, "logprobs": False}),
+        ("opening hours", {"tools": TOOLS}),
+        ("opening hours", {"tools": TOOLS, "tool_choice": "none"}),
+        ("opening hours", {"response_format": {"type": "text"}, "stop": ["never said"]}),
+        ("as json", {"response_format": {"type": "json_object"}}),
+        ("as json", {"response_format": SCHEMA}),
+    ],
+)
+def test_what_answers_here_answers_as_it_is_asked(faq: Served, text: str, asked: dict[str, Any]) -> None:
+    raw = ask(faq, text, **asked)
+    assert raw.headers["x-freehold-variant"] == "faq"
+    choice = raw.parse().choices[0]
+    assert (choice.message.content, choice.finish_reason) == ({"opening hours": "nine to five"}.get(text, '{"queue": "cards"}'), "stop")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"logprobs": True},
+        {"max_tokens": 2},
+        {"tools": TOOLS, "tool_choice": "required"},
+        {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "look_up"}}},
+        {"response_format": {"type": "json_object"}},
+        {"response_format": SCHEMA},
+    ],
+)
+def test_whoever_cannot_answer_as_it_is_asked_leaves_it_to_the_reference(faq: Served, asked: dict[str, Any]) -> None:
+    """Who is asked exactly that, and paid for it alone."""
+    raw = ask(faq, "opening hours", **asked)
+    assert raw.headers["x-freehold-variant"] == "frontier"
+    said = faq.provider.asked[-1].body
+    assert {name: said[name] for name in asked} == asked
+    assert [attempt.variant for attempt in faq.call(raw.headers["x-freehold-call"]).attempts] == ["frontier"]
+
+
+def test_several_answers_are_the_same_several_times_whole_and_streamed(faq: Served) -> None:
+    raw = ask(faq, "opening hours", n=3)
+    assert [(choice.index, choice.message.content) for choice in raw.parse().choices] == [(n, "nine to five") for n in range(3)]
+    assert float(raw.headers["x-freehold-cost-usd"]) == 0
+    messages: Any = [{"role": "user", "content": "opening hours"}]
+    chunks = faq.openai().chat.completions.create(model="freehold/triage", messages=messages, n=3, stream=True)
+    told = ["", "", ""]
+    for chunk in chunks:
+        for choice in chunk.choices:
+            told[choice.index] += choice.delta.content or ""
+    assert told == ["nine to five"] * 3
+
+
+def test_it_stops_where_the_request_says_so(faq: Served) -> None:
+    assert ask(faq, "opening hours", stop=["five", " to"]).parse().choices[0].message.content == "nine"
+    told = faq.anthropic().messages.create(
+        model="freehold/triage", max_tokens=9, stop_sequences=[" to"], messages=[{"role": "user", "content": "opening hours"}]
+    )
+    assert (told.content[0].text, told.stop_reason, told.stop_sequence) == ("nine", "stop_sequence", " to")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"n": 0}, "n: expected a whole number from 1"),
+        ({"n": 129}, "n is 129; expected at most 128"),
+        ({"max_tokens": "9"}, "max_tokens: expected a whole number"),
+        ({"stop": [7]}, "stop: expected a text, or a list of texts"),
+    ],
+)
+def test_a_request_that_is_wrong_whoever_answers_is_refused(faq: Served, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(openai.BadRequestError, match=message):
+        ask(faq, "opening hours", **asked)

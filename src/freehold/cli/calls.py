@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,7 @@ from freehold.errors import CallerError, nearest
 if TYPE_CHECKING:
     from freehold.journal.call import Call, Feedback
     from freehold.project import Project
+    from freehold.promotion.explain import Explained
 
 _POLL_S = 0.5
 _OVERLAP = 1_000
@@ -144,8 +145,9 @@ def show(
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one call: what was asked and answered, every attempt and what it cost, and what was said about it."""
+    """Show one call: what was asked and answered, the rule of the policy that decided, every attempt, and what was said about it."""
     from freehold.journal.read import feedback_of, find_call, named_alike
+    from freehold.promotion.explain import explain
 
     with opened(project) as home:
         found = find_call(home.store, home.tenant, call)
@@ -157,13 +159,14 @@ def show(
         if found is None:
             raise CallerError(f"There is no call '{call}'. 'freehold calls' shows the last ones.")
         said = feedback_of(home.store, home.tenant, found.id, found.episode)
+        why = explain(home.store, home.tenant, found)
     if as_json:
-        print_json({"call": found, "feedback": said})
+        print_json({"call": found, "decision": why, "feedback": said})
     else:
-        _print_call(found, said)
+        _print_call(found, why, said)
 
 
-def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
+def _print_call(call: "Call", why: "Explained | None", said: Sequence["Feedback"]) -> None:
     from freehold.feedback.show import answer_text, asked_text, excerpt, plain
 
     def line(name: str, value: object) -> None:
@@ -183,7 +186,10 @@ def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
             f"{usage.input_tokens:,} in ({usage.cached_read:,} from the cache, {usage.cached_write:,} written to it), "
             f"{usage.output_tokens:,} out ({usage.reasoning_tokens:,} of reasoning)",
         )
-    for name in ("policy", "propensity", "item", "group", "customer", "subject", "episode", "source"):
+    if why is not None:
+        for name, value in _decided(why):
+            line(name, value)
+    for name in ("propensity", "item", "group", "customer", "subject", "episode", "source"):
         if (value := getattr(call, name)) is not None:
             line(name, value)
     for key, value in call.tags.items():
@@ -218,6 +224,19 @@ def _print_call(call: "Call", said: Sequence["Feedback"]) -> None:
             ],
             right=(5,),
         )
+
+
+def _decided(why: "Explained") -> Iterator[tuple[str, str]]:
+    """The policy, the rule of it that decided, and by what, as named lines."""
+    yield "policy", why.policy
+    if why.unknown is not None:
+        yield "rule", f"unknown: {why.unknown}"
+        return
+    yield "rule", f"{why.rule} of {why.rules}, line {why.line}: {why.text}"
+    for name, value in why.named.items():
+        yield "fact", f"{name} = {'(absent)' if value is None else f'{value:.6g}' if isinstance(value, float) else value}"
+    if why.is_redacted:
+        yield "note", "the journal has placeholders for some of what the policy saw, so rule and facts may have been others"
 
 
 def groups(project: ProjectOption = None, as_json: JsonOption = False) -> None:

@@ -14,6 +14,7 @@ from freehold.chat import JSON, text_of
 from freehold.datasets.labels import Told, labelled
 from freehold.datasets.pairs import Pairs
 from freehold.errors import CallerError, DataError, nearest
+from freehold.feedback.population import LEAST_COVER
 from freehold.journal.answers import drawn_items, metrics_of, variants_of
 from freehold.journal.call import TRUTH, LabelDesign
 from freehold.journal.read import Answer, answers, calls_by_id, inputs, scores, slices
@@ -213,12 +214,13 @@ class Usable(NamedTuple):
     """Variants that answered too few items, and how many."""
 
 
-def usable(loaded: Loaded, wanted: tuple[str, ...] | None, least_cover: float = 0.9) -> Usable:
+def usable(loaded: Loaded, wanted: tuple[str, ...] | None, least_cover: float = LEAST_COVER) -> Usable:
     """Only complete items. A variant nobody asked for by name is dropped instead, where it covers under `least_cover` of the labelled
     items or has no price while the reference has one.
 
     Where a sample was put to a candidate, that is what certifies, as far as it has come through it: the other items on which it happens to
-    have answered were not drawn, and teach only.
+    have answered were not drawn, and teach only. So do all items under agreement, where a candidate to which no sample was put answered
+    less than `least_cover` of them: no label of an audit or a census says that they were not picked.
 
     Raises CallerError for a wanted variant without any answer.
     """
@@ -254,7 +256,11 @@ def usable(loaded: Loaded, wanted: tuple[str, ...] | None, least_cover: float = 
         "a candidate has no answer or label",
     )
     reasons = Counter(why_N[~keep_N].tolist())
-    return Usable(_sampled(pairs, inclusion_N).rows(keep_N), tuple(candidates), ~keep_N, dict(reasons), dropped)
+    proving_N = askable_N & ~(inclusion_N == 0)
+    unsampled = [v for v in columns[1:] if np.isnan(loaded.drawn_NV[:, v]).any()]
+    is_picked = pairs.metric == AGREEMENT and any(covered_NV[proving_N, v].sum() < least_cover * proving_N.sum() for v in unsampled)
+    designed = _found(pairs) if is_picked else _sampled(pairs, inclusion_N)
+    return Usable(designed.rows(keep_N), tuple(candidates), ~keep_N, dict(reasons), dropped)
 
 
 def _among(drawn_N: NDArray[np.float64]) -> str:
@@ -282,6 +288,12 @@ def _sampled(pairs: Pairs, inclusion_N: NDArray[np.float64]) -> Pairs:
     designs = tuple(found if not p or d == found else audit for p, d in zip(inclusion_N, pairs.designs, strict=True))
     is_audit_N = np.array([design == audit for design in designs], dtype=bool)
     return replace(pairs, designs=designs, inclusion_N=np.where(is_audit_N, inclusion_N * pairs.inclusion_N, np.nan))
+
+
+def _found(pairs: Pairs) -> Pairs:
+    """The pairs as labels that nobody set out for."""
+    found: LabelDesign = "found"
+    return replace(pairs, designs=(found,) * len(pairs), inclusion_N=np.full(len(pairs), np.nan))
 
 
 def canonical(value: JSON) -> str:

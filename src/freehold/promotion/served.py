@@ -2,7 +2,7 @@
 
 from freehold.errors import FreeholdError
 from freehold.promotion.gate import active_hash
-from freehold.promotion.records import find_certificate, find_policy, newest_event, tasks_with_policies
+from freehold.promotion.records import PolicyRow, find_certificate, find_policy, newest_event, tasks_with_policies
 from freehold.routing import artefact
 from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import parse
@@ -48,8 +48,12 @@ class Served:
         return failed
 
     def _load(self, task: str, hash: str) -> OnlinePolicy:
-        row = find_policy(self._store, self._tenant, task, hash)
-        scorer = artefact.load(self._store.blobs.get(row.artefact)) if row.artefact is not None else None
-        certificate = find_certificate(self._store, self._tenant, row.certificate) if row.certificate is not None else None
-        max_loss = certificate.max_loss if certificate is not None and certificate.certified else None
-        return OnlinePolicy(row.hash, parse(row.source), scorer, max_loss)
+        return load(self._store, self._tenant, find_policy(self._store, self._tenant, task, hash))
+
+
+def load(store: Store, tenant: str, row: PolicyRow) -> OnlinePolicy:
+    """A policy as it is served. Raises DataError or PolicyError for one that cannot be."""
+    scorer = artefact.load(store.blobs.get(row.artefact)) if row.artefact is not None else None
+    certificate = find_certificate(store, tenant, row.certificate) if row.certificate is not None else None
+    max_loss = certificate.max_loss if certificate is not None and certificate.certified else None
+    return OnlinePolicy(row.hash, parse(row.source), scorer, max_loss)

@@ -144,6 +144,12 @@ TOKENS_USED = Metric(
 TURNED_AWAY = Metric("freehold.requests.refused", "counter", "{request}", "Requests refused before anybody was asked.", (DOOR, HTTP_STATUS))
 FAILED_DECISIONS = Metric("freehold.decisions.failed", "counter", "{call}", "Calls that went to the reference because their policy failed.")
 DROPPED_CALLS = Metric("freehold.journal.dropped", "counter", "{call}", "Calls that best effort could not journal.")
+UNCHECKED_CALLS = Metric(
+    "freehold.budgets.unchecked",
+    "counter",
+    "{call}",
+    "Calls that were let through without a look at their budgets, for the store was away.",
+)
 DROPPED_EVENTS = Metric("freehold.telemetry.dropped", "counter", "{call}", "Calls whose spans were not exported.")
 CPU_TIME = Metric("freehold.worker.cpu_time", "counter", "s", "CPU time of a worker, user and system.", (WORKER,))
 LOOP_LAG = Metric("freehold.worker.loop_lag", "histogram", "s", "By how much a worker's event loop was late.", (WORKER,), FINE_SECONDS)
@@ -155,7 +161,7 @@ OPEN_BREAKERS = Metric("freehold.breakers.open", "gauge", "{breaker}", "Circuit 
 
 METRICS = (
     *(CALLS, CALL_DURATION, FIRST_BYTE, OUR_OVERHEAD, SPENT, UNKNOWN_COST, ATTEMPTS, TOKENS_USED, TURNED_AWAY, FAILED_DECISIONS),
-    *(DROPPED_CALLS, DROPPED_EVENTS, OPERATION_DURATION, FIRST_CHUNK, TOKEN_USAGE, IN_FLIGHT, JOURNAL_QUEUE, SPOOL_FILES, OPEN_BREAKERS),
-    *(CPU_TIME, LOOP_LAG, MEMORY),
+    *(DROPPED_CALLS, UNCHECKED_CALLS, DROPPED_EVENTS, OPERATION_DURATION, FIRST_CHUNK, TOKEN_USAGE, IN_FLIGHT, JOURNAL_QUEUE),
+    *(SPOOL_FILES, OPEN_BREAKERS, CPU_TIME, LOOP_LAG, MEMORY),
 )
 """In the order in which they are told."""

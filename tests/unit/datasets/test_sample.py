@@ -171,6 +171,25 @@ def test_a_variant_without_a_sample_is_judged_as_before(store: Store) -> None:
     assert (found.candidates, len(found.pairs), set(found.pairs.designs)) == (("bold",), 58, {"census"})
 
 
+@pytest.mark.parametrize(("answered", "design"), [(54, "census"), (53, "found"), (12, "found")])
+def test_agreement_on_a_part_that_nobody_drew_is_found(store: Store, answered: int, design: str) -> None:
+    """A candidate that was asked for by name, and to which no sample was put: under nine tenths what it answered may have been picked."""
+    append_many(store, [*calls(range(60)), *calls(range(answered), "bold")])
+    found = usable(loaded(store), ("bold",)).pairs
+    assert (len(found), set(found.designs)) == (answered, {design})
+    assert np.isnan(found.inclusion_N).all() == (design == "found")
+
+
+@pytest.mark.parametrize("design", ["audit", "found"])
+def test_beside_a_sample_it_has_to_cover_what_was_drawn(store: Store, design: str) -> None:
+    append_many(store, calls(range(60)))
+    order = numbers(put(store, 20, "cheap").items)
+    append_many(store, [*calls(order, "cheap"), *calls(order if design == "audit" else order[:10], "bold")])
+    both = usable(loaded(store), ("cheap", "bold")).pairs
+    assert set(both.designs) == {design}
+    assert set(usable(loaded(store), ("cheap",)).pairs.designs) == {"audit"}
+
+
 @pytest.mark.parametrize("kind", ["binary", "bounded"])
 def test_labels_are_drawn_within_the_sample_and_silence_needs_none(store: Store, kind: Any) -> None:
     append_many(store, calls(range(60)))
