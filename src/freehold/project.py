@@ -1,23 +1,29 @@
-"""A project that is open: its configuration, its catalog and prices, its store, and where its files lie."""
+"""A project that is open: its configuration, its catalog and prices, its store, and where its files lie.
+
+What imports take is imported by them alone: a gateway's worker opens a project, too, and is to answer at once.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from freehold.catalog import Catalog, Task
 from freehold.config import Config, load
 from freehold.errors import CallerError, nearest
-from freehold.journal.call import Call, Feedback
-from freehold.journal.ingest import IngestOptions, Progress, ingest
-from freehold.journal.naming import already_named
 from freehold.journal.read import counts
 from freehold.journal.redact import redact
-from freehold.journal.tally import IngestReport
 from freehold.journal.write import Appended, append_many
 from freehold.pricing.book import PriceBook
 from freehold.store.blobs import Blobs
 from freehold.store.open import Store, open_store
+
+if TYPE_CHECKING:
+    from freehold.journal.call import Call, Feedback
+    from freehold.journal.ingest import IngestOptions, Progress
+    from freehold.journal.tally import IngestReport
 
 
 class Project:
@@ -32,7 +38,7 @@ class Project:
         self._prices: PriceBook | None = None
 
     @classmethod
-    def at(cls, folder: Path) -> "Project":
+    def at(cls, folder: Path) -> Project:
         """The project in `folder`. Raises OperatorError."""
         return cls(load(folder))
 
@@ -59,6 +65,9 @@ class Project:
         self, files: Sequence[str], options: IngestOptions, tell: Callable[[Progress], None] | None = None, stdin: BinaryIO | None = None
     ) -> IngestReport:
         """Imports files of recorded calls. What a task or the journal does not keep is dropped before anything is written."""
+        from freehold.journal.ingest import ingest
+        from freehold.journal.naming import already_named
+
         rules = {name: task.content or self.config.journal.content for name, task in self.catalog.tasks.items()}
 
         def sink(calls: Sequence[Call], feedback: Sequence[Feedback]) -> Appended:
@@ -98,7 +107,7 @@ class Project:
         """Where calls wait that the store could not take."""
         return self.folder / "spool"
 
-    def __enter__(self) -> "Project":
+    def __enter__(self) -> Project:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
