@@ -58,6 +58,8 @@ class Limits:
         """By what is limited, the lines of those who wait, by caller; the caller whose turn is next comes first."""
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        """When it is, for uvloop's handles forget it before they are run."""
 
     def enter(
         self,
@@ -130,11 +132,12 @@ class Limits:
 
     def _look_later(self, wait_s: float) -> None:
         loop = asyncio.get_running_loop()
+        due = loop.time() + wait_s
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + wait_s:
+            if self._due <= due:
                 return
             self._timer.cancel()
-        self._timer = loop.call_later(wait_s, self._look)
+        self._timer, self._due = loop.call_at(due, self._look), due
 
     def _look(self) -> None:
         """Lets in whoever has room now, one caller after the other, and refuses who has waited too long."""

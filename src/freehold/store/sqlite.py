@@ -78,10 +78,12 @@ class SqliteDatabase:
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        with self._lock.held(self._busy_s), closing(self._connect("writes")) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")  # outside every transaction, and kept by the file
-        with self.writing() as connection_:
-            yield connection_
+        with self._lock.held(self._busy_s):
+            with closing(self._connect("writes")) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")  # outside every transaction, and kept by the file
+            with self._writes.begin() as connection_:  # by SQLAlchemy, which whoever migrates asks whether there is a transaction
+                connection_.exec_driver_sql("BEGIN IMMEDIATE")
+                yield connection_
 
     def version(self, connection: Connection) -> str | None:
         tables = {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")}
