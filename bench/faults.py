@@ -14,6 +14,9 @@ postgres   the database's server is away
 Whatever a client was told from beginning to end is an acknowledged call. It has to be in the journal once, with its true outcome, its true
 cost and every attempt the provider knows of. The last four also count requests that failed: the journal waits beside its store, so none may.
 
+All of them come with a key that has a budget, and so the ledger has to be right as well: one settlement of each call, at its cost; balances that
+are what its rows add up to; nothing held back but for calls that died with their worker, and that charged once its time is over.
+
     python bench/faults.py --check
 
 PostgreSQL is FREEHOLD_TEST_POSTGRES; without it that part is left out. A full disk is a small one of memory, which only root can make.
@@ -21,6 +24,7 @@ PostgreSQL is FREEHOLD_TEST_POSTGRES; without it that part is left out. A full d
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import signal
@@ -38,7 +42,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from crash import schema_on
 from faults_clients import Clients
-from faults_judge import WRONG, compared, doubled, lost
+from faults_judge import WRONG, compared, doubled, lost, number_of
+from faults_ledger import WRONG as WRONG_LEDGER
+from faults_ledger import Deaths, held_back, ledger_of
 from faults_upstream import ANSWERS, OUTCOMES, Does, Proxy, Upstream
 from freehold.journal import read
 from freehold.store.open import open_store
@@ -75,6 +81,8 @@ reference = "claude"
 variants = ["claude", "gpt"]
 allow_uncertified = true
 """
+_DAY_USD = 1e6
+"""More than is ever held back at one time."""
 _POLICY = 'task triage\nwhen tag.tier == "gold" use gpt\nwhen chars > 4000 use gpt\notherwise use claude\n'
 
 
@@ -113,7 +121,10 @@ def main() -> None:
 
 def summed(parts: list[dict[str, Any]]) -> dict[str, int]:
     """What must be nothing, over all parts that ran."""
-    counted = {name: sum(part.get(name, 0) for part in parts) for name in (*WRONG, "doubled", "failed", "unanswered", "connections_left")}
+    counted = {
+        name: sum(part.get(name, 0) for part in parts)
+        for name in (*WRONG, *WRONG_LEDGER, "doubled", "failed", "unanswered", "connections_left")
+    }
     return counted | {
         "hung": sum(part["ends"]["hung"] for part in parts),
         "bad_ends": sum(part.get("exit_status", 0) != 0 for part in parts),
@@ -139,6 +150,8 @@ class Bench:
         """Where the journal is found without what stands before it."""
         self.run: tuple[str, ...] = ()
         """What the gateway is run by, if anything."""
+        self.secret = ""
+        """Of the clients' key."""
 
     async def part(self, name: str) -> dict[str, Any]:
         """Runs it."""
@@ -154,11 +167,15 @@ class Bench:
         return rng.choice([does for does in OUTCOMES if does not in ANSWERS and does is not Does.ENDLESS])
 
     def write(self, upstream: int) -> None:
-        """The project, with a policy that serves."""
+        """The project, with a policy that serves and a key with a budget."""
         (self.folder / "freehold.toml").write_text(_TOML.format(store=self.store_url, upstream=upstream))
         (self.folder / "triage.policy").write_text(_POLICY)
-        for command in (("policy", "add", str(self.folder / "triage.policy")), ("promote", "triage")):
-            subprocess.run([*_FREEHOLD, *command, "--project", str(self.folder)], check=True, stdout=subprocess.DEVNULL)
+        self._command("policy", "add", str(self.folder / "triage.policy"))
+        self._command("promote", "triage")
+        self.secret = json.loads(self._command("keys", "create", "--day-usd", str(_DAY_USD), "--json"))["secret"]
+
+    def _command(self, *command: str) -> bytes:
+        return subprocess.run([*_FREEHOLD, *command, "--project", str(self.folder)], check=True, stdout=subprocess.PIPE).stdout
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator["subprocess.Popen[bytes]"]:
@@ -185,22 +202,29 @@ class Bench:
         return (self.folder / "log").read_text(errors="replace")
 
     def clients(self, port: int, numbers: "count[int]", leave: bool = True) -> Clients:
-        return Clients(port, self.rng, numbers, leave)
+        return Clients(port, self.rng, numbers, self.secret, leave)
 
-    async def judged(self, clients: Clients) -> dict[str, Any]:
-        """What clients were told beside what the journal has, as soon as what waited beside it is in there."""
-        return await asyncio.to_thread(self._judged, clients)
+    async def judged(self, clients: Clients, has_killed: bool = False) -> dict[str, Any]:
+        """What clients were told beside what journal and ledger have, as soon as what waited beside them is in there.
 
-    def _judged(self, clients: Clients) -> dict[str, Any]:
+        `has_killed`: whether calls may have died, so that what was held back for them still is.
+        """
+        return await asyncio.to_thread(self._judged, clients, has_killed)
+
+    def _judged(self, clients: Clients, has_killed: bool) -> dict[str, Any]:
+        asked = self.upstream.asked
         with open_store(self.direct_url or self.store_url, self.folder) as store:
             until = time.monotonic() + _SPOOL_S
             while True:
                 found = {call.id: call for call in read.calls(store, "default")}
-                if not lost(clients.heard, self.upstream.asked, found) or time.monotonic() > until:
+                is_in = not lost(clients.heard, asked, found) and (has_killed or not held_back(store))
+                if is_in or time.monotonic() > until:
                     break
                 time.sleep(0.2)
-            wrong = compared(clients.heard, self.upstream.asked, found)
-            return {"acknowledged": len(clients.heard), "ends": clients.ends, **wrong, "doubled": doubled(store, found)}
+            kept = {number_of(call) for call in found.values()}
+            deaths = Deaths(len({*asked} - kept), len(clients.unheard - kept) if has_killed else 0)
+            wrong = {**compared(clients.heard, asked, found), "doubled": doubled(store, found), **ledger_of(store, found, deaths)}
+            return {"acknowledged": len(clients.heard), "ends": clients.ends, **wrong}
 
 
 async def answers(port: int) -> bool:
@@ -265,7 +289,8 @@ class Held(NamedTuple):
 
     connections: int
     files: int
-    """Open ones, connections among them. SQLite closes one of its own late, and so there may be one more for each worker."""
+    """Open ones, connections among them. SQLite closes one of its own late, and the lock beside it is opened once more as soon as two
+    threads want it at one time: there may be two more for each worker."""
     memory_mb: float
     """Of the largest worker."""
 
@@ -304,7 +329,7 @@ async def kills(bench: Bench, upstream: int, _: ExitStack) -> dict[str, Any]:
             process = await bench.started(port)
     await asking
     code = await ended(process)
-    return {"kills": deaths, **await bench.judged(clients), "exit_status": code}
+    return {"kills": deaths, **await bench.judged(clients, has_killed=True), "exit_status": code}
 
 
 async def stop(bench: Bench, upstream: int, _: ExitStack) -> dict[str, Any]:

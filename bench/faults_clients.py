@@ -41,12 +41,15 @@ class Heard(NamedTuple):
 class Clients:
     """Many of them, each asking again as soon as it is answered."""
 
-    def __init__(self, port: int, rng: random.Random, numbers: "count[int]", leave: bool = True) -> None:
+    def __init__(self, port: int, rng: random.Random, numbers: "count[int]", secret: str, leave: bool = True) -> None:
         self.heard: list[Heard] = []
+        self.unheard: set[int] = set()
+        """Requests whose end nobody was told."""
         self.ends: dict[End, int] = {"answered": 0, "error": 0, "broken off": 0, "hung": 0}
         self._port = port
         self._rng = rng
         self._numbers = numbers
+        self._secret = secret
         self._leave = leave
         self._stop = False
 
@@ -81,7 +84,7 @@ class Clients:
         """Asks and listens; gives the connection where it can be used again."""
         number = next(self._numbers)
         reader, writer = connection or await asyncio.open_connection("127.0.0.1", self._port, limit=2**24)
-        writer.write(_request(self._port, number, stream, model, is_anthropic))
+        writer.write(_request(self._port, self._secret, number, stream, model, is_anthropic))
         leaves = self._leave and self._rng.random() < _LEAVES
         end: End = "broken off"
         try:
@@ -98,6 +101,7 @@ class Clients:
         if end in ("answered", "error"):
             await asyncio.sleep(_AFTER_ERROR_S if end == "error" else 0)
             return reader, writer
+        self.unheard.add(number)
         writer.transport.abort()
         return None
 
@@ -105,7 +109,7 @@ class Clients:
 Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-def _request(port: int, number: int, stream: bool, model: str, is_anthropic: bool) -> bytes:
+def _request(port: int, secret: str, number: int, stream: bool, model: str, is_anthropic: bool) -> bytes:
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": f"This is request {number}"}], "stream": stream}
     if is_anthropic:
         body["max_tokens"] = 100
@@ -113,8 +117,8 @@ def _request(port: int, number: int, stream: bool, model: str, is_anthropic: boo
         body["metadata"] = {"tier": "gold"}
     data = json.dumps(body).encode()
     path = "messages" if is_anthropic else "chat/completions"
-    head = f"POST /v1/{path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
-    return head.encode() + data
+    headers = f"host: 127.0.0.1:{port}\r\nauthorization: Bearer {secret}\r\ncontent-type: application/json\r\ncontent-length: {len(data)}"
+    return f"POST /v1/{path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + data
 
 
 async def _listen(reader: asyncio.StreamReader, number: int, stream: bool, is_anthropic: bool) -> Heard:

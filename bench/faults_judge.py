@@ -79,3 +79,8 @@ def doubled(store: Store, found: dict[str, Call]) -> int:
         rows = int(connection.exec_driver_sql("SELECT count(*) - count(DISTINCT id || '') FROM calls").scalar_one())
     asked = [json.dumps(call.input, ensure_ascii=False) for call in found.values()]
     return rows + len(asked) - len(set(asked))
+
+
+def number_of(call: Call) -> int:
+    """Which request a call was."""
+    return int(json.dumps(call.input).rpartition("request ")[2].partition('"')[0])

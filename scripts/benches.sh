@@ -2,11 +2,13 @@
 # shellcheck shell=bash
 
 BENCHES=(features policy journal crash ledger routing certificates zeroeval banking certify demo gateway faults telemetry fuzz)
+# What needs more than scripts/test installs: scripts/soak alone runs them.
+SOAK_BENCHES=(real)
 
-# Those of them that stand in bench/; the others are named.
+# Those of some that stand in bench/; the others are named.
 benches_here() {
     local name
-    for name in "${BENCHES[@]}"; do
+    for name in "$@"; do
         if [[ -f bench/$name.py ]]; then
             echo "$name"
         else

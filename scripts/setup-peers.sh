@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs under .peers what bench/gateway.py compares with, each apart from Freehold and at one version: scripts/setup-peers.sh [NAME...]
-# One that cannot be installed is said here, and bench/gateway.py leaves it out by name.
+# Only where it is named: transformers, the model server that bench/real.py asks. One that cannot be installed is said here, and the bench leaves
+# it out by name.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
@@ -13,15 +14,19 @@ LITELLM=1.91.5
 # The last one: the project was archived in June 2026. Its wheel has the gateway's HTTP server.
 TENSORZERO=2026.6.0
 PORTKEY=1.15.2
+# One torch for all: a registry that serves the CPU's build has it under the same version, the public one brings gigabytes of CUDA.
+TORCH=2.13.0
+TRANSFORMERS=5.24.0
 
-# A virtual environment with one package, unless it has it.
+# A virtual environment with packages, unless it has them.
 python_peer() {
-    local name=$1 package=$2
-    [[ $(cat "$PEERS/$name/installed" 2>/dev/null) == "$package" ]] && return
+    local name=$1
+    shift
+    [[ $(cat "$PEERS/$name/installed" 2>/dev/null) == "$*" ]] && return
     rm -rf "${PEERS:?}/$name"
     "$PYTHON" -m venv "$PEERS/$name" &&
-        "$PEERS/$name/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: "$package" &&
-        echo "$package" >"$PEERS/$name/installed"
+        "$PEERS/$name/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: "$@" &&
+        echo "$*" >"$PEERS/$name/installed"
 }
 
 nginx_peer() {
@@ -34,6 +39,10 @@ litellm_peer() {
 
 tensorzero_peer() {
     python_peer tensorzero "tensorzero==$TENSORZERO"
+}
+
+transformers_peer() {
+    python_peer transformers "torch==$TORCH" "transformers[serving]==$TRANSFORMERS"
 }
 
 portkey_peer() {

@@ -278,7 +278,7 @@ def test_a_provider_that_hangs_up_is_a_bad_gateway(served: Served) -> None:
 @pytest.mark.parametrize("how", ["cut", "no end", "garbage", "error"])
 def test_a_stream_that_breaks_says_so_and_what_came_is_journalled(served: Served, how: str) -> None:
     told = openai_events("gpt-x", True)
-    last = {"cut": b"", "no end": told[4], "garbage": b"data: {\n\n", "error": event({"error": {"message": "overloaded"}})}[how]
+    last = {"cut": b"", "no end": b": no more\n\n", "garbage": b"data: {\n\n", "error": event({"error": {"message": "overloaded"}})}[how]
     served.provider.answer = lambda said: events(*told[:3], last) if last else (p for p in (*events(*told[:3], ends=False), b""))
     with served.openai().chat.completions.with_streaming_response.create(model="frontier", messages=ASKED, stream=True) as raw:
         id = raw.headers["x-freehold-call"]
@@ -287,6 +287,15 @@ def test_a_stream_that_breaks_says_so_and_what_came_is_journalled(served: Served
     call = served.call(id)
     assert (call.outcome, call.output) == ("failed", CAME)
     assert call.attempts[0].error
+
+
+def test_a_stream_whose_answer_ended_is_whole_without_its_last_event(served: Served) -> None:
+    """`transformers serve` leaves it out, and says what was used with the end of the answer."""
+    served.provider.answer = lambda said: events(*openai_events("gpt-x", True)[:-1])
+    with served.openai().chat.completions.with_streaming_response.create(model="frontier", messages=ASKED, stream=True) as raw:
+        id, said = raw.headers["x-freehold-call"], b"".join(raw.iter_bytes())
+    assert said.endswith(b"data: [DONE]\n\n")
+    assert (served.call(id).outcome, served.call(id).usage is not None) == ("answered", True)
 
 
 def test_a_caller_who_leaves_stops_the_provider_and_is_journalled(served: Served) -> None:

@@ -58,10 +58,13 @@ _decode = msgspec.json.Decoder(_Piece).decode
 
 
 class StreamReader:
-    """Reads a provider's events. `is_done` once the stream has said that it ended."""
+    """Reads a provider's events. `is_done` once the stream has said that it ended: by its last event, or, as some servers leave that out
+    (`transformers serve`, 2026-11), by saying of every answer that began why it ended."""
 
     def __init__(self) -> None:
         self.is_done = False
+        self._begun: set[int] = set()
+        self._ended: set[int] = set()
         self._calls: dict[tuple[int, int], tuple[int, str]] = {}
         self._counts: dict[int, int] = {}
 
@@ -100,6 +103,10 @@ class StreamReader:
             for call in delta.tool_calls or ()
         ]
         content = delta.content or ""
+        self._begun.add(n)
+        if finish is not None:
+            self._ended.add(n)
+        self.is_done = len(self._ended) == len(self._begun)
         first = Chunk(
             choice=n,
             text=content if isinstance(content, str) else "".join(part.text or "" for part in content),

@@ -94,6 +94,25 @@ def test_openais_stream_says_it_all() -> None:
     )  # fmt: skip
 
 
+def test_openais_stream_has_ended_when_every_answer_has_even_without_its_last_event() -> None:
+    def told(*choices: tuple[int, str | None]) -> Event:
+        said = [{"index": n, "delta": {"content": "a"}, "finish_reason": finish} for n, finish in choices]
+        return Event(b"", json.dumps({"choices": said}).encode())
+
+    reader = openai_stream.StreamReader()
+    dones = []
+    for one in (
+        told((0, None)),
+        told((0, None), (1, None)),
+        told((0, "stop")),
+        told((1, "length")),
+        Event(b"", b'{"choices": [], "usage": {}}'),
+    ):
+        reader.read(one)
+        dones.append(reader.is_done)
+    assert dones == [False, False, False, True, True]
+
+
 def test_anthropics_stream_says_it_all() -> None:
     answer = collected(through(anthropic_stream.StreamWriter(), anthropic_stream.StreamReader())).answer()
     assert (answer.choices[0].parts, answer.choices[0].finish, answer.usage) == (WHOLE, "tools", Usage(input_tokens=10, output_tokens=7))
