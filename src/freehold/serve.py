@@ -228,7 +228,7 @@ class Exchange:
             self._admit([model], lambda: self._ask(model))
         else:
             decision = self._decide(self._has.task(task))
-            self._admit(list(_chain(decision)), lambda: self._follow(decision))
+            self._admit(self._may_all_be_asked(task, decision), lambda: self._follow(decision))
 
     def safely(self, step: Callable[[], None]) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
@@ -348,6 +348,14 @@ class Exchange:
                 f"Task '{task.id}' has no active policy and no reference. Set reference under [tasks.{task.id}], or promote a policy."
             )
         return Decision(task.reference, -1)
+
+    def _may_all_be_asked(self, task: str, decision: Decision) -> list[str]:
+        """Who may all have to be asked for a decision: also the reference, where somebody may have no answer who answers here."""
+        variants = list(_chain(decision))
+        reference = self._has.task(task).reference
+        if reference is not None and reference not in variants and any(self._has.priced_name(variant) is None for variant in variants):
+            variants.append(reference)
+        return variants
 
     def _follow(self, decision: Decision) -> None:
         """Asks whom the decision names. What runs here answers at once, and where that will not do the next one is asked."""

@@ -178,3 +178,19 @@ def test_it_stops_where_the_request_says_so(faq: Served) -> None:
 def test_a_request_that_is_wrong_whoever_answers_is_refused(faq: Served, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(openai.BadRequestError, match=message):
         ask(faq, "opening hours", **asked)
+
+
+def test_what_may_have_no_answer_here_is_let_in_for_what_the_reference_costs(tmp_path: Path) -> None:
+    """Rules that know nothing of it hand on to the reference, which is paid for: a budget that has no room for it says so beforehand."""
+    priced = 'name = "gpt-x"\nprice = { input_per_mtok = 1.0, output_per_mtok = 1e6 }'
+    toml = TOML.replace('name = "gpt-x"', priced) % "[budget]\nday_usd = 1.0\n"
+    (tmp_path / FILE_NAME).write_text(toml)
+    (tmp_path / "faq.csv").write_text(FAQ)
+    (tmp_path / "p.policy").write_text("task triage\notherwise use faq\n")
+    with Project.at(tmp_path) as project:
+        _, hash = add_program(project, tmp_path / "p.policy")
+        promote(project.store, "default", project.task("triage"), hash, "ann", NOW)
+    with running(tmp_path, [], toml) as served:
+        with pytest.raises(openai.RateLimitError, match="daily budget of this project is \\$1.00"):
+            ask(served, "Where is my card?")
+        assert not served.provider.asked

@@ -124,7 +124,7 @@ def error_message(body: bytes) -> str:
     """What a provider's error says, in either format; the beginning of its body where it is in none."""
     try:
         told = msgspec.json.decode(body)
-        error = told.get("error", told) if isinstance(told, dict) else told
+        error = told.get("error") or told.get("detail") or told if isinstance(told, dict) else told  # `detail` is FastAPI's
         message = error.get("message") if isinstance(error, dict) else error
         if isinstance(message, str) and message:
             return message[:2_000]

@@ -6,6 +6,7 @@ import pytest
 from freehold.chat import ChatAnswer, Choice, Media, Refusal, Text, ToolCall, ToolResult, Usage
 from freehold.errors import CallerError, DataError
 from freehold.gateway import anthropic, openai
+from freehold.gateway.formats import error_message
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 OPENAI = {
@@ -258,3 +259,20 @@ def test_what_an_anthropic_client_says_is_never_dropped(body: dict[str, object],
 def test_what_an_openai_client_says_is_never_dropped(body: dict[str, object], named: str) -> None:
     with pytest.raises(CallerError, match=named):
         anthropic.write_request(openai.read_request({"model": "m", "messages": [], **body}))
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"error": {"message": "too long", "type": "x"}}', "too long"),
+        (b'{"type": "error", "error": {"type": "x", "message": "too long"}}', "too long"),
+        (b'{"message": "too long"}', "too long"),
+        (b'{"error": "too long"}', "too long"),
+        (b'{"detail": "too long"}', "too long"),
+        (b'{"detail": [{"loc": ["body"]}]}', '{"detail": [{"loc": ["body"]}]}'),
+        (b"<html>", "<html>"),
+        (b"", "no reason was given"),
+    ],
+)
+def test_what_went_wrong_is_told_in_the_providers_words(body: bytes, says: str) -> None:
+    assert error_message(body) == says
