@@ -11,6 +11,7 @@ what the second half of a run added, when most of what can be reached has been. 
 """
 
 import argparse
+import logging
 import random
 import re
 import subprocess
@@ -86,6 +87,7 @@ def fuzz(name: str, corpus: Path, seconds: float) -> None:
     with atheris.instrument_imports(include=["freehold.gateway", "freehold.chat"]):
         import fuzz_targets
 
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # in this process: by its Config it would hold for every test as well
     target = fuzz_targets.TARGETS[name]
     for n, seed in enumerate(target.seeds()):
         (corpus / f"seed-{n}").write_bytes(seed)

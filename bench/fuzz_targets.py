@@ -123,7 +123,7 @@ class _Server:
         }  # fmt: skip
         guard = Guard(frozenset({b"here"}), header_bytes=1_000, body_bytes=1_000)
         app = application({(b"GET", b"/plain"): self._now, (b"POST", b"/plain"): self._now}, guard)
-        self._config = uvicorn.Config(app, log_config=None, log_level="critical", lifespan="off", ws="none")
+        self._config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
         self._config.load()
         self._protocol: type[HotProtocol] = protocol_for(hot, guard)
 

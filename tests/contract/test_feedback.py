@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -122,16 +123,16 @@ def test_erasing_a_person_removes_what_was_said_about_the_episodes_of_their_call
 
 def test_what_is_said_about_a_call_that_waits_in_the_spool_waits_with_it(store: Store, a_call: MakeCall, tmp_path: Path) -> None:
     """Nobody can look whether the call is there, so that an id that no call of a gateway can have is refused still."""
-    call, other = a_call(1), Spool(tmp_path / "spool")
-    other.append([Entry(call)])  # of a worker that lives: its lock keeps everybody else from bringing it in
-    said, impossible = given(
-        store,
-        {"call": call.id, "metric": "m", "value": 1, "key": "k"},
-        {"call": "no id", "metric": "m", "value": 1},
-        spool=tmp_path / "spool",
-    )
+    call = a_call(1)
+    with closing(Spool(tmp_path / "spool")) as other:
+        other.append([Entry(call)])  # of a worker that lives: its lock keeps everybody else from bringing it in
+        said, impossible = given(
+            store,
+            {"call": call.id, "metric": "m", "value": 1, "key": "k"},
+            {"call": "no id", "metric": "m", "value": 1},
+            spool=tmp_path / "spool",
+        )
     assert (said[0], impossible[0]) == (200, 404)
-    other.close()
     asyncio.run(_brought_in(store, tmp_path / "spool"))
     assert [one.value for one in read.feedback_of(store, "default", call.id)] == [1.0]
 

@@ -58,7 +58,7 @@ def test_a_line_has_time_level_event_message_and_call() -> None:
 
 
 def test_a_line_without_an_event_is_called_by_its_logger() -> None:
-    assert line(lambda _: logging.getLogger("some.library").warning("Some words: and more"))["event"] == "some.library"
+    assert line(lambda _: logging.getLogger("uvicorn.error").warning("Some words: and more"))["event"] == "uvicorn.error"
 
 
 def test_text_is_one_line_too() -> None:
