@@ -281,6 +281,8 @@ def _write_messages(messages: Sequence[Message]) -> tuple[list[dict[str, JSON]],
         if message.role in ("system", "developer"):
             if turns:
                 raise CallerError("words of the system in the middle of a conversation cannot be said to Anthropic")
+            if not all(isinstance(part, _SAID_BY["system"]) for part in message.parts):
+                raise CallerError("a message of the system holds something other than text, which cannot be said to Anthropic")
             system += blocks
             continue
         role = "assistant" if message.role == "assistant" else "user"
