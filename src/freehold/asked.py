@@ -83,7 +83,7 @@ class Asked:
         said = len(self.text) // _CHARS_PER_TOKEN
         for name in ("max_completion_tokens", "max_tokens"):
             most = self.as_openai.get(name)
-            if isinstance(most, int):
+            if type(most) is int and most > 0:
                 return said + most
         return said
 

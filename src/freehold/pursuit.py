@@ -8,6 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from freehold.attempts import Attempts
@@ -98,7 +99,8 @@ class Pursuit:
         self._left: deque[str] = deque()
         self._retries = 0
         self._ends_at: float | None = None
-        self._leave_line: Callable[[], None] | None = None
+        self._lines: dict[object, Callable[[], None]] = {}
+        """How to leave each line that a model's turn is waited for in."""
         self._timer: asyncio.TimerHandle | None = None
         self._hedge: asyncio.TimerHandle | None = None
         self._asked_since = 0.0
@@ -127,14 +129,21 @@ class Pursuit:
         if not limits.is_any:
             self._send(target, cause, None)
             return
-        self._leave_line = self._has.limits.enter(
-            f"model '{target.variant}'",
-            limits,
-            self._request.tokens(),
-            self._request.caller_id(),
-            lambda turn: self._send_in_turn(target, cause, turn),
-            lambda full: self._full(target, full),
-        )
+        line = object()
+
+        def go(turn: Pass) -> None:
+            self._lines.pop(line, None)
+            self._send_in_turn(target, cause, turn)
+
+        def refuse(full: LimitReached) -> None:
+            self._lines.pop(line, None)
+            self._has.breakers.unknown(target.health)
+            self._next(Failure("failed", 429, str(full), retry_after_s=full.retry_after_s), None)
+
+        name, request = f"model '{target.variant}'", self._request
+        leave = self._has.limits.enter(name, limits, request.tokens(), request.caller_id(), go, refuse)
+        if leave is not None:
+            self._lines[line] = partial(self._leave, leave, target)
 
     def go_on_elsewhere(self, failure: Failure) -> bool:
         """Has somebody else go on with an answer that was cut, where there is anybody. Gives whether there is."""
@@ -155,8 +164,7 @@ class Pursuit:
         for timer in (self._timer, self._hedge):
             if timer is not None:
                 timer.cancel()
-        if self._leave_line is not None:
-            self._leave_line()
+        self._leave_lines()
 
     def make_room(self, has_room: bool) -> None:
         """The caller reads more slowly than the provider writes, or has caught up."""
@@ -166,21 +174,29 @@ class Pursuit:
     # A request goes out.
 
     def _send_in_turn(self, target: Target, cause: Cause, turn: Pass) -> None:
-        self._leave_line = None
+        if self._is_over or self.speaking is not None:  # nobody waits for it any more
+            self._has.limits.leave(turn, 0)
+            self._has.breakers.unknown(target.health)
+            return
 
         def send() -> None:
             try:
                 self._send(target, cause, turn)
             except CallerError:
                 self._has.limits.leave(turn, 0)
+                self._has.breakers.unknown(target.health)
                 raise
 
         self._request.safely(send)
 
-    def _full(self, target: Target, full: LimitReached) -> None:
-        self._leave_line = None
+    def _leave(self, leave: Callable[[], None], target: Target) -> None:
+        leave()
         self._has.breakers.unknown(target.health)
-        self._next(Failure("failed", 429, str(full), retry_after_s=full.retry_after_s), None)
+
+    def _leave_lines(self) -> None:
+        lines, self._lines = self._lines, {}
+        for leave in lines.values():
+            leave()
 
     def _send(self, target: Target, cause: Cause, turn: Pass | None) -> None:
         assert self._how is not None and self._ends_at is not None
@@ -272,6 +288,7 @@ class Pursuit:
     def _cancel_others(self, asking: Asking) -> None:
         if self._hedge is not None:
             self._hedge.cancel()
+        self._leave_lines()
         if len(self._live) > 1:
             faster = Failure("cancelled", 499, "another one was faster")
             for other in [each for each in self._live if each is not asking]:

@@ -168,7 +168,7 @@ class Resources:
         """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
         dollar. `size_bytes`: of the request's JSON. Raises Unpriced."""
         size = size_of(request, size_bytes)
-        most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int), None)
+        most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
         answers = request.get("n") if type(request.get("n")) is int else 1
         total = 0
         for model in models:

@@ -104,9 +104,9 @@ class StreamReader:
         ]
         content = delta.content or ""
         self._begun.add(n)
-        if finish is not None:
+        if finish:
             self._ended.add(n)
-        self.is_done = len(self._ended) == len(self._begun)
+            self.is_done = self.is_done or self._ended == self._begun
         first = Chunk(
             choice=n,
             text=content if isinstance(content, str) else "".join(part.text or "" for part in content),

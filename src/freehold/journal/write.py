@@ -385,7 +385,8 @@ class Writer:
                     self._queue.put(_Signal.STORE_IS_BACK)
                     return
             except Exception:  # noqa: BLE001 whatever keeps it from being written, it is tried again
-                self._store.renew()
+                with suppress(Exception):  # the same may keep it from that
+                    self._store.renew()
 
     def _bring_some_in(self, coming_in: Iterator[int]) -> None:
         """The next batch from the spool; where the store does not take it, everything waits again."""
