@@ -469,3 +469,23 @@ def test_two_writers_of_one_id_agree(store: Store, store_url: str, tmp_path: Pat
     with open_store(store_url, tmp_path, busy_s=5.0) as other:
         asyncio.run(both(other))
     assert read.counts(store, "default").calls == 200
+
+
+def test_a_store_that_stays_locked_is_tried_until_it_is_free(store_url: str, tmp_path: Path, a_call: MakeCall) -> None:
+    """Also where every try to open it anew fails like the first."""
+
+    async def serve(store: Store) -> bool:
+        writer = Writer(store, Spool(tmp_path / "spool"))
+        with locked(store_url, tmp_path):
+            await writer.append(a_call(1))
+            await asyncio.sleep(2.5)
+        for _ in range(500):
+            if writer.is_store_up and not writer.has_spooled:
+                break
+            await asyncio.sleep(0.02)
+        await writer.close()
+        return writer.has_spooled
+
+    with open_store(store_url, tmp_path, busy_s=0.1) as store:
+        assert not asyncio.run(serve(store))
+        assert read.counts(store, "default").calls == 1
