@@ -22,7 +22,10 @@ class Asked:
     """What is asked."""
 
     def __init__(self, door: Format, body: dict[str, JSON], size_bytes: int, about: Mapping[bytes, str]) -> None:
-        """`size_bytes`: of its JSON. `about`: what its headers say to us, by their names without `x-freehold-`. Raises CallerError for what asks nothing."""
+        """`size_bytes`: of its JSON. `about`: what its headers say to us, by their names without `x-freehold-`.
+
+        Raises CallerError for what asks nothing.
+        """
         self.body = body
         self.about = about
         self.size_bytes = size_bytes

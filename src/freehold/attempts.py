@@ -8,7 +8,7 @@ from freehold.chat import Cause, ChatAnswer, Outcome, Usage
 from freehold.journal.call import Attempt
 from freehold.providers.asking import Asking, Failure
 from freehold.resources import Priced
-from freehold.telemetry.event import Peer, Tried
+from freehold.telemetry.event import Tried
 
 _TOKENS = ("input_tokens", "cached_read", "cached_write", "output_tokens", "reasoning_tokens")
 
@@ -75,11 +75,8 @@ class Attempts:
         """What runs on this machine has answered."""
         cause: Cause = "escalation" if self.rows else "first"
         at = self._note(self.number(), variant, cause, time.perf_counter(), 0.0, outcome, usage, priced, None)
-        nobody: Peer | None = None
         self.told.append(
-            Tried(
-                variant=variant, model=variant, peer=nobody, cause=cause, outcome=outcome, started=at.timestamp(), seconds=0.0, usage=usage
-            )
+            Tried(variant=variant, model=variant, peer=None, cause=cause, outcome=outcome, started=at.timestamp(), seconds=0.0, usage=usage)
         )
 
     def _note(
@@ -106,8 +103,10 @@ class Attempts:
         return at
 
     @property
-    def tokens(self) -> int:
-        """How many tokens they are known to have used together."""
+    def tokens(self) -> int | None:
+        """How many tokens they used together; None where that of any is unknown that was paid for."""
+        if any(row.usage is None and row.cost_usd != 0 for row in self.rows):
+            return None
         return sum(row.usage.input_tokens + row.usage.output_tokens for row in self.rows if row.usage is not None)
 
     def sums(self) -> tuple[Usage | None, float | None]:

@@ -175,19 +175,16 @@ class Pursuit:
 
     def _send_in_turn(self, target: Target, cause: Cause, turn: Pass) -> None:
         if self._is_over or self.speaking is not None:  # nobody waits for it any more
-            self._has.limits.leave(turn, 0)
-            self._has.breakers.unknown(target.health)
+            self._give_back(target, turn)
             return
 
-        def send() -> None:
-            try:
-                self._send(target, cause, turn)
-            except CallerError:
-                self._has.limits.leave(turn, 0)
-                self._has.breakers.unknown(target.health)
-                raise
+        self._request.safely(lambda: self._send(target, cause, turn))
 
-        self._request.safely(send)
+    def _give_back(self, target: Target, turn: Pass | None) -> None:
+        """A model is not asked after all that might have been."""
+        self._has.breakers.unknown(target.health)
+        if turn is not None:
+            self._has.limits.leave(turn, 0)
 
     def _leave(self, leave: Callable[[], None], target: Target) -> None:
         leave()
@@ -200,7 +197,11 @@ class Pursuit:
 
     def _send(self, target: Target, cause: Cause, turn: Pass | None) -> None:
         assert self._how is not None and self._ends_at is not None
-        format, body = self._request.outgoing(target)
+        try:
+            format, body = self._request.outgoing(target)
+        except CallerError:
+            self._give_back(target, turn)
+            raise
         span, lines = self.trace.hop() if self.trace is not None else ("", b"")
         outgoing = target.provider.request(format.path, body, lines)
         asking = Asking(target, format, self._how.deadlines, self._ends_at, self, self._attempts.number(), cause)

@@ -13,8 +13,9 @@ from freehold.gateway.sse import Event
 class StreamReader(Protocol):
     """Events of a provider into pieces of an answer."""
 
-    is_done: bool
-    """Whether the stream has said that it ended."""
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream has said that it ended."""
 
     def read(self, told: Event) -> list[Chunk]:
         """The pieces in one event. Raises ProviderError."""

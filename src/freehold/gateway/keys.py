@@ -146,10 +146,16 @@ class Keyring:
 
 def secret_of(headers: Head) -> bytes | None:
     """The secret a request shows, as OpenAI's or Anthropic's clients send it; None where it shows none."""
-    shown = headers.get(b"authorization")
-    if shown is not None and shown[:7].lower() == b"bearer ":
-        return shown[7:].strip()
-    return headers.get(b"x-api-key")
+    if b"\r\nx-api-key:" not in headers.lowered:  # nearly everybody shows one thing
+        shown = headers.get(b"authorization")
+        if shown is None or shown[:7].lower() == b"bearer ":
+            return None if shown is None else shown[7:].strip()
+    for name, value in headers:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].strip()
+        if name == b"x-api-key":
+            return value.strip()
+    return None
 
 
 def create(store: Store, tenant: str, grant: Grant, now: datetime, expires_at: datetime | None = None) -> tuple[Key, str]:

@@ -62,7 +62,7 @@ class StreamReader:
     (`transformers serve`, 2026-11), by saying of every answer that began why it ended."""
 
     def __init__(self) -> None:
-        self.is_done = False
+        self._is_over = False
         self._begun: set[int] = set()
         self._ended: set[int] = set()
         self._calls: dict[tuple[int, int], tuple[int, str]] = {}
@@ -71,7 +71,7 @@ class StreamReader:
     def read(self, told: Event) -> list[Chunk]:
         """The pieces in one event. Raises ProviderError where the provider says that it failed, or says no piece of an answer."""
         if told.data == DONE:
-            self.is_done = True
+            self._is_over = True
             return []
         try:
             piece = _decode(told.data)
@@ -91,6 +91,11 @@ class StreamReader:
         )
         return found
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the stream has said that it ended."""
+        return self._is_over or (bool(self._begun) and self._ended == self._begun)
+
     def _chunks(self, choice: _Choice) -> list[Chunk]:
         n, delta, finish = choice.index or 0, choice.delta or _Delta(), choice.finish_reason
         calls = [
@@ -106,7 +111,6 @@ class StreamReader:
         self._begun.add(n)
         if finish:
             self._ended.add(n)
-            self.is_done = self.is_done or self._ended == self._begun
         first = Chunk(
             choice=n,
             text=content if isinstance(content, str) else "".join(part.text or "" for part in content),
@@ -114,7 +118,7 @@ class StreamReader:
             refusal=delta.refusal or "",
             call=calls[0] if calls else None,
             logprobs=choice.logprobs,
-            finish=None if finish is None else FINISHES.get(finish, "stop"),
+            finish=FINISHES.get(finish, "stop") if finish else None,
         )
         return [first, *(Chunk(choice=n, call=call) for call in calls[1:])]
 

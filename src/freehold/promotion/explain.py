@@ -14,10 +14,10 @@ from freehold.journal.call import Call
 from freehold.promotion.records import find_policy
 from freehold.promotion.served import load
 from freehold.routing.decide import Facts, VariantScores
-from freehold.routing.features import SURFACE, features
+from freehold.routing.features import SURFACE, surface_of
 from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import parse, show_operand, show_rule
-from freehold.routing.syntax import SCORE_FIELDS, Compare, Contains, Fact, In, Operand, Rule, Score, ScoreField, Tag, UseCheapest, walk
+from freehold.routing.syntax import SCORE_FIELDS, Fact, Operand, Rule, Score, ScoreField, Tag, UseCheapest, operands, walk
 from freehold.store.open import Store
 
 _ENDED = "finish_reason"
@@ -89,7 +89,7 @@ def explain(store: Store, tenant: str, call: Call) -> Explained | None:
 
 def _facts(policy: OnlinePolicy, words: str, tags: Mapping[str, str]) -> Facts:
     if policy.scorer is None:
-        return Facts(values={**dict(zip(SURFACE, features(words).surface.tolist(), strict=True)), "task": policy.task}, tags=tags)
+        return Facts(values={**surface_of(words, frozenset(SURFACE)), "task": policy.task}, tags=tags)
     return policy.scorer.facts(policy.task, policy.scorer.score((words,)), 0, tags)
 
 
@@ -97,10 +97,7 @@ def _named(rules: tuple[Rule, ...], head: str | None) -> Iterator[Operand]:
     """What these rules look at before anybody is asked, in order of appearance; of a head its predicted loss at any rate."""
     for rule in rules:
         for node in walk(rule.condition):
-            if isinstance(node, Compare | In | Contains):
-                yield node.left
-                if isinstance(node, Compare) and isinstance(node.right, Operand):
-                    yield node.right
+            yield from operands(node)
         for action in walk(rule.action):
             if isinstance(action, UseCheapest):
                 yield from _of_candidates(action)
@@ -112,12 +109,11 @@ def _of_candidates(action: UseCheapest) -> Iterator[Operand]:
     """What a choice among several looks at: their costs, and what `where` names."""
     fields: dict[ScoreField, None] = {}
     for node in walk(action.where):
-        if isinstance(node, Compare | In | Contains):
-            for side in (node.left, node.right) if isinstance(node, Compare) else (node.left,):
-                if isinstance(side, Fact) and side.name in SCORE_FIELDS:
-                    fields[side.name] = None
-                elif isinstance(side, Operand):
-                    yield side
+        for side in operands(node):
+            if isinstance(side, Fact) and side.name in SCORE_FIELDS:
+                fields[side.name] = None
+            else:
+                yield side
     for variant in action.variants:
         for field in dict.fromkeys((*fields, *SCORE_FIELDS[:2])):
             yield Score(variant, field)

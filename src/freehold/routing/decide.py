@@ -33,6 +33,7 @@ from freehold.routing.syntax import (
     Try,
     Use,
     UseCheapest,
+    operands,
     walk,
 )
 
@@ -120,9 +121,7 @@ def scores_used(program: Program) -> tuple[str, ...]:
         for node in (*walk(rule.condition), *walk(rule.action)):
             if isinstance(node, UseCheapest):
                 seen |= dict.fromkeys(node.variants)
-            elif isinstance(node, Compare | In | Contains):
-                sides = (node.left, node.right) if isinstance(node, Compare) else (node.left,)
-                seen |= {side.variant: None for side in sides if isinstance(side, Score)}
+            seen |= {side.variant: None for side in operands(node) if isinstance(side, Score)}
     return tuple(seen)
 
 
@@ -131,9 +130,7 @@ def facts_used(program: Program) -> frozenset[str]:
     seen: set[str] = set()
     for rule in program.rules:
         for node in (*walk(rule.condition), *walk(rule.action)):
-            if isinstance(node, Compare | In | Contains):
-                sides = (node.left, node.right) if isinstance(node, Compare) else (node.left,)
-                seen |= {side.name for side in sides if isinstance(side, Fact)}
+            seen |= {side.name for side in operands(node) if isinstance(side, Fact)}
     return frozenset(seen)
 
 

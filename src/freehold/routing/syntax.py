@@ -202,6 +202,17 @@ def walk(node: Condition | Action | None) -> Iterator[Condition | Action]:
             pass
 
 
+def operands(node: Condition | Action) -> tuple[Operand, ...]:
+    """What a comparison compares that is no constant, in the order it is written; nothing for what is no comparison."""
+    match node:
+        case Compare(left, _, right):
+            return (left, right) if isinstance(right, Operand) else (left,)
+        case In(left, _) | Contains(left, _):
+            return (left,)
+        case _:
+            return ()
+
+
 def _is_finite(value: float | str) -> bool:
     return not isinstance(value, str) and math.isfinite(value)
 

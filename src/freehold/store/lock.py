@@ -31,8 +31,15 @@ class KernelLock:
 
     def close(self) -> None:
         """Closes what is kept open. The lock can be held again afterwards."""
-        while self._open:
-            os.close(self._open.pop())
+        while (descriptor := self._kept()) is not None:
+            os.close(descriptor)
+
+    def _kept(self) -> int | None:
+        """One of those kept open, which is the caller's then; None where there is none. Threads may ask at once."""
+        try:
+            return self._open.pop()
+        except IndexError:
+            return None
 
     def _acquire(self, timeout_s: float) -> int:
         descriptor = self._descriptor()
@@ -50,8 +57,7 @@ class KernelLock:
         if self._process != os.getpid():  # a child shares its parent's, and so would share the lock
             self._process, self._open = os.getpid(), []
         try:
-            while self._open:
-                descriptor = self._open.pop()
+            while (descriptor := self._kept()) is not None:
                 if self._is_current(descriptor):
                     return descriptor
                 os.close(descriptor)
@@ -65,7 +71,7 @@ class KernelLock:
         """Whether the file is still the one of that name."""
         try:
             return os.path.samestat(os.fstat(descriptor), self.path.stat())
-        except FileNotFoundError:
+        except OSError:
             return False
 
 

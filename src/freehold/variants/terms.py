@@ -71,6 +71,8 @@ def _called(output: JSON, asked: Mapping[str, JSON], call: str) -> Choice | None
     if isinstance(wanted, dict):
         kind, function = wanted.get("type"), wanted.get("function")
         named = function.get("name") if isinstance(function, dict) else wanted.get("name")
+        if not isinstance(named, str | None):
+            raise CallerError("tool_choice: a function's name is a text")
     calls = _calls_in(output) if asked.get("tools") and kind != "none" else []
     if not calls:
         if kind not in (None, "auto", "none"):
@@ -127,7 +129,7 @@ def fits(value: JSON, schema: JSON) -> bool:
     if not isinstance(schema, dict):
         return schema is not False
     kinds, enum = schema.get("type"), schema.get("enum")
-    named = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if kind in _TYPES]
+    named = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if isinstance(kind, str) and kind in _TYPES]
     if named and not any(_is_a(value, kind) for kind in named):
         return False
     if (isinstance(enum, list) and value not in enum) or ("const" in schema and value != schema["const"]):
@@ -142,7 +144,7 @@ def _has_properties(value: dict[str, JSON], schema: dict[str, JSON]) -> bool:
     properties = properties if isinstance(properties, dict) else {}
     if schema.get("additionalProperties") is False and not value.keys() <= properties.keys():
         return False
-    if isinstance(required, list) and not all(name in value for name in required):
+    if isinstance(required, list) and not all(name in value for name in required if isinstance(name, str)):
         return False
     return all(fits(entry, properties.get(name)) for name, entry in value.items())
 

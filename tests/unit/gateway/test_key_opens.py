@@ -60,6 +60,8 @@ def test_roles_open_routes() -> None:
         ([(b"x-api-key", b"fh-1-2")], b"fh-1-2"),
         ([(b"authorization", b"Basic abc")], None),
         ([(b"authorization", b"Basic abc"), (b"x-api-key", b"fh-1-2")], b"fh-1-2"),
+        ([(b"x-api-key", b"fh-1-2"), (b"authorization", b"Bearer other")], b"fh-1-2"),
+        ([(b"authorization", b"Basic abc"), (b"authorization", b"Bearer fh-1-2")], b"fh-1-2"),
         ([], None),
     ],
 )

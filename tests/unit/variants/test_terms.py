@@ -107,3 +107,8 @@ OBJECT = {
 )
 def test_a_value_fits_a_schema(value: Any, schema: Any, does: bool) -> None:
     assert fits(value, schema) is does
+
+
+@pytest.mark.parametrize("schema", [{"type": {"x": 1}}, {"type": [["object"]]}, {"type": "object", "required": [["a"], {"b": 1}]}])
+def test_schemas_that_are_none_are_not_looked_at(schema: Any) -> None:
+    assert fits({"a": 1}, schema)
