@@ -3,19 +3,40 @@
 import re
 from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Any, NamedTuple
 
 import msgspec
 
-from freehold.chat import JSON, canonical_json, is_messages, text_of
+from freehold.catalog import Sampling, Variant
+from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Message, Outcome, canonical_json, is_messages, text_of
 from freehold.errors import CallerError, DataError
 from freehold.gateway.embeddings import check_request
 from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format
 from freehold.journal.formats.openai import question_of
-from freehold.journal.served import Question, question, question_about
+from freehold.journal.served import Question, outcome_of, output_of, question, question_about
+from freehold.providers.provider import Target, named
+from freehold.variants import terms
+from freehold.variants.outcome import Outcome as Found
 
 _MOST_MODEL_CHARS = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CHARS_PER_TOKEN = 4
+_NO_SAMPLING = Sampling()
+_encode = msgspec.json.Encoder().encode
+
+
+class Turn(NamedTuple):
+    """How one who is asked for a call is asked differently from others."""
+
+    more: tuple[Message, ...] = ()
+    """What is said after the question."""
+    is_free: bool = False
+    """Whether the answer need not have the form that the question asks for, such as a verdict on another answer."""
+    number: int = 0
+    """Which of several answers of one variant this is: a seed is counted up by it."""
+
+
+_AS_IT_IS = Turn()
 
 
 class Asked:
@@ -27,6 +48,8 @@ class Asked:
         Raises CallerError for what asks nothing.
         """
         self.body = body
+        self.door = door
+        """In whose words it is."""
         self.about = about
         self.size_bytes = size_bytes
         """Of its JSON, as it came."""
@@ -104,6 +127,95 @@ class Asked:
     def question(self) -> Question:
         """What the journal keeps of it. Raises DataError for what no journal can keep."""
         return question(self.as_openai) if self._is_chat else question_about(self.body["input"])
+
+    # Put to others, and answered by others.
+
+    def elsewhere(self, model: str) -> "Asked":
+        """The same, asked of another model, whole."""
+        body = {name: value for name, value in self.body.items() if name not in ("stream", "stream_options")}
+        return Asked(self.door, {**body, "model": model}, self.size_bytes, {})
+
+    # What a variant is sent, and what its answer is.
+
+    def check(self) -> None:
+        """Raises CallerError for a request that nobody could answer."""
+        self.door.read_request(self.body)
+
+    def said_to(self, variant: Variant) -> tuple[Mapping[str, JSON], int]:
+        """The body that a variant is sent, and how many bytes of JSON that is: for an estimate of what it costs."""
+        return self.body, self.size_bytes
+
+    def outgoing(self, target: Target, variant: Variant, stream: bool, turn: Turn) -> tuple[Format, bytes]:
+        """In which format a variant is asked, and the body: the caller's own words where both speak one format, else the same in the other's.
+
+        Raises CallerError where it cannot be asked this.
+        """
+        spoken, body = target.provider.format, self.body
+        if spoken is self.door or (self.door is EMBEDDINGS and spoken is OPENAI):
+            body = named(body, target.model)
+            if self.stream and not stream:
+                body = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
+            elif stream and self.door is OPENAI and not self.wants_usage:
+                body = {**body, "stream_options": {"include_usage": True}}  # what it cost has to be known, whoever asked
+            if turn == _AS_IT_IS and variant.sampling == _NO_SAMPLING:
+                return self.door, _encode(body)
+        if self.door is EMBEDDINGS:
+            raise CallerError(f"'{target.provider.name}' gives no embeddings: its format has none")
+        request = self.door.read_request(body)
+        if turn.is_free:
+            request = msgspec.structs.replace(request, shape=None, tools=(), tool_choice=None)
+        return spoken, written(request, target, variant, stream, turn)
+
+    def says_less(self, variant: str, why: str) -> bool:
+        """Whether the same can be asked without something that whoever is asked does not take. `why`: what they said of it."""
+        return False
+
+    def again(self, answer: ChatAnswer) -> tuple[Message, ...]:
+        """What asks for an answer of the right form, where one was of another; nothing where it is not asked again."""
+        return ()
+
+    def outcome(self, answer: ChatAnswer) -> Outcome:
+        """How it ended with whoever answered so."""
+        return outcome_of(answer)
+
+    def output(self, answer: ChatAnswer) -> JSON:
+        """What an answer says, as the journal keeps it."""
+        return output_of(answer) if self._is_chat else None
+
+    def choices(self, found: Found, call: str) -> tuple[Choice, ...]:
+        """An answer that was made here, in the form that is asked for. Raises CannotGive where it has none, and CallerError."""
+        return terms.choices(found, self.as_openai, call)
+
+    # A variant that asks others, or is a function: what those see of it.
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The input, by parameter."""
+        return {"text": self.text}
+
+    def value(self, output: JSON) -> Any:
+        """An answer as functions of the project's own are told it."""
+        return output
+
+    def written(self, value: Any) -> JSON:
+        """What such a function answers, as the journal keeps it. Raises DataError for what is no answer to this."""
+        return value
+
+    def said(self, output: JSON) -> str:
+        """An answer in words."""
+        return terms.words_of(output)
+
+
+def written(request: ChatRequest, target: Target, variant: Variant, stream: bool, turn: Turn) -> bytes:
+    """The body by which a variant is asked a request in its provider's format. Raises CallerError."""
+    said = {name: value for name, value in msgspec.structs.asdict(variant.sampling).items() if value is not None}
+    seed = said.get("seed", request.seed)
+    if seed is not None:
+        said["seed"] = seed + turn.number
+    request = msgspec.structs.replace(
+        request, model=target.model, messages=(*request.messages, *turn.more), stream=stream, usage_in_stream=stream, **said
+    )
+    return _encode(target.provider.format.write_request(request))
 
 
 def _as_openai(body: dict[str, JSON]) -> dict[str, JSON]:

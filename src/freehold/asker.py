@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 import uvloop
 
+from freehold import asked as wire
 from freehold.ask import SOURCE, Plan, Planned, body_of
 from freehold.config import Config, ServingTable, TelemetryTable
 from freehold.datasets.sample import RESPONDED, Item
@@ -38,6 +39,7 @@ from freehold.telemetry.telemetry import Telemetry
 MOST_FAILURES = 10
 """After so many calls of one variant in a row without an answer nobody is asked any more: something is wrong that asking does not mend."""
 _MOST_WAIT_S = 86_400.0
+_encode = msgspec.json.Encoder().encode
 
 Ended: TypeAlias = Literal["done", "budget", "interrupted", "failing"]
 """Why a run ended."""
@@ -292,7 +294,7 @@ class _Run:
         reply = _Reply(lambda status, told: self._heard(exchange.id, status, told))
         exchange = Exchange(self._gateway, OPENAI, reply, self._origin(item))
         self._under_way[exchange.id] = _UnderWay(item, variant, set_aside)
-        exchange.ask(body)
+        exchange.ask(lambda: wire.Asked(OPENAI, body, len(_encode(body)), {}))
 
     def _origin(self, item: Item) -> Origin:
         asked = item.asked

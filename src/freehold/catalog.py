@@ -6,7 +6,7 @@ import msgspec
 
 from freehold.errors import CallerError, OperatorError, nearest
 
-VariantKind: TypeAlias = Literal["llm", "head", "rules", "code", "cache", "vote", "expert", "recorded"]
+VariantKind: TypeAlias = Literal["llm", "head", "rules", "code", "cache", "vote", "best_of", "verify", "guard", "expert", "recorded"]
 Durability: TypeAlias = Literal["process", "power"]
 Content: TypeAlias = Literal["full", "redacted", "none"]
 
@@ -96,15 +96,52 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A price of one's own; None leaves it to the snapshot."""
 
 
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a model writes its answer. None leaves it to the provider."""
+
+    temperature: float | None = None
+    """From 0 for the likeliest words, up to 2."""
+    top_p: float | None = None
+    """Only the likeliest words that together have this share."""
+    seed: int | None = None
+    """For answers that repeat, where the provider can."""
+    effort: str | None = None
+    """How hard to think, in the provider's words, such as `high`."""
+    max_output_tokens: int | None = None
+    """The most it may write."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("temperature", 2.0), ("top_p", 1.0)):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= most:
+                raise OperatorError(f"{name} is {value}; it is a number from 0 to {most:g}")
+        if self.max_output_tokens is not None and self.max_output_tokens < 1:
+            raise OperatorError(f"max_output_tokens is {self.max_output_tokens}; it is a number from 1 up")
+
+
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """One way to answer a task. All kinds stand side by side under one router."""
 
     id: str
     """The name policies and reports use."""
     kind: VariantKind = "llm"
-    """What answers: a model behind an API, a head of one's own, rules, …"""
+    """What answers: a model behind an API, a head of one's own, rules, several answers and a vote, …"""
     model: str | None = None
     """The model behind it, for the kinds that have one."""
+    sampling: Sampling = Sampling()
+    """How the model writes."""
+    prompt: str = "production"
+    """The label or the hash of the prompt it is asked with."""
+    examples: int = 0
+    """How many answered questions it is shown before."""
+    steps: bool = False
+    """Whether it writes down its steps before its answer; they are kept apart from it."""
+    of: str | None = None
+    """The variant that is asked, for the kinds that ask another: `vote`, `best_of`, `verify`, `guard`."""
+    n: int = 1
+    """How many answers `vote` and `best_of` ask for, and how often `verify` has an answer revised at most."""
+    by: str | None = None
+    """The variant that `verify` has look at an answer; None where a function does."""
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ Modality: TypeAlias = Literal["text", "image", "audio", "video", "file"]
 
 Outcome: TypeAlias = Literal["answered", "refused", "malformed", "failed", "timed_out", "cancelled"]
 """How a call or an attempt ended."""
-Cause: TypeAlias = Literal["first", "retry", "fallback", "hedge", "escalation"]
+Cause: TypeAlias = Literal["first", "retry", "fallback", "hedge", "escalation", "sample", "check", "revision", "repair"]
 """Why an attempt was made."""
 
 _ROLES_OF_THE_TASK = frozenset({"system", "developer"})

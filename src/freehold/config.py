@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.catalog import Budget, Catalog, Content, Durability, Metric, Model, Plan, Rates, Task, Variant, VariantKind
+from freehold.catalog import Budget, Catalog, Content, Durability, Metric, Model, Plan, Rates, Sampling, Task, Variant, VariantKind
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 
@@ -177,6 +177,39 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     """How serving asks it."""
 
 
+class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[variants.NAME]`: a model asked in a way of its own, or a variant that asks others."""
+
+    kind: Literal["llm", "vote", "verify"] = "llm"
+    """`llm`: a model. `vote`: the same variant several times, and the answer most give. `verify`: a variant, whose answer another looks at."""
+    model: str | None = None
+    """The model that is asked, for `llm`."""
+    of: str | None = None
+    """The variant that is asked, for the others."""
+    n: int = 1
+    """How many answers to vote on; for `verify`, how often an answer is revised at most."""
+    by: str | None = None
+    """The variant that looks at an answer, for `verify`."""
+    prompt: str = "production"
+    """The label or hash of the prompt it is asked with: `freehold prompts list TASK`."""
+    examples: int = 0
+    """How many well-rated answers of the journal it is shown before, those to the most similar questions."""
+    steps: bool = False
+    """Whether it writes down its steps before its answer; for typed tasks."""
+    sampling: Sampling = Sampling()
+    """How the model writes."""
+
+    def __post_init__(self) -> None:
+        needed = {"llm": ("model",), "vote": ("of",), "verify": ("of", "by")}[self.kind]
+        for name in ("model", "of", "by"):
+            if (name in needed) != (getattr(self, name) is not None):
+                raise OperatorError(f'a variant of kind "{self.kind}" takes {" and ".join(needed)}, and {name} is {getattr(self, name)!r}')
+        if self.n < (2 if self.kind == "vote" else 1) or self.n > 100:
+            raise OperatorError(f"a variant's n is {self.n}; it is a number from 1 to 100, and for a vote from 2")
+        if not 0 <= self.examples <= 100:
+            raise OperatorError(f"a variant's examples is {self.examples}; it is a number from 0 to 100")
+
+
 class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[metrics.NAME]`."""
 
@@ -317,6 +350,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Whom it calls, by name."""
     models: dict[str, ModelTable] = {}
     """The models behind variants, by name."""
+    variants: dict[str, VariantTable] = {}
+    """Other ways to ask them, by name."""
     metrics: dict[str, MetricTable] = {}
     """What scores mean, by metric."""
     tasks: dict[str, TaskTable] = {}
@@ -345,7 +380,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
             tasks={name: Task(id=name, **_without_serving(table)) for name, table in self.tasks.items()},
-            variants={name: Variant(id=name, kind=kinds.get(name, "llm"), model=name) for name in sorted(named | set(self.models))},
+            variants={
+                **{name: Variant(id=name, kind=kinds.get(name, "llm"), model=name) for name in sorted(named | set(self.models))},
+                **{name: Variant(id=name, **msgspec.structs.asdict(table)) for name, table in self.variants.items()},
+            },
             models={
                 name: Model(id=name, provider=table.provider, name=table.name or name, price=table.price)
                 for name, table in self.models.items()
@@ -482,6 +520,14 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
     for name, model in config.models.items():
         if model.rules is not None and model.provider is not None:
             raise OperatorError(f"{where}: models.{name} has a provider and rules. Keep one of them: rules answer by themselves.")
+    for name, variant in config.variants.items():
+        if name in config.models:
+            raise OperatorError(f"{where}: '{name}' is a model and a variant. Give one of them another name.")
+        known = list(config.models) if variant.kind == "llm" else [*config.models, *config.variants]
+        for said in (variant.model, variant.of, variant.by):
+            if said is not None and said not in known:
+                raise OperatorError(f"{where}: variants.{name} names '{said}', which is not there.{nearest(said, known)}")
+        _refuse_circles(config, name, (), where)
     for kind, tables in (("models", config.models), ("tasks", config.tasks)):
         for name, table in tables.items():
             for fallback in table.serving.fallbacks:
@@ -494,6 +540,16 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
             first, price = priced.setdefault(model.name or name, (name, model.price))
             if price != model.price:
                 raise OperatorError(f"{where}: models.{first} and models.{name} give '{model.name or name}' two prices. Keep one of them.")
+
+
+def _refuse_circles(config: Config, name: str, above: tuple[str, ...], where: str) -> None:
+    """A variant that in the end asks itself."""
+    if name in above:
+        raise OperatorError(f"{where}: variants ask each other in a circle: {' -> '.join((*above, name))}. One of them has to ask a model.")
+    table = config.variants.get(name)
+    for asked in (table.of, table.by) if table is not None else ():
+        if asked is not None:
+            _refuse_circles(config, asked, (*above, name), where)
 
 
 STARTER = """\

@@ -16,7 +16,6 @@ from freehold.chat import Cause, ChatAnswer, Chunk, Outcome, Usage
 from freehold.errors import CallerError
 from freehold.gateway.formats import Format
 from freehold.gateway.limits import LimitReached, Pass
-from freehold.journal.served import outcome_of
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.provider import Target
@@ -55,6 +54,9 @@ class Pursued(Protocol):
 
     def safely(self, step: Callable[[], None]) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
+
+    def outcome(self, answer: ChatAnswer) -> Outcome:
+        """How it ended with whoever answered so."""
 
     def on_chunks(self, chunks: Sequence[Chunk]) -> None:
         """More of an answer; nobody else's pieces come between."""
@@ -111,11 +113,13 @@ class Pursuit:
         """Whether anybody may still answer."""
         return bool(self._live)
 
-    def begin(self, how: How, model: str) -> Target:
-        """A model is to be asked, or one of its fallbacks: who that is at first. Raises CallerError."""
+    def begin(self, how: How, model: str, ends_at: float | None = None) -> Target:
+        """A model is to be asked, or one of its fallbacks: who that is at first. `ends_at`: when the caller waits no longer, by the loop's
+        clock; None for as long as `how` says. Raises CallerError."""
         if self._ends_at is None:
             self._loop = asyncio.get_running_loop()
-            self._ends_at = self._loop.time() + how.deadlines.total_s
+            longest = self._loop.time() + how.deadlines.total_s
+            self._ends_at = longest if ends_at is None else min(longest, ends_at)
         self._how, self._retries = how, 0
         self._left = deque(fallbacks(how.fallbacks, self._request.session() if isinstance(how.fallbacks, dict) else ""))
         return self._request.target(self._left.popleft() if self._has.is_pool(model) else model)
@@ -237,7 +241,7 @@ class Pursuit:
         if self._is_over:
             return
         self._cancel_others(asking)
-        self._ended(asking, outcome_of(answer), answer.usage, answer=answer)
+        self._ended(asking, self._request.outcome(answer), answer.usage, answer=answer)
         self._has.breakers.succeeded(asking.target.health, time.time())
         self._request.variant = asking.target.variant
         self._request.on_answer(asking, answer, raw)

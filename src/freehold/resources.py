@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from random import Random
@@ -13,7 +13,7 @@ import msgspec
 
 from freehold.catalog import Catalog, Task, Variant
 from freehold.chat import JSON, Usage
-from freehold.config import Config, LimitsTable, ServingTable
+from freehold.config import Config, LimitsTable, ServingTable, TaskTable
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
 from freehold.gateway.budget import Scope
@@ -41,18 +41,27 @@ from freehold.providers.provider import Provider, Target
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
 from freehold.variants import head, outcome
+from freehold.variants.compose import COMPOSED
+from freehold.variants.functions import Functions
 from freehold.variants.memory import Memory
 from freehold.variants.recorded import Recordings
 from freehold.variants.rules import Rules
 
 Priced: TypeAlias = tuple[float | None, str | None]
 """What an answer cost, and by which prices; None where either is unknown."""
+SaidTo: TypeAlias = Callable[[Variant], tuple[Mapping[str, JSON], int]]
+"""What a variant is sent, as of `Asked.said_to`."""
 TASK_PREFIX = "freehold/"
 """Before a task's name where a model's is asked for."""
 CACHE = "cache"
 """The variant of answers that were remembered."""
+OWN = "rules"
+"""The variant that a task's own function is."""
 _CACHE_S = 3_600.0
 _NO_CACHE = Variant(id=CACHE)
+_HERE = frozenset({"head", "cache", "rules", "code"})
+"""Kinds that answer on this machine, at no price by name."""
+_NO_FUNCTIONS = Functions()
 _RETRIES = 2
 _NO_LIMITS = LimitsTable()
 
@@ -130,6 +139,8 @@ class Resources:
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
+        self._declared: dict[str, Variant] = {}
+        self._functions: dict[tuple[str, str], Functions] = {}
         self._untold: dict[str, State] = {}
         self._scopes: dict[str, tuple[Key | None, tuple[Scope, ...]]] = {}
         self._hows: dict[tuple[str | None, str], How] = {}
@@ -164,14 +175,15 @@ class Resources:
             known = self._scopes[caller.id] = caller.key, caller.scopes(self.config)
         return known[1]
 
-    def estimate(self, task: str | None, models: Iterable[str], request: Mapping[str, JSON], size_bytes: int, at: datetime) -> int:
+    def estimate(self, task: str | None, models: Iterable[str], said_to: SaidTo, at: datetime) -> int:
         """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
-        dollar. `size_bytes`: of the request's JSON. Raises Unpriced."""
-        size = size_of(request, size_bytes)
-        most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
-        answers = request.get("n") if type(request.get("n")) is int else 1
+        dollar. `said_to`: the body that a variant is sent, and how many bytes of JSON that is. Raises Unpriced."""
         total = 0
         for model in models:
+            request, size_bytes = said_to(self.variant(model))
+            size = size_of(request, size_bytes)
+            most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
+            answers = request.get("n") if type(request.get("n")) is int else 1
             how = self.how(task, model)
             dearest = 0
             for one in (model, *how.fallbacks) if how.fallbacks else (model,):
@@ -182,16 +194,17 @@ class Resources:
 
     def priced_name(self, variant: str) -> str | None:
         """The name by which a variant is priced; None for one that answers here."""
-        if variant in self._rules or variant in self._replayed or self.catalog.variants.get(variant, _NO_CACHE).kind in ("head", "cache"):
+        known = self.variant(variant)
+        if variant in self._rules or variant in self._replayed or known.kind in _HERE:
             return None
-        model = self.catalog.models.get(variant)
+        model = self.catalog.models.get(known.model or variant)
         return variant if model is None else model.name or model.id
 
     def target(self, name: str, door: Format) -> Target:
         """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
-        model = self.catalog.models.get(name)
+        model = self.catalog.models.get(self.variant(name).model or name)
         if model is not None and model.provider in self.providers:
-            return Target(name, self.providers[model.provider], model.name or model.id, name)
+            return Target(name, self.providers[model.provider], model.name or model.id, model.id)
         if name in self._replayed:
             raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
         if not name:
@@ -204,6 +217,42 @@ class Resources:
             return Target(name, of_this_kind[0], name, f"{of_this_kind[0].name}/…")
         known = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
         raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, known)}")
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name; a model alone for a name that nobody declared."""
+        return self.catalog.variants.get(name) or Variant(id=name, model=name)
+
+    def functions_of(self, task: str, variant: str) -> Functions:
+        """The functions of the project's own that a variant of a task is made of."""
+        return self._functions.get((task, variant), _NO_FUNCTIONS)
+
+    def takes_time(self, task: str, variant: Variant) -> bool:
+        """Whether a variant asks others, or is a function of the project's own, and so is no matter of this moment."""
+        return variant.kind in COMPOSED or (task, variant.id) in self._functions
+
+    def may_be_asked(self, task: str, variant: str) -> Iterator[str]:
+        """The models that may have to be asked for a variant's answer, each as often as that may be."""
+        known = self.variant(variant)
+        if known.kind not in COMPOSED:
+            yield variant
+            return
+        assert known.of is not None
+        times = known.n + 1 if known.kind == "verify" else known.n if known.kind in ("vote", "best_of") else 1
+        for _ in range(times):
+            yield from self.may_be_asked(task, known.of)
+            if known.by is not None:
+                yield from self.may_be_asked(task, known.by)
+
+    def declare(
+        self, tasks: Mapping[str, TaskTable], variants: Mapping[str, Variant], functions: Mapping[tuple[str, str], Functions]
+    ) -> None:
+        """Takes what a program declares beside the configuration, which comes before it."""
+        self.config = msgspec.structs.replace(self.config, tasks={**tasks, **self.config.tasks})
+        catalog = self.config.catalog()
+        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **variants, **self._declared})
+        self._declared = {**variants, **self._declared}
+        self._functions.update(functions)
+        self._hows.clear()
 
     def is_pool(self, name: str) -> bool:
         """Whether a model only stands for its fallbacks."""
@@ -222,16 +271,17 @@ class Resources:
         """How a model is asked for a task."""
         known = self._hows.get((task, model))
         if known is None:
-            own = self.config.models[model].serving if model in self.config.models else ServingTable()
+            behind = self.variant(model).model or model
+            own = self.config.models[behind].serving if behind in self.config.models else ServingTable()
             asked = self.config.tasks[task].serving if task is not None and task in self.config.tasks else ServingTable()
             known = _how(asked, own)
-            if model in self.config.models:  # other names come from callers, and are not remembered
+            if behind in self.config.models:  # other names come from callers, and are not remembered
                 self._hows[task, model] = known
         return known
 
     def limits_of(self, model: str) -> LimitsTable:
         """How much may be asked of a model."""
-        table = self.config.models.get(model)
+        table = self.config.models.get(self.variant(model).model or model)
         return _NO_LIMITS if table is None else table.limits
 
     def here(

@@ -6,14 +6,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
-from freehold.asked import Asked
+from freehold.asked import Asked, Turn
 from freehold.attempts import Attempts
 from freehold.catalog import Task
 from freehold.chat import (
@@ -22,6 +23,7 @@ from freehold.chat import (
     Choice,
     Chunk,
     Collected,
+    Message,
     Outcome,
     Text,
     Usage,
@@ -47,11 +49,11 @@ from freehold.journal.build import RECORDED, new_call_id
 from freehold.journal.call import Call
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
 from freehold.journal.rows import digest_of
-from freehold.journal.served import Question, outcome_of, output_of, unusual_end
+from freehold.journal.served import Question, outcome_of, unusual_end
 from freehold.providers.asking import Asking, Failure
-from freehold.providers.provider import Target, named
+from freehold.providers.provider import Target
 from freehold.pursuit import Pursuit
-from freehold.resources import CACHE, TASK_PREFIX, Elsewhere, How, Resources, UnknownModel, Words
+from freehold.resources import CACHE, OWN, TASK_PREFIX, Elsewhere, How, Resources, UnknownModel, Words
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.event import Finished
@@ -61,6 +63,10 @@ from freehold.telemetry.readiness import Readiness
 from freehold.telemetry.telemetry import Telemetry
 from freehold.telemetry.trace import Trace
 from freehold.variants import terms
+from freehold.variants.compose import NoAnswer
+from freehold.variants.functions import FunctionFailed
+from freehold.variants.outcome import Outcome as Found
+from freehold.work import Case, Unanswered, Work
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -68,6 +74,7 @@ _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
 _NO_HEADERS = Head(b"")
 _ANYBODY = Caller()
+_NOTHING: Mapping[str, float] = MappingProxyType({})
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
 _STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
@@ -170,6 +177,12 @@ class Origin(NamedTuple):
     """As of `Call`."""
     propensity: float | None = None
     """With which probability it was asked of this model, where that was drawn."""
+    is_routed: bool = False
+    """Whether its task's policy says who answers, as for one that comes in by a door."""
+    ends_at: float | None = None
+    """When nobody waits for the answer any longer, by the loop's clock."""
+    known: Mapping[str, float] = _NOTHING
+    """Further facts that a policy may look at, such as how much may still be spent."""
 
 
 class Exchange:
@@ -193,6 +206,8 @@ class Exchange:
         self._attempts = Attempts(self._began, self._at)
         self._pursuit = Pursuit(self._has, self, self._attempts)
         self._how: How | None = None
+        self._work: Work | None = None
+        self._more: tuple[Message, ...] = ()
         self._leave_line: Callable[[], None] | None = None
         self._writer: StreamWriter | None = None
         self._said: Collected | None = None
@@ -208,21 +223,26 @@ class Exchange:
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
-        self.safely(lambda: self._take(json_object(request), len(request.body), request.headers, None))
+        self.safely(lambda: self._read(json_object(request), len(request.body), request.headers))
 
-    def ask(self, body: dict[str, JSON]) -> None:
+    def ask(self, make: Callable[[], Asked], caller: Caller = _ANYBODY) -> None:
         """As `begin`, for a request of our own, which no key comes with."""
-        self.safely(lambda: self._take(body, len(_encode(body)), _NO_HEADERS, _ANYBODY))
+        self._caller = caller
+        self.safely(lambda: self._take(make(), _NO_HEADERS))
 
-    def _take(self, body: dict[str, JSON], size_bytes: int, headers: Head, caller: Caller | None) -> None:
-        self._trace = self._pursuit.trace = self._gateway.telemetry.trace(headers)
+    def _read(self, body: dict[str, JSON], size_bytes: int, headers: Head) -> None:
         about = {name: value.decode("latin-1") for name, value in headers.starting(_OWN_HEADER).items()}
-        self._caller = caller if caller is not None else self._has.caller(headers, "call", about)
-        self._asked = Asked(self._door, body, size_bytes, about)
+        self._caller = self._has.caller(headers, "call", about)
+        self._take(Asked(self._door, body, size_bytes, about), headers)
+
+    def _take(self, asked: Asked, headers: Head) -> None:
+        self._trace = self._pursuit.trace = self._gateway.telemetry.trace(headers)
+        self._asked = asked
         self._gateway.in_flight.add(self)
         self._reply.on_gone, self._reply.on_room = self._gone, self._room
         model = self._asked.model
-        task = self._task_of(model, headers) if self._origin is None and self._door is not EMBEDDINGS else None
+        is_routed = self._origin is None or self._origin.is_routed
+        task = self._task_of(model, headers) if is_routed and self._door is not EMBEDDINGS else None
         self._caller.check(model, task)
         if task is None:
             self._admit([model], lambda: self._ask(model))
@@ -266,8 +286,7 @@ class Exchange:
         """Holds back what the call may cost, durably, before anybody is asked."""
         scopes = self._has.scopes(self._caller)
         is_priced = self._has.config.gateway.unpriced != "allow"
-        asked = self._asked
-        estimate = self._has.estimate(self._task, variants, asked.body, asked.size_bytes, self._at) if scopes or is_priced else 0
+        estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or is_priced else 0
         if not scopes:
             begin()
             return
@@ -325,7 +344,7 @@ class Exchange:
         self._words = self._seen()
         if self._policy is not None:
             try:
-                self._chosen = self._policy.choose(*self._words)
+                self._chosen = self._policy.choose(*self._words, self._origin.known if self._origin is not None else _NOTHING)
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
                 count = self._has.failed_decisions = self._has.failed_decisions + 1
@@ -343,6 +362,10 @@ class Exchange:
         return policy if policy.max_loss is not None and policy.max_loss <= plan.max_loss else None
 
     def _by_reference(self, task: Task) -> Decision:
+        """The task's own function first, where it has one; then whom everybody is compared with."""
+        own = self._decision is None and self._has.functions_of(task.id, OWN).body is not None
+        if own:
+            return Decision(OWN, -1)
         if task.reference is None:
             raise CallerError(
                 f"Task '{task.id}' has no active policy and no reference. Set reference under [tasks.{task.id}], or promote a policy."
@@ -351,7 +374,7 @@ class Exchange:
 
     def _may_all_be_asked(self, task: str, decision: Decision) -> list[str]:
         """Who may all have to be asked for a decision: also the reference, where somebody may have no answer who answers here."""
-        variants = list(_chain(decision))
+        variants = [model for variant in _chain(decision) for model in self._has.may_be_asked(task, variant)]
         reference = self._has.task(task).reference
         if reference is not None and reference not in variants and any(self._has.priced_name(variant) is None for variant in variants):
             variants.append(reference)
@@ -360,39 +383,81 @@ class Exchange:
     def _follow(self, decision: Decision) -> None:
         """Asks whom the decision names. What runs here answers at once, and where that will not do the next one is asked."""
         assert self._task is not None
-        while True:
-            self._decision = decision
+        following: Decision | None = decision
+        while following is not None:
+            self._decision = decision = following
+            variant = self._has.variant(decision.variant)
+            if self._has.takes_time(self._task, variant):
+                self._work = Work(self._case(), variant, self._worked)
+                return
             try:
                 found = self._has.here(self._task, decision.variant, self._words, self._policy, self._chosen)
             except CallerError:
-                self._door.read_request(self._asked.body)  # what is wrong with the request comes first
+                self._asked.check()  # what is wrong with the request comes first
                 raise
             if found is Elsewhere.ASKED:
                 self._ask(decision.variant)
                 return
-            choices: tuple[Choice, ...] = ()
-            why = ""
-            if not isinstance(found, Elsewhere):
-                try:
-                    choices = terms.choices(found, self._asked.as_openai, self.id)
-                except terms.CannotGive as error:
-                    found, why = Elsewhere.PASS, f" as it is asked ({error})"
-            if isinstance(found, Elsewhere):  # it has no answer: the next one, or else whom everybody is compared with
-                decision = decision.then or self._by_reference(self._has.task(self._task))
-                if decision.variant == self._decision.variant:
-                    raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this{why}, and nobody comes after it")
-                continue
-            self.variant = decision.variant
-            words = terms.words_of(found.output)
+            following = self._after(decision, found)
+
+    def _after(self, decision: Decision, found: Found | Elsewhere, why: str = "", is_noted: bool = False) -> Decision | None:
+        """Gives the answer that was found where it will do, else who is asked next. `is_noted`: that it is an attempt already."""
+        choices: tuple[Choice, ...] = ()
+        if not isinstance(found, Elsewhere):
+            try:
+                choices = self._asked.choices(found, self.id)
+            except terms.CannotGive as error:
+                found, why = Elsewhere.PASS, f" as it is asked ({error})"
+        if isinstance(found, Elsewhere):  # it has no answer: the next one, or else whom everybody is compared with
+            following = decision.then or self._by_reference(self._has.task(self._task or ""))
+            if following.variant == decision.variant:
+                raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this{why}, and nobody comes after it")
+            return following
+        self.variant = decision.variant
+        words = terms.words_of(found.output)
+        if not is_noted:
             self._attempts.here(self.variant, "answered", found.usage, (found.cost_usd, RECORDED))
-            following = self._following({**found.known, "answer_chars": float(len(words))})
-            if following is None:
-                answer = ChatAnswer(
-                    id=f"call-{self.id}", model=decision.variant, choices=choices, usage=found.usage, created=int(self._at.timestamp())
-                )
-                self._deliver(answer, None)
-                return
-            decision = following
+        refused = self._following({**found.known, "answer_chars": float(len(words))})
+        if refused is None:
+            usage = found.usage if not is_noted else self._attempts.sums()[0]
+            answer = ChatAnswer(
+                id=f"call-{self.id}", model=decision.variant, choices=choices, usage=usage, created=int(self._at.timestamp())
+            )
+            self._deliver(answer, None)
+        return refused
+
+    def _case(self) -> Case:
+        assert self._task is not None
+        ends_at = None if self._origin is None else self._origin.ends_at
+        return Case(
+            self._has, self.id, self._task, self._asked, self._words, self._attempts, self._caller.id, ends_at, self._trace, self._policy,
+            self._chosen,
+        )  # fmt: skip
+
+    def _worked(self, found: Found | BaseException) -> None:
+        """A variant has answered that took its time, or has none."""
+        self.safely(lambda: self._take_work(found))
+
+    def _take_work(self, found: Found | BaseException) -> None:
+        decision = self._decision
+        assert decision is not None
+        if self._over:
+            return
+        if isinstance(found, Found):
+            following = self._after(decision, found, is_noted=True)
+        elif isinstance(found, NoAnswer | FunctionFailed):
+            if isinstance(found, FunctionFailed):
+                _log.warning("function.failed: '%s' of task '%s': %s", decision.variant, self._task, found, extra={"call": self.id})
+            following = self._after(decision, Elsewhere.PASS, f" ({found})")
+        elif isinstance(found, Unanswered) and decision.then is None:
+            self._fail(found.failure)
+            return
+        elif isinstance(found, Unanswered | DataError) and decision.then is not None:
+            following = decision.then
+        else:
+            raise found
+        if following is not None:
+            self._follow(following)
 
     def _following(self, known: dict[str, float]) -> Decision | None:
         """Who is asked next, where the answer that is known so will not do; None where it will."""
@@ -404,7 +469,7 @@ class Exchange:
     def _ask(self, model: str) -> None:
         """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
         self._how = self._has.how(self._task, model)
-        target = self._pursuit.begin(self._how, model)
+        target = self._pursuit.begin(self._how, model, None if self._origin is None else self._origin.ends_at)
         if self._how.cache_s is None or not self._answer_from_memory(target):
             self._pursuit.ask(target, "escalation" if self._attempts else "first")
 
@@ -430,24 +495,14 @@ class Exchange:
         return self._asked.stream and (self._decision is None or self._decision.accept is None)
 
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
-        """As of `Pursued`: the caller's own words where both speak one format, else the same in the other's words."""
-        spoken = target.provider.format
-        asked = self._asked
-        body = asked.body
-        stream = self.may_stream
-        if self._seam is not None:  # go on from where another one broke off
-            body = {**body, "messages": [*body["messages"], {"role": "assistant", "content": self._seam.said.rstrip()}]}
-        if spoken is self._door or (self._door is EMBEDDINGS and spoken is OPENAI):
-            body = named(body, target.model)
-            if asked.stream and not stream:
-                body = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
-            elif stream and self._door is OPENAI and not asked.wants_usage:
-                body = {**body, "stream_options": {"include_usage": True}}  # what it cost has to be known, whoever asked
-            return self._door, _encode(body)
-        if self._door is EMBEDDINGS:
-            raise CallerError(f"'{target.provider.name}' gives no embeddings: its format has none")
-        request = msgspec.structs.replace(self._door.read_request(body), model=target.model, stream=stream, usage_in_stream=True)
-        return spoken, _encode(spoken.write_request(request))
+        """As of `Pursued`."""
+        seam = self._seam  # where another one broke off, and this one goes on
+        more = self._more if seam is None else (Message(role="assistant", parts=(Text(text=seam.said.rstrip()),)),)
+        return self._asked.outgoing(target, self._has.variant(target.variant), self.may_stream, Turn(more))
+
+    def outcome(self, answer: ChatAnswer) -> Outcome:
+        """As of `Pursued`."""
+        return self._asked.outcome(answer)
 
     def on_chunks(self, chunks: Sequence[Chunk]) -> None:
         """As of `Pursued`."""
@@ -471,10 +526,14 @@ class Exchange:
                 assert self._said is not None
                 answer = self._said.answer()
             self._remember(answer, None)
-            self._journal(outcome_of(answer), answer, 200, self._stream_ended)
+            self._journal(self._asked.outcome(answer), answer, 200, self._stream_ended)
             return
         words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
         following = self._following({"answer_chars": float(words)})
+        if self._asked.outcome(answer) == "malformed":
+            following = None if self._decision is None else self._decision.then
+            if self._ask_for_repair(asking, answer):
+                return
         if following is not None:
             self.safely(lambda: self._follow(following))
             return
@@ -484,7 +543,22 @@ class Exchange:
 
     def on_nobody(self, failure: Failure) -> None:
         """As of `Pursued`."""
+        if failure.status in (400, 422) and self._how is not None and self._asked.says_less(self.variant, failure.message):
+            self.safely(lambda: self._ask(self.variant))
+            return
         self._fail(failure)
+
+    def _ask_for_repair(self, asking: Asking, answer: ChatAnswer) -> bool:
+        """Whether the same is asked to give its answer again, in the form that was asked for, because the task says so."""
+        if self._more or not (again := self._asked.again(answer)):
+            return False
+        self._more = again
+        self.safely(
+            lambda: self._pursuit.ask(
+                self._pursuit.begin(self._has.how(self._task, asking.target.variant), asking.target.variant), "repair"
+            )
+        )
+        return True
 
     def on_cut(self, failure: Failure) -> None:
         """As of `Pursued`. A task may say that somebody else goes on from there."""
@@ -523,10 +597,10 @@ class Exchange:
             self._begin_stream()
             assert self._writer is not None
             self._reply.write(b"".join(map(self._writer.write, pieces_of(answer))))
-            self._journal(outcome_of(answer), answer, 200, self._stream_ended)
+            self._journal(self._asked.outcome(answer), answer, 200, self._stream_ended)
             return
         told = raw if raw is not None else _encode(self._door.write_answer(answer))
-        self._journal(outcome_of(answer), answer, 200, lambda call, error: self._whole_ended(call, error, told))
+        self._journal(self._asked.outcome(answer), answer, 200, lambda call, error: self._whole_ended(call, error, told))
 
     def _begin_stream(self) -> None:
         self._writer = self._door.stream_writer(self._asked.wants_usage)
@@ -573,6 +647,8 @@ class Exchange:
         if self._over:
             return
         self._pursuit.cancel(failure)
+        if self._work is not None:
+            self._work.cancel(failure)
         if not self._attempts:
             self._refuse(failure.status, failure.message, failure.retry_after_s)
             return
@@ -603,7 +679,7 @@ class Exchange:
 
     def _remember(self, answer: ChatAnswer, raw: bytes | None) -> None:
         cache_s = self._how.cache_s if self._how is not None else None
-        if self._cache_key is not None and cache_s is not None and outcome_of(answer) == "answered":
+        if self._cache_key is not None and cache_s is not None and self._asked.outcome(answer) == "answered":
             self._has.answers.keep(self._cache_key, answer, raw, time.time() + cache_s)
 
     def _finished(self) -> None:
@@ -680,9 +756,8 @@ class Exchange:
         share, others = self._has.others(task.id, call.variant)
         if share and self._has.rng.random() < share:
             other = self._has.rng.choice(others)
-            body = {name: value for name, value in self._asked.body.items() if name not in ("stream", "stream_options")}
             origin = Origin("explore", task.id, propensity=share / len(others))
-            Exchange(self._gateway, self._door, Nobody(), origin).ask({**body, "model": other})
+            Exchange(self._gateway, self._door, Nobody(), origin).ask(lambda: self._asked.elsewhere(other))
 
     def _call(self, outcome: Outcome, answer: ChatAnswer | None) -> Call:
         """The call, the same that an import of its log would give, but for what is known better.
@@ -692,7 +767,7 @@ class Exchange:
         try:
             origin = self._origin
             asked = origin.question if origin is not None and origin.question is not None else self._asked.question
-            output = output_of(answer) if answer is not None and self._door is not EMBEDDINGS else None
+            output = self._asked.output(answer) if answer is not None else None
             if isinstance(output, dict) and is_deeper(output, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
         except DataError as error:

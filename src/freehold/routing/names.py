@@ -17,6 +17,10 @@ class Name(msgspec.Struct, frozen=True):
 
 CALL: Mapping[str, Name] = {
     "task": Name("text", "the task's name"),
+    "deadline_left_s": Name(
+        "number", "seconds until the scope of a program ends in which the call is made; absent where there is no deadline"
+    ),
+    "budget_left_usd": Name("number", "what may still be spent in that scope, in USD; absent where there is no budget"),
     "region": Name("text", "the region of the task's traffic that the call falls into; absent where no map was drawn"),
 }
 """Known of every call, beside the surface features."""

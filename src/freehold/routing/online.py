@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from freehold.routing.decide import Decision, Facts, compile_program, facts_used
 from freehold.routing.features import surface_of
 from freehold.routing.program import Program
@@ -30,10 +32,11 @@ class OnlinePolicy:
         self._names = facts_used(program)
         self._decide: Callable[[Facts], Decision] = compile_program(program)
 
-    def choose(self, text: str, tags: Mapping[str, str]) -> Chosen:
-        """Who answers this text."""
+    def choose(self, text: str, tags: Mapping[str, str], known: Mapping[str, float] = {}) -> Chosen:
+        """Who answers this text. `known`: further facts of the call, by the names of `names.CALL`."""
         if self.scorer is None:
-            values: dict[str, float | str | bool] = {"task": self.task, **surface_of(text, self._names)}
+            values: dict[str, float | str | bool] = {"task": self.task, **surface_of(text, self._names), **known}
             return Chosen(self._decide(Facts(values=values, tags=tags)), None)
         scored = self.scorer.score((text,))
-        return Chosen(self._decide(self.scorer.facts(self.task, scored, 0, tags)), scored)
+        facts = self.scorer.facts(self.task, scored, 0, tags)
+        return Chosen(self._decide(msgspec.structs.replace(facts, values={**facts.values, **known}) if known else facts), scored)

@@ -1,0 +1,228 @@
+"""What a task says to a model: a template that turns typed input into messages, known by the hash of its text.
+
+A template has two blocks, `system` and `user`; examples go between them as turns of their own. It is Jinja's, sandboxed, and of Jinja only what
+cannot run away: no macros, no assignments, no arithmetic that multiplies. What users say is a value in it and is never read as a template.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from freehold.chat import JSON, Message, Part, Role, Text
+from freehold.errors import CallerError, OperatorError
+
+SYSTEM = """\
+{% block system %}{{ instruction }}{% if schema %}
+
+Answer with JSON alone, without a word before or after it, that fits this schema:
+{{ schema }}{% endif %}{% endblock %}
+"""
+USER = """\
+{% block user %}{% if input | length == 1 %}{{ input.values() | first }}{% else %}{% for name, value in input.items() -%}
+{{ name }}: {{ value }}
+{% endfor %}{% endif %}{% endblock %}
+"""
+DEFAULT = SYSTEM + USER
+"""What is said where nobody wrote a template."""
+MOST_CHARS = 4 * 2**20
+"""The most characters that a block may come to."""
+_MOST_TEMPLATE_CHARS = 2**18
+_MOST_LOOPS = 2
+"""Of loops within loops: with more, a short template over a long list would never end."""
+_HASH_BYTES = 8
+
+Said: TypeAlias = JSON | tuple[Part, ...]
+"""A value of a task's input: JSON, or the parts of what is no text, such as an image."""
+
+_BLOCKS = ("system", "user")
+_METHODS = ("items", "keys", "values")
+_FILTERS = frozenset(
+    {"upper", "lower", "title", "capitalize", "trim", "length", "count", "join", "first", "last", "default", "d", "tojson", "list", "sort",
+     "unique", "round", "int", "float", "string", "abs", "items", "dictsort", "sum", "min", "max", "truncate", "wordcount", "reverse"}
+)  # fmt: skip
+_NODES = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem, nodes.Slice, nodes.If, nodes.For,
+    nodes.Block, nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.CondExpr, nodes.Concat,
+    nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword, nodes.Call, nodes.Add, nodes.Sub, nodes.Neg,
+)  # fmt: skip
+"""What a template may be made of."""
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Example(NamedTuple):
+    """An answered question, shown before the one that is asked."""
+
+    input: Mapping[str, Said]
+    """As a task's input."""
+    answer: str
+    """The answer, in the words in which one is wanted."""
+
+
+class Filling(NamedTuple):
+    """Everything a template may say."""
+
+    instruction: str
+    """What the task asks, in words."""
+    input: Mapping[str, Said]
+    """The values, by the names of their parameters."""
+    schema: str = ""
+    """What the answer has to look like, where that is to be said in words; empty where it is not."""
+    examples: Sequence[Example] = ()
+    """Shown before the question."""
+
+
+class Prompt:
+    """A template that is ready to be filled in."""
+
+    def __init__(self, text: str) -> None:
+        """Raises OperatorError for what is no template, or one that might run away, with the line."""
+        self.text = text
+        """The template."""
+        self.hash = hash_of(text)
+        """What names it."""
+        self._blocks = _compile(text)
+
+    def messages(self, filling: Filling) -> tuple[Message, ...]:
+        """What is said. Raises CallerError where the template cannot be filled in."""
+        said: list[tuple[Role, tuple[Part, ...]]] = [("system", self._said("system", filling, filling.input))]
+        for example in filling.examples:
+            said.append(("user", self._said("user", filling, example.input)))
+            said.append(("assistant", (Text(text=example.answer),)))
+        said.append(("user", self._said("user", filling, filling.input)))
+        return tuple([Message(role=role, parts=parts) for role, parts in said if parts])
+
+    def _said(self, block: str, filling: Filling, input: Mapping[str, Said]) -> tuple[Part, ...]:
+        media: list[tuple[Part, ...]] = []
+        marked = {name: _marked(value, media) for name, value in input.items()}
+        words = {**marked, "input": marked, "instruction": filling.instruction, "schema": filling.schema}
+        template, render = self._blocks[block]
+        try:
+            text = _joined(render(template.new_context(words)))
+        except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            known = ", ".join(sorted(words))
+            raise CallerError(f"Prompt {self.hash}: block '{block}' cannot be filled in: {error}. There is: {known}.") from None
+        return _parts(text.strip("\n"), media)
+
+
+def hash_of(text: str) -> str:
+    """The name of a template: 16 hex digits of the hash of its text."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
+
+
+# The values of a template: what is no text leaves a mark, which no words can forge.
+
+_MARK = secrets.token_hex(12)
+_PLACES = re.compile(f"{_MARK}:(\\d+);")
+
+
+def _marked(value: Said, media: list[tuple[Part, ...]]) -> JSON:
+    if isinstance(value, tuple):
+        media.append(value)
+        return f"{_MARK}:{len(media) - 1};"
+    if isinstance(value, list):
+        return [_marked(entry, media) for entry in value]
+    if isinstance(value, dict):
+        return {name: _marked(entry, media) for name, entry in value.items()}
+    return value
+
+
+def _parts(text: str, media: Sequence[tuple[Part, ...]]) -> tuple[Part, ...]:
+    if not media:
+        return (Text(text=text),) if text else ()
+    parts: list[Part] = []
+    for n, piece in enumerate(_PLACES.split(text)):
+        if n % 2:
+            parts += media[int(piece)]
+        elif piece.strip():
+            parts.append(Text(text=piece.strip("\n")))
+    return tuple(parts)
+
+
+def _joined(pieces: object) -> str:
+    said: list[str] = []
+    chars = 0
+    for piece in pieces:  # type: ignore[attr-defined]
+        said.append(piece)
+        chars += len(piece)
+        if chars > MOST_CHARS:
+            raise ValueError(f"it comes to more than {MOST_CHARS:,} characters")
+    return "".join(said)
+
+
+# The language of a template.
+
+
+def _written(value: object) -> object:
+    """A value as it stands in a text."""
+    if isinstance(value, str | Undefined):  # of an undefined one the environment says so itself
+        return value
+    if value is None:
+        return ""
+    return _encode(value).decode()
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    env = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_written, keep_trailing_newline=False, autoescape=False)
+    env.globals.clear()
+    env.filters = {name: filter for name, filter in env.filters.items() if name in _FILTERS}
+    env.filters["tojson"] = lambda value: _encode(value).decode()
+    return env
+
+
+_ENVIRONMENT = _environment()
+
+
+def _compile(text: str) -> dict[str, tuple[Template, Callable[..., object]]]:
+    if len(text) > _MOST_TEMPLATE_CHARS:
+        raise OperatorError(f"A prompt's template has {len(text):,} characters; expected at most {_MOST_TEMPLATE_CHARS:,}.")
+    try:
+        tree = _ENVIRONMENT.parse(text)
+        if not list(tree.find_all(nodes.Block)):
+            text, tree = (
+                f"{SYSTEM}{{% block user %}}{text}{{% endblock %}}",
+                _ENVIRONMENT.parse(f"{{% block user %}}{text}{{% endblock %}}"),
+            )
+        _check(tree)
+        template = _ENVIRONMENT.from_string(text)
+    except (TemplateError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        raise OperatorError(f"A prompt's template cannot be read{f', line {line}' if line else ''}: {error}.") from None
+    blocks = {name: (template, render) for name, render in template.blocks.items()}
+    default = _ENVIRONMENT.from_string(DEFAULT)
+    return {name: blocks.get(name) or (default, default.blocks[name]) for name in _BLOCKS}
+
+
+def _check(tree: nodes.Template) -> None:
+    """Refuses what is beyond the language, with the line."""
+    for node in tree.body:
+        if isinstance(node, nodes.Output):
+            for piece in node.nodes:
+                if not isinstance(piece, nodes.TemplateData) or piece.data.strip():
+                    raise _refused(piece, "something stands in no block. Put it between {% block user %} and {% endblock %}")
+    for node in _all(tree, 0):
+        if not isinstance(node, _NODES):
+            raise _refused(node, f"'{type(node).__name__.lower()}' is no part of a prompt's language")
+        if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
+            raise _refused(node, f"there is no filter '{node.name}'. There is: {', '.join(sorted(_FILTERS))}")
+        if isinstance(node, nodes.Block) and node.name not in _BLOCKS:
+            raise _refused(node, f"there is no block '{node.name}'. There is: {', '.join(_BLOCKS)}")
+        if isinstance(node, nodes.Call) and not (isinstance(node.node, nodes.Getattr) and node.node.attr in _METHODS and not node.args):
+            raise _refused(node, f"nothing can be called but {', '.join(f'{name}()' for name in _METHODS)}")
+
+
+def _all(node: nodes.Node, loops: int) -> list[nodes.Node]:
+    if isinstance(node, nodes.For):
+        loops += 1
+        if loops > _MOST_LOOPS or node.recursive:
+            raise _refused(node, f"loops stand within loops, more than {_MOST_LOOPS} deep")
+    return [node, *(found for child in node.iter_child_nodes() for found in _all(child, loops))]
+
+
+def _refused(node: nodes.Node, why: str) -> OperatorError:
+    return OperatorError(f"A prompt's template, line {node.lineno}: {why}.")

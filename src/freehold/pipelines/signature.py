@@ -1,0 +1,176 @@
+"""The types of a function, read once when it is declared: its input to what a template and the journal keep, its output back from JSON.
+
+pydantic knows the types; this file knows which of them a task may have, and says where a function has others.
+"""
+
+import dis
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, get_type_hints
+
+from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+
+from freehold.chat import JSON
+from freehold.errors import CallerError
+
+_EMPTY_BODY = ("RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP")
+
+
+class Misuse(CallerError):
+    """A task, pipeline or variant is declared as it cannot be. Raised when the module is imported; the message says where that is."""
+
+
+class Field(NamedTuple):
+    """One parameter."""
+
+    name: str
+    """What it is called."""
+    annotation: Any
+    """Its type."""
+    is_optional: bool
+    """Whether it has a default."""
+
+
+class Signature:
+    """What a task takes and gives."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        """Raises Misuse for a function that no task can be made of."""
+        self.where = where_of(function)
+        """The file and line where it is declared."""
+        self.name = function.__name__
+        """What it is called."""
+        self.doc = inspect.cleandoc(function.__doc__ or "")
+        """Its docstring."""
+        self.is_async = inspect.iscoroutinefunction(function)
+        """Whether its body has to be awaited."""
+        self.has_body = not _is_empty(function)
+        """Whether there is more of it than a docstring."""
+        hints = self._hints(function)
+        if "return" not in hints:
+            raise self.misuse("it says no output type. Write one, such as -> str")
+        self.inspected = inspect.signature(function)
+        self.fields = tuple(self._field(parameter, hints) for parameter in self.inspected.parameters.values())
+        """Its parameters, in order."""
+        if not self.fields:
+            raise self.misuse("it has no parameter, so there is nothing to ask about. Give it one, such as text: str")
+        self.output: TypeAdapter[Any] = self._adapter("its output", hints["return"])
+        """The type it gives."""
+        self.output_type: Any = hints["return"]
+        """The same, as it is written."""
+        self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
+        self._is_text = {field.name for field in self.fields if field.annotation is str}
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments by parameter, with defaults. Raises TypeError as Python does, and CallerError for values of other types."""
+        if len(args) == 1 and not kwargs and len(self.fields) == 1:
+            values = {self.fields[0].name: args[0]}
+        else:
+            bound = self.inspected.bind(*args, **kwargs)
+            bound.apply_defaults()
+            values = bound.arguments
+        for name, value in values.items():
+            if not (name in self._is_text and type(value) is str):
+                values[name] = self._valid(name, value)
+        return values
+
+    def _valid(self, name: str, value: Any) -> Any:
+        try:
+            return self._inputs[name].validate_python(value, strict=True)
+        except ValidationError as error:
+            raise CallerError(f"Task '{self.name}', {name}: {_first(error)}") from None
+
+    def json_of(self, values: Mapping[str, Any]) -> JSON:
+        """The input as the journal keeps it: the one argument of a task that has one, else an object of all."""
+        if len(self.fields) == 1:
+            name = self.fields[0].name
+            value = values[name]
+            return value if name in self._is_text else self._inputs[name].dump_python(value, mode="json")
+        return {name: self._inputs[name].dump_python(value, mode="json") for name, value in values.items()}
+
+    def read_json(self, input: JSON) -> dict[str, Any]:
+        """The arguments of an input as the journal keeps it, or as a row of a file has it. Raises CallerError."""
+        given = input if isinstance(input, dict) and (len(self.fields) > 1 or set(input) == {self.fields[0].name}) else None
+        if given is None:
+            if len(self.fields) > 1:
+                raise CallerError(
+                    f"Task '{self.name}' takes an object of {', '.join(field.name for field in self.fields)}; got {_short(input)}."
+                )
+            given = {self.fields[0].name: input}
+        values: dict[str, Any] = {}
+        for field in self.fields:
+            if field.name not in given:
+                if not field.is_optional:
+                    raise CallerError(f"Task '{self.name}' needs {field.name}, and it is not given. It has: {', '.join(given)}.")
+                values[field.name] = self.inspected.parameters[field.name].default
+                continue
+            try:
+                values[field.name] = self._inputs[field.name].validate_python(given[field.name])
+            except ValidationError as error:
+                raise CallerError(f"Task '{self.name}', {field.name}: {_first(error)}") from None
+        if unknown := given.keys() - values.keys():
+            raise CallerError(f"Task '{self.name}' takes no {', '.join(sorted(unknown))}. It takes: {', '.join(values)}.")
+        return values
+
+    def misuse(self, why: str) -> Misuse:
+        """An error about this function."""
+        return Misuse(f"{self.where}: '{self.name}' cannot be used so: {why}.")
+
+    def _hints(self, function: Callable[..., Any]) -> dict[str, Any]:
+        try:
+            return get_type_hints(function, include_extras=True)
+        except NameError as error:
+            raise self.misuse(f"{error}. Types have to stand above the function, and in the module, not in another function") from None
+        except TypeError as error:
+            raise self.misuse(str(error)) from None
+
+    def _field(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Field:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise self.misuse(f"*{parameter.name} stands for any number of parameters. Name each")
+        if parameter.name not in hints:
+            raise self.misuse(f"parameter '{parameter.name}' has no type. Write one, such as {parameter.name}: str")
+        return Field(parameter.name, hints[parameter.name], parameter.default is not parameter.empty)
+
+    def _adapter(self, what: str, annotation: Any) -> TypeAdapter[Any]:
+        if annotation in (Any, object, None, type(None)):
+            raise self.misuse(f"{what} is {_name(annotation)}, which says nothing. Name a type")
+        try:
+            adapter = TypeAdapter(annotation)
+            adapter.json_schema(mode="serialization")
+        except (PydanticSchemaGenerationError, PydanticUserError) as error:
+            why = str(error).splitlines()[0]
+            raise self.misuse(
+                f"{what} is {_name(annotation)}, which cannot travel as JSON: {why} Supported are str, numbers, bool, Literal, Enum, dataclasses, "
+                "pydantic models, lists and optionals of those, Image, Audio, Video and File"
+            ) from None
+        return adapter
+
+
+def where_of(function: Callable[..., Any]) -> str:
+    """`file:line` of a function."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else getattr(function, "__module__", "?")
+
+
+def _is_empty(function: Callable[..., Any]) -> bool:
+    """Whether a body is a docstring, `...` or `pass`: whether all it does is to give None."""
+    return all(
+        (step.opname in _EMPTY_BODY and step.argval in (None, 0, 1, 2, 3)) or step.opname == "RESUME"
+        for step in dis.get_instructions(function)
+    )
+
+
+def _name(annotation: Any) -> str:
+    return getattr(annotation, "__name__", None) or str(annotation)
+
+
+def _short(value: JSON) -> str:
+    words = repr(value)
+    return words if len(words) <= 80 else words[:77] + "…"
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong first, in a line."""
+    found = error.errors(include_url=False, include_context=False)[0]
+    at = ".".join(map(str, found["loc"]))
+    return f"{f'{at}: ' if at else ''}{found['msg']}; got {_short(found['input'])}"

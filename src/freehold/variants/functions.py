@@ -1,0 +1,92 @@
+"""Python functions of a project's own answer, score, check and guard. Each runs in a thread of its own and within a deadline: one that hangs
+holds up nobody but its own call, and none keeps a program from ending.
+"""
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from freehold.errors import FreeholdError, OperatorError
+
+DEADLINE_S = 30.0
+"""How long a function may take where nobody says."""
+
+Function: TypeAlias = Callable[..., Any]
+
+
+class PassType:
+    """The type of `Pass`."""
+
+    def __repr__(self) -> str:
+        return "freehold.Pass"
+
+
+Pass: Final = PassType()
+"""What a function gives that has no answer: whoever comes next is asked."""
+
+
+class Refuse(FreeholdError, ValueError):
+    """Raised by a guard: nobody is to answer this. The message goes to the caller."""
+
+
+class FunctionFailed(OperatorError):
+    """A function of the project's own raised, or took too long. That says nothing about the answer it looked at."""
+
+
+class Functions(NamedTuple):
+    """The functions that a variant is made of."""
+
+    body: Function | None = None
+    """Answers by itself, or gives `Pass`: told the input's values."""
+    score: Function | None = None
+    """How good an answer is, for `best_of`: told the answer, gives a number."""
+    check: Function | None = None
+    """Whether an answer is right, for `verify`: told the answer, gives True, or False or words that say what is wrong."""
+    before: Function | None = None
+    """Whether a question may be asked, for `guard`: told the input's values."""
+    after: Function | None = None
+    """Whether an answer may be given, for `guard`: told the answer."""
+    deadline_s: float = DEADLINE_S
+    """How long each may take."""
+
+
+async def called(function: Function, arguments: Mapping[str, Any] | tuple[Any, ...], deadline_s: float) -> Any:
+    """What a function gives. Raises FunctionFailed, and Refuse where it does."""
+    name = getattr(function, "__qualname__", repr(function))
+    try:
+        async with asyncio.timeout(deadline_s):
+            if inspect.iscoroutinefunction(function):
+                return await (function(**arguments) if isinstance(arguments, Mapping) else function(*arguments))
+            return await _in_thread(function, arguments)
+    except Refuse:
+        raise
+    except TimeoutError:
+        raise FunctionFailed(f"{name} took longer than {deadline_s:g} s. Have it end sooner, or give it a longer deadline_s.") from None
+    except Exception as error:
+        raise FunctionFailed(f"{name} raised {type(error).__name__}: {error}") from error
+
+
+async def _in_thread(function: Function, arguments: Mapping[str, Any] | tuple[Any, ...]) -> Any:
+    """As `asyncio.to_thread`, whose threads a program waits for when it ends."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def tell(give: Callable[[], None]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(lambda: None if done.done() else give())
+
+    def work() -> None:
+        try:
+            given = context.run(function, **arguments) if isinstance(arguments, Mapping) else context.run(function, *arguments)
+        except BaseException as error:  # noqa: BLE001 whatever it is, it is the caller's to hear
+            caught = error if not isinstance(error, StopIteration) else RuntimeError("StopIteration")
+            tell(lambda: done.set_exception(caught))
+        else:
+            tell(lambda: done.set_result(given))
+
+    threading.Thread(target=work, name=f"freehold-{getattr(function, '__name__', 'function')}", daemon=True).start()
+    return await done
