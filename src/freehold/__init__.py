@@ -1,7 +1,46 @@
 """Freehold answers each LLM call with the cheapest thing that is good enough, with measured proof.
 
 Data flows down the list of folders in the README, imports point up it, and the loop is closed by data (a `Policy` row). Read
-`catalog.py` for the nouns, `improve.py` for the loop, and `docs/glossary.md` for the words.
+`catalog.py` for the nouns, `improve.py` for the loop, and `docs/glossary.md` for the words. What a program uses is named here, and imported
+when it is: the command line starts without it.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from freehold.catalog import Sampling as Sampling
+    from freehold.pipelines.runtime import use as use
+    from freehold.pipelines.scope import scope as scope
+    from freehold.pipelines.task import Answer as Answer
+    from freehold.pipelines.task import task as task
+    from freehold.variants.declare import ask as ask
+    from freehold.variants.declare import best_of as best_of
+    from freehold.variants.declare import guard as guard
+    from freehold.variants.declare import think as think
+    from freehold.variants.declare import verify as verify
+    from freehold.variants.declare import vote as vote
+    from freehold.variants.functions import Pass as Pass
+    from freehold.variants.functions import Refuse as Refuse
+
+_WHERE = {
+    "Sampling": "catalog",
+    "use": "pipelines.runtime",
+    "scope": "pipelines.scope",
+    "Answer": "pipelines.task",
+    "task": "pipelines.task",
+    **dict.fromkeys(("ask", "best_of", "guard", "think", "verify", "vote"), "variants.declare"),
+    **dict.fromkeys(("Pass", "Refuse"), "variants.functions"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'freehold' has no attribute '{name}'")
+    return getattr(import_module(f"freehold.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return ["__version__", *_WHERE]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextvars import Context
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -50,6 +51,10 @@ class Asked:
         self.body = body
         self.door = door
         """In whose words it is."""
+        self.prompt = ""
+        """The hash of the prompt by which it was put in words, where that was done here."""
+        self.context: Context | None = None
+        """In which functions of the project's own run for it; None for any."""
         self.about = about
         self.size_bytes = size_bytes
         """Of its JSON, as it came."""

@@ -183,6 +183,10 @@ class Origin(NamedTuple):
     """When nobody waits for the answer any longer, by the loop's clock."""
     known: Mapping[str, float] = _NOTHING
     """Further facts that a policy may look at, such as how much may still be spent."""
+    hold: Callable[[int], None] | None = None
+    """Told the most that it may cost, in billionths of a dollar, before anybody is asked. Raises CallerError where that is too much."""
+    heard: Callable[[Call], None] | None = None
+    """Told the call when it is durable, before the way back is."""
 
 
 class Exchange:
@@ -285,8 +289,11 @@ class Exchange:
     def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
         """Holds back what the call may cost, durably, before anybody is asked."""
         scopes = self._has.scopes(self._caller)
-        is_priced = self._has.config.gateway.unpriced != "allow"
+        hold = None if self._origin is None else self._origin.hold
+        is_priced = self._has.config.gateway.unpriced != "allow" or hold is not None
         estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or is_priced else 0
+        if hold is not None:
+            hold(estimate)
         if not scopes:
             begin()
             return
@@ -699,7 +706,11 @@ class Exchange:
         self._finished()
         call = self._call(outcome, answer)
 
+        heard = None if self._origin is None else self._origin.heard
+
         def durable(error: FreeholdError | None) -> None:
+            if heard is not None and error is None:
+                heard(call)
             then(call, error)
             self._tell(call, status if error is None else 503)
 
@@ -803,6 +814,7 @@ class Exchange:
             delivered=not self._reply.is_gone,
             attempts=self._attempts.in_order(),
             shape=asked.shape,
+            prompt=self._asked.prompt or None,
         )
 
 

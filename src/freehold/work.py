@@ -69,7 +69,7 @@ class Work:
         self._case = case
         self._done = done
         self._questions: set[_Question] = set()
-        self._task = asyncio.get_running_loop().create_task(self._run(variant))
+        self._task = asyncio.get_running_loop().create_task(self._run(variant), context=case.asked.context)
 
     @property
     def is_waiting(self) -> bool:

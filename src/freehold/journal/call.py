@@ -94,6 +94,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """Every request made for it, in order; empty for recorded calls, whose one attempt is the call itself."""
     shape: str = ""
     """Hash of system prompt, tools and form of the input: calls without a task are grouped by it."""
+    prompt: str | None = None
+    """Hash of the prompt that it was put in words by: `freehold prompts show TASK HASH`. None for words of the caller's own."""
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

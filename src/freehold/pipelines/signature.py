@@ -8,10 +8,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_type_hints
 
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError, create_model
 
 from freehold.chat import JSON
+from freehold.context.prompt import Said
 from freehold.errors import CallerError
+from freehold.pipelines.parse import Malformed, Parsed, parse
+from freehold.pipelines.schema import schema_of, wrapped
 
 _EMPTY_BODY = ("RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP")
 
@@ -54,10 +57,16 @@ class Signature:
         """Its parameters, in order."""
         if not self.fields:
             raise self.misuse("it has no parameter, so there is nothing to ask about. Give it one, such as text: str")
-        self.output: TypeAdapter[Any] = self._adapter("its output", hints["return"])
+        self.annotation: Any = hints["return"]
         """The type it gives."""
-        self.output_type: Any = hints["return"]
-        """The same, as it is written."""
+        self.output: TypeAdapter[Any] = self._adapter("its output", hints["return"])
+        """The same, for reading and writing JSON."""
+        self.output_name = _name(hints["return"])
+        """The same, in words."""
+        self.is_text = hints["return"] is str
+        """Whether it is a plain text, which needs no form."""
+        self._steps: TypeAdapter[Any] | None = None
+        self._schemas: dict[bool, JSON] = {}
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
 
@@ -111,6 +120,54 @@ class Signature:
         if unknown := given.keys() - values.keys():
             raise CallerError(f"Task '{self.name}' takes no {', '.join(sorted(unknown))}. It takes: {', '.join(values)}.")
         return values
+
+    def said(self, values: Mapping[str, Any]) -> dict[str, Said]:
+        """The arguments as a template is given them."""
+        return {
+            name: value if name in self._is_text else self._inputs[name].dump_python(value, mode="json") for name, value in values.items()
+        }
+
+    # The output.
+
+    def schema(self, with_steps: bool = False) -> JSON:
+        """The JSON schema of an answer, as a provider is given it. `with_steps`: where steps come before it."""
+        if with_steps not in self._schemas:
+            schema = schema_of(self.output, strict=True)
+            if with_steps:
+                schema = {
+                    "type": "object",
+                    "properties": {"steps": {"type": "string", "description": "Your reasoning, step by step."}, "answer": schema},
+                    "required": ["steps", "answer"],
+                    "additionalProperties": False,
+                }
+            else:
+                schema = wrapped(schema)
+            self._schemas[with_steps] = schema
+        return self._schemas[with_steps]
+
+    def read(self, words: str, with_steps: bool = False) -> Parsed[Any]:
+        """The value in the words of an answer. `with_steps`: where steps were asked for. Raises Malformed."""
+        if not with_steps:
+            return parse(words, self.output, wrapped=not self.is_text)
+        if self._steps is None:
+            self._steps = TypeAdapter(create_model("Steps", steps=(str, ""), answer=(self.annotation, ...)))
+        try:
+            found = parse(words, self._steps)
+        except Malformed:
+            return parse(words, self.output, wrapped=not self.is_text)
+        return Parsed(found.value.answer, found.repairs)
+
+    def output_json(self, value: Any) -> JSON:
+        """A value as the journal keeps it."""
+        return value if self.is_text else self.output.dump_python(value, mode="json")
+
+    def value_of(self, output: JSON) -> Any:
+        """The value of an answer as the journal keeps it, which may be words. Raises Malformed, ValidationError."""
+        if isinstance(output, str):
+            if self.is_text:
+                return output
+            return self.read(output).value
+        return self.output.validate_python(output)
 
     def misuse(self, why: str) -> Misuse:
         """An error about this function."""

@@ -281,3 +281,45 @@ breakers = Table(
     UniqueConstraint("tenant", "name", name="breakers_name"),
 )
 """Whom nobody asks for a while because it fails: shared by the workers."""
+
+prompts = Table(
+    "prompts",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("hash", Text, nullable=False, comment="of the text"),
+    Column("text", Text, nullable=False, comment="the template"),
+    Column("at", BigInteger, nullable=False, comment="when it was first seen, microseconds since 1970 UTC"),
+    UniqueConstraint("tenant", "task", "hash", name="prompts_hash"),
+)
+"""Every version of a task's prompt."""
+
+prompt_labels = Table(
+    "prompt_labels",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("label", Text, nullable=False, comment="such as production"),
+    Column("hash", Text, comment="the version that it names from then on; null for none"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+)
+"""What a label was made to name, in order: the last row counts, and the one before is what it goes back to."""
+Index("prompt_labels_by_task", prompt_labels.c.tenant, prompt_labels.c.task, prompt_labels.c.seq)
+
+runs = Table(
+    "runs",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="pipeline, batch, stream or plan"),
+    Column("name", Text, nullable=False, comment="what runs"),
+    Column("state", Text, nullable=False, comment="running, cancelling, done, failed or cancelled"),
+    Column("begun", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("seen", BigInteger, nullable=False, comment="when it last said that it runs, likewise"),
+    Column("body", LargeBinary, nullable=False, comment="JSON of everything else: how far it is, what it cost"),
+    UniqueConstraint("tenant", "id", name="runs_id"),
+)
+"""Programs that run, or ran: how far each has come, and whether somebody wants it to stop."""

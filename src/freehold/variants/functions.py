@@ -24,7 +24,7 @@ class PassType:
         return "freehold.Pass"
 
 
-Pass: Final = PassType()
+Pass: Final[Any] = PassType()
 """What a function gives that has no answer: whoever comes next is asked."""
 
 

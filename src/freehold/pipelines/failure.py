@@ -1,0 +1,64 @@
+"""How a step of a program fails: one error for each way, which holds the call and the episode it was part of."""
+
+from freehold.errors import CallerError, DataError, FreeholdError, OperatorError, ProviderError
+from freehold.journal.call import Call
+
+
+class StepFailed(FreeholdError):
+    """A task gave no answer."""
+
+    def __init__(self, message: str, task: str = "", episode: str | None = None, call: Call | None = None) -> None:
+        super().__init__(message)
+        self.task = task
+        """Which."""
+        self.episode = episode
+        """The run it was part of: `freehold calls --episode ID` shows what was done before."""
+        self.call = call
+        """What the journal has of it; None where nobody was asked."""
+
+
+class NotAsked(StepFailed, CallerError):
+    """The input, or what is asked about it, cannot be put to anybody."""
+
+
+class NotAnswered(StepFailed, ProviderError):
+    """Whoever was asked gave no answer. Trying again may help."""
+
+
+class MalformedAnswer(StepFailed, DataError):
+    """Whoever was asked gave an answer that is no value of the task's output type."""
+
+
+class AnswerRefused(StepFailed, PermissionError):
+    """The model would not answer, or a guard let nobody."""
+
+
+class TookTooLong(StepFailed, TimeoutError):
+    """There was no answer by the deadline."""
+
+
+class BudgetSpent(StepFailed, CallerError):
+    """What may be spent is spent, or what this may cost would be more than is left."""
+
+
+class Cancelled(StepFailed):
+    """Somebody stopped the run."""
+
+
+class NotKept(StepFailed, OperatorError):
+    """The answer could not be journalled, or something of ours failed."""
+
+
+def failure_of(status: int, message: str, task: str, episode: str | None, call: Call | None) -> StepFailed:
+    """The error for a status that the gateway would have answered with."""
+    outcome = None if call is None else call.outcome
+    kind: type[StepFailed] = NotAnswered
+    if outcome == "refused":
+        kind = AnswerRefused
+    elif outcome == "malformed":
+        kind = MalformedAnswer
+    elif status == 504 or outcome == "timed_out":
+        kind = TookTooLong
+    elif call is None:
+        kind = {400: NotAsked, 404: NotAsked, 422: NotAsked, 429: NotAnswered, 500: NotKept, 503: NotKept}.get(status, NotAnswered)
+    return kind(f"Task '{task}': {message}", task, episode, call)

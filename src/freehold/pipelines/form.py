@@ -1,0 +1,234 @@
+"""A typed question as whoever serves it sees it: put in words for each variant in its own way, and its answer read back as a value."""
+
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+from pydantic import ValidationError
+
+from freehold.asked import Asked, Turn, written
+from freehold.catalog import Task, Variant
+from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Message, Outcome, OutputShape, Text, canonical_json, text_of
+from freehold.context.prompt import Example, Filling, Prompt, Said
+from freehold.errors import DataError
+from freehold.gateway.formats import OPENAI, Format
+from freehold.journal.served import Question, outcome_of
+from freehold.journal.shape import shape_of
+from freehold.pipelines.parse import Malformed, Parsed
+from freehold.pipelines.signature import Signature
+from freehold.providers.provider import Target
+from freehold.resources import TASK_PREFIX
+from freehold.variants.outcome import Outcome as Found
+from freehold.variants.terms import CannotGive, words_of
+
+_CHARS_PER_TOKEN = 4
+_AGAIN = "That cannot be read: {why}\nGive the same answer again, as JSON alone that fits the schema."
+_STEPS = "steps"
+_ANSWER = "answer"
+_encode = msgspec.json.Encoder().encode
+
+
+class Manner(NamedTuple):
+    """How a task puts its questions: what is the same for all of them."""
+
+    task: Task
+    """The task."""
+    signature: Signature
+    """Its types."""
+    prompt_of: Callable[[str], Prompt]
+    """The prompt of a label or hash. Raises CallerError."""
+    examples_of: Callable[[JSON, int], tuple[Example, ...]]
+    """So many answered questions like an input."""
+    takes_schema: Callable[[str], bool]
+    """Whether a variant's provider has a mode for JSON of a schema."""
+    note_no_schema: Callable[[str, str], None]
+    """Told a variant whose provider refused that, and what it said."""
+    repairs: bool = False
+    """Whether an answer that cannot be read is asked for again."""
+
+
+class Typed(Asked):
+    """One question. It is asked in process, so there is no body but what it is put into for each variant."""
+
+    def __init__(
+        self, manner: Manner, values: Mapping[str, Any], input: JSON, about: Mapping[bytes, str], tags: dict[str, str], stream: bool
+    ) -> None:
+        self.body = {"model": f"{TASK_PREFIX}{manner.task.id}"}
+        self.door: Format = OPENAI
+        self.about = about
+        self.stream = stream
+        self.wants_usage = True
+        self.parsed: Parsed[Any] | None = None
+        """The last answer that could be read."""
+        self.why = ""
+        """What was wrong with the last that could not."""
+        self.prompt = ""
+        self.context = copy_context()
+        self._manner = manner
+        self._values = values
+        self._input = input
+        self._own_tags = tags
+        self._requests: dict[str, ChatRequest] = {}
+        self._read: ChatAnswer | None = None
+        self._outcome: Outcome = "answered"
+        self._text = None
+        self._has_steps = False
+
+    # What is asked.
+
+    @property
+    def text(self) -> str:
+        """As of `Asked`."""
+        if self._text is None:
+            self._text = text_of(self._input)
+        return self._text
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """As of `Asked`."""
+        return self._own_tags
+
+    @property
+    def tokens(self) -> int:
+        """As of `Asked`."""
+        return len(self.text) // _CHARS_PER_TOKEN
+
+    @property
+    def session(self) -> str:
+        """As of `Asked`."""
+        return self.about.get(b"episode") or self._manner.task.id
+
+    @property
+    def question(self) -> Question:
+        """As of `Asked`."""
+        return question_of(self._input, self._own_tags)
+
+    def elsewhere(self, model: str) -> Asked:
+        """As of `Asked`."""
+        other = Typed(self._manner, self._values, self._input, self.about, self._own_tags, False)
+        other.body = {"model": model}
+        return other
+
+    def check(self) -> None:
+        """As of `Asked`."""
+
+    # What a variant is sent.
+
+    def request(self, variant: Variant) -> ChatRequest:
+        """What a variant is asked. Raises CallerError where the prompt cannot be filled in."""
+        known = self._requests.get(variant.id)
+        if known is None:
+            known = self._requests[variant.id] = self._request(variant)
+        return known
+
+    def _request(self, variant: Variant) -> ChatRequest:
+        manner = self._manner
+        signature = manner.signature
+        prompt = manner.prompt_of(variant.prompt)
+        self.prompt = prompt.hash
+        self._has_steps = self._has_steps or variant.steps
+        schema = None if signature.is_text and not variant.steps else signature.schema(variant.steps)
+        in_words = schema is not None and not manner.takes_schema(variant.id)
+        examples = manner.examples_of(self._input, variant.examples) if variant.examples else ()
+        filling = Filling(manner.task.instruction, self._said(), _encode(schema).decode() if in_words else "", examples)
+        shape = None if schema is None or in_words else OutputShape(kind="schema", name=_name(manner.task.id), schema=schema, strict=True)
+        return ChatRequest(model="", messages=prompt.messages(filling), shape=shape)
+
+    def _said(self) -> dict[str, Said]:
+        return self._manner.signature.said(self._values)
+
+    def said_to(self, variant: Variant) -> tuple[Mapping[str, JSON], int]:
+        """As of `Asked`."""
+        body = OPENAI.write_request(msgspec.structs.replace(self.request(variant), max_output_tokens=variant.sampling.max_output_tokens))
+        return body, len(_encode(body))
+
+    def outgoing(self, target: Target, variant: Variant, stream: bool, turn: Turn) -> tuple[Format, bytes]:
+        """As of `Asked`."""
+        request = self.request(variant)
+        if turn.is_free:
+            request = msgspec.structs.replace(request, shape=None)
+        return target.provider.format, written(request, target, variant, stream, turn)
+
+    def says_less(self, variant: str, why: str) -> bool:
+        """As of `Asked`: the form of the answer is said in words to one who refuses the schema."""
+        known = self._requests.get(variant)
+        if known is None or known.shape is None or not any(word in why.lower() for word in ("schema", "response_format", "format", "json")):
+            return False
+        self._manner.note_no_schema(variant, why)
+        del self._requests[variant]
+        return True
+
+    def again(self, answer: ChatAnswer) -> tuple[Message, ...]:
+        """As of `Asked`."""
+        if not self._manner.repairs:
+            return ()
+        words = _words(answer)
+        said = () if not words else (Message(role="assistant", parts=(Text(text=words),)),)
+        return (*said, Message(role="user", parts=(Text(text=_AGAIN.format(why=self.why)),)))
+
+    # What is answered.
+
+    def outcome(self, answer: ChatAnswer) -> Outcome:
+        """As of `Asked`; `malformed` for what is no value of the task's output type."""
+        if self._read is not answer:
+            self._read, self._outcome = answer, outcome_of(answer)
+            if self._outcome == "answered":
+                try:
+                    self.parsed = self._manner.signature.read(_words(answer), self._has_steps)
+                except Malformed as error:
+                    self._outcome, self.why = "malformed", str(error)
+        return self._outcome
+
+    def output(self, answer: ChatAnswer) -> JSON:
+        """As of `Asked`: the value; the words of what is none."""
+        if self.outcome(answer) == "answered" and self.parsed is not None:
+            return self._manner.signature.output_json(self.parsed.value)
+        return _words(answer)
+
+    def choices(self, found: Found, call: str) -> tuple[Choice, ...]:
+        """As of `Asked`."""
+        try:
+            self.parsed = Parsed(self._manner.signature.value_of(found.output), ())
+        except (Malformed, ValidationError) as error:
+            raise CannotGive(f"{found.output!r:.80} is no {self._manner.signature.output_name}: {str(error).splitlines()[0]}") from None
+        self._read = None
+        return (Choice(parts=(Text(text=words_of(found.output)),)),)
+
+    # What functions of the project's own see of it.
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """As of `Asked`."""
+        return self._values
+
+    def value(self, output: JSON) -> Any:
+        """As of `Asked`."""
+        return self._manner.signature.value_of(output)
+
+    def written(self, value: Any) -> JSON:
+        """As of `Asked`."""
+        signature = self._manner.signature
+        try:
+            return signature.output_json(signature.output.validate_python(value))
+        except ValidationError as error:
+            raise DataError(
+                f"the body of '{self._manner.task.id}' gave {value!r:.80}, which is no {signature.output_name}: {error}"
+            ) from None
+
+
+def question_of(input: JSON, tags: dict[str, str]) -> Question:
+    """What the journal keeps of an input: the same name for the same input, however it came in."""
+    asked = input if isinstance(input, str) else canonical_json(input)
+    raw = asked.encode("utf-8", "surrogatepass") if isinstance(asked, str) else asked
+    return Question(input, blake2b(raw, digest_size=16).hexdigest(), shape_of(input), None, tags)
+
+
+def _words(answer: ChatAnswer) -> str:
+    return "".join(part.text for choice in answer.choices[:1] for part in choice.parts if isinstance(part, Text))
+
+
+def _name(task: str) -> str:
+    """A task's name as providers allow names of schemas."""
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-") else "_" for letter in task)[:64] or "answer"

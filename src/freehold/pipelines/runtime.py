@@ -1,0 +1,368 @@
+"""A project at work in this process: the gateway without a socket, on an event loop in a thread of its own.
+
+One for a process and project, whoever calls from whichever thread or loop, so that connections, limits and budgets are shared.
+"""
+
+import asyncio
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+import uvloop
+
+from freehold.asked import Asked
+from freehold.catalog import Variant
+from freehold.chat import Chunk
+from freehold.config import TaskTable, TelemetryTable, find_project
+from freehold.context.prompt import Prompt
+from freehold.context.prompts import Shelf, keep
+from freehold.errors import CallerError, FreeholdError
+from freehold.gateway.budget import nano
+from freehold.gateway.caller import Caller
+from freehold.gateway.formats import OPENAI, error_message
+from freehold.gateway.reply import Headers
+from freehold.journal.call import Call
+from freehold.journal.spool import Spool
+from freehold.journal.write import Writer
+from freehold.pipelines.failure import StepFailed
+from freehold.pipelines.form import Manner
+from freehold.pipelines.scope import Scope
+from freehold.pipelines.signature import Signature
+from freehold.project import Project
+from freehold.resources import OWN, Resources
+from freehold.serve import Exchange, Gateway, Origin
+from freehold.telemetry.telemetry import Telemetry
+from freehold.variants.declare import Declared
+from freehold.variants.functions import Functions
+
+T = TypeVar("T")
+_log = logging.getLogger("freehold.pipelines")
+
+SOURCE = "python"
+"""The `source` of calls that a program makes."""
+PROJECT = "FREEHOLD_PROJECT"
+"""The environment variable that says in which project a program runs."""
+_LOOK_S = 1.0
+_END_S = 30.0
+
+
+class Told(NamedTuple):
+    """How a call has ended."""
+
+    status: int
+    """As the gateway would have answered."""
+    message: str
+    """What went wrong; empty for an answer."""
+    call: Call | None
+    """As the journal has it; None where nobody was asked."""
+
+
+class Asks(Protocol):
+    """A task of a program."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def signature(self) -> Signature:
+        """Its types."""
+
+    @property
+    def template(self) -> str:
+        """The template by which it is asked where no other is labelled."""
+
+    @property
+    def repairs(self) -> bool:
+        """As of `Manner`."""
+
+    def table(self) -> TaskTable:
+        """As a table of the configuration."""
+
+    def declared(self) -> dict[str, Declared]:
+        """The variants that it declares, by name."""
+
+    def functions(self) -> Functions | None:
+        """Its own answer, where it has one."""
+
+
+class Runtime:
+    """A project at work."""
+
+    def __init__(self, project: Project) -> None:
+        """Starts it. Raises OperatorError."""
+        self.project = project
+        self.pid = os.getpid()
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="freehold-runtime", daemon=True)
+        self._thread.start()
+        self._is_closed = False
+        try:
+            self.run(self._begin())
+        except BaseException:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            raise
+
+    async def _begin(self) -> None:
+        project, on_failure = self.project, self.project.config.journal.on_failure
+        self._writer = Writer(
+            project.store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort"
+        )
+        self.resources = Resources(project.config, project.store, self._writer, project.tenant)
+        self._gateway = Gateway(self.resources, Telemetry(TelemetryTable()))
+        self._shelf = Shelf(project.store, project.tenant)
+        self._manners: dict[str, Manner] = {}
+        self._without_schema: set[str] = set()
+        self._looking = self._loop.create_task(self._look_around())
+
+    async def _look_around(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                await self.resources.look_around()
+                await asyncio.to_thread(self._shelf.refresh)
+            except FreeholdError:  # what is served goes on being served
+                continue
+
+    # From any thread, and from any loop.
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs on this loop."""
+        return threading.get_ident() == self._thread.ident
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine gives that runs here, for a caller who waits. Ctrl-C cancels it. Raises as it does."""
+        if self.is_here:
+            work.close()
+            raise CallerError(
+                "This would wait for itself: it is called where Freehold's own loop runs. Await it there, as in `await task.acall(…)`."
+            )
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def arun(self, work: Coroutine[Any, Any, T]) -> T:
+        """As `run`, for a caller on any loop."""
+        if self.is_here:
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def soon(self, step: Callable[[], None]) -> None:
+        """Has a step taken here."""
+        self._loop.call_soon_threadsafe(step)
+
+    # Here.
+
+    async def manner(self, task: Asks) -> Manner:
+        """How a task of a program puts its questions. The first time the project is told of it. Raises CallerError and OperatorError."""
+        known = self._manners.get(task.name)
+        if known is None or known.signature is not task.signature:
+            own = Prompt(task.template)
+            await asyncio.to_thread(keep, self.project.store, self.project.tenant, task.name, task.template, datetime.now(UTC))
+            declared = task.declared()
+            functions = {(task.name, one.name): one.functions for one in declared.values()}
+            body = task.functions()
+            if body is not None:
+                functions[task.name, OWN] = body
+            variants = {one.name: one.variant for one in declared.values()}
+            if body is not None:
+                variants[OWN] = Variant(id=OWN, kind="code")
+            self.resources.declare({task.name: task.table()}, variants, functions)
+            known = self._manners[task.name] = self._made(task, own)
+        return known
+
+    def _made(self, task: Asks, own: Prompt) -> Manner:
+        def takes_schema(variant: str) -> bool:
+            model = self.resources.variant(variant).model or variant
+            return model not in self._without_schema
+
+        def note_no_schema(variant: str, why: str) -> None:
+            model = self.resources.variant(variant).model or variant
+            self._without_schema.add(model)
+            _log.warning("schema.refused: '%s' is told in words what form an answer takes, for it refused the schema: %s", model, why)
+
+        return Manner(
+            task=self.resources.catalog.tasks[task.name],
+            signature=task.signature,
+            prompt_of=lambda name: self._shelf.prompt(task.name, name, own),
+            examples_of=lambda input, n: (),
+            takes_schema=takes_schema,
+            note_no_schema=note_no_schema,
+            repairs=task.repairs,
+        )
+
+    async def ask(self, make: Callable[[], Asked], task: str, scope: Scope, on_chunk: Callable[[Chunk], None] | None = None) -> Told:
+        """Puts a question to a task and waits until its call is durable. `on_chunk` hears the pieces of a streamed answer.
+
+        Raises TookTooLong and BudgetSpent where the scope leaves nothing. Where the caller is cancelled so is whoever is asked.
+        """
+        now = time.monotonic()
+        left = scope.left_s(now)
+        held = _Held(scope)
+        heard: list[Call] = []
+        origin = Origin(
+            SOURCE,
+            task,
+            customer=scope.customer,
+            is_routed=True,
+            ends_at=None if left is None else self._loop.time() + left,
+            known=scope.known(now),
+            hold=held.hold if scope.purses else None,
+            heard=heard.append,
+        )
+        ended: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
+        pieces = _Pieces(on_chunk or (lambda chunk: None))
+        reply = _Reply(ended, pieces)
+        door = OPENAI._replace(write_answer=lambda answer: {}, stream_writer=lambda with_usage: pieces)
+        exchange = Exchange(self._gateway, door, reply, origin)
+        plan = self.resources.tariff.plan(scope.plan)
+        try:
+            exchange.ask(make, Caller(customer=scope.customer, plan_name=scope.plan, plan=plan))
+            status, body = await ended
+        except asyncio.CancelledError:
+            exchange.give_up("the program cancelled it")
+            raise
+        finally:
+            held.settle(heard[0] if heard else None)
+        if isinstance(held.refused, StepFailed):
+            raise held.refused
+        return Told(status, "" if status == 200 else error_message(body), heard[0] if heard else None)
+
+    def close(self) -> None:
+        """Ends what is under way, and the journal. What was told to be done is durable."""
+        if self._is_closed or self.pid != os.getpid():
+            return
+        self._is_closed = True
+        atexit.unregister(self.close)
+        try:
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(_END_S)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(_END_S)
+            if not self._thread.is_alive():
+                self._loop.close()
+            self.project.__exit__(None, None, None)
+
+    async def _end(self) -> None:
+        self._looking.cancel()
+        self._gateway.close()
+        await asyncio.sleep(0)
+        await self._writer.close()
+
+
+class _Held:
+    """What is set aside for one call in the budgets of its scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.refused: StepFailed | None = None
+        self._scope = scope
+        self._nano = 0
+
+    def hold(self, amount_nano: int) -> None:
+        try:
+            self._scope.hold(amount_nano)
+        except StepFailed as error:
+            self.refused = error
+            raise
+        self._nano = amount_nano
+
+    def settle(self, call: Call | None) -> None:
+        spent = 0 if call is None else self._nano if call.cost_usd is None else nano(call.cost_usd)
+        self._scope.settle(self._nano, spent)
+
+
+class _Reply:
+    """The way back to a program: nothing matters but that the exchange has ended, and how."""
+
+    is_gone = False
+    on_gone: Callable[[], None] | None = None
+    on_room: Callable[[bool], None] | None = None
+
+    def __init__(self, ended: "asyncio.Future[tuple[int, bytes]]", pieces: "_Pieces") -> None:
+        self._ended = ended
+        self._pieces = pieces
+
+    # As of `Reply`.
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        if not self._ended.done():
+            self._ended.set_result((status, body))
+
+    def begin(self, status: int, headers: Headers) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def end(self) -> None:
+        self.send(502 if self._pieces.why else 200, (), self._pieces.why)
+
+    def abort(self) -> None:
+        self.send(502, (), b"it broke off")
+
+
+class _Pieces:
+    """A stream that is heard, not written: as of `StreamWriter`."""
+
+    def __init__(self, on_chunk: Callable[[Chunk], None]) -> None:
+        self.why = b""
+        self._on_chunk = on_chunk
+
+    def write(self, chunk: Chunk) -> bytes:
+        self._on_chunk(chunk)
+        return b""
+
+    def end(self) -> bytes:
+        return b""
+
+    def broken(self, message: str, kind: str) -> bytes:
+        self.why = message.encode()
+        return b""
+
+
+# The project of this process. State of the module on purpose: a decorated function is called as it is, with nobody to hand it a project.
+
+_running: Final[dict[Path, Runtime]] = {}
+_lock: Final = threading.Lock()
+_chosen: ContextVar[Runtime | None] = ContextVar("freehold_runtime", default=None)
+
+
+def runtime() -> Runtime:
+    """The project that a call belongs to: the one of `use`, else the one that FREEHOLD_PROJECT names, else the one around the current folder.
+
+    It is opened at the first call and closed when the program ends. Raises OperatorError where there is none.
+    """
+    chosen = _chosen.get()
+    if chosen is not None and chosen.pid == os.getpid():
+        return chosen
+    folder = find_project(Path(os.environ.get(PROJECT) or Path.cwd()))
+    with _lock:
+        known = _running.get(folder)
+        if known is None or known.pid != os.getpid():  # a child has none of its parent's threads
+            known = _running[folder] = Runtime(Project.at(folder))
+            atexit.register(known.close)
+        return known
+
+
+@contextmanager
+def use(project: Path | str | Project) -> Iterator[Runtime]:
+    """Has every call within the block belong to a project, which is open for as long. Raises OperatorError."""
+    opened = Runtime(project if isinstance(project, Project) else Project.at(Path(project)))
+    token = _chosen.set(opened)
+    try:
+        yield opened
+    finally:
+        _chosen.reset(token)
+        opened.close()

@@ -1,0 +1,140 @@
+"""What holds for every call made within a block of a program: until when, for how much, on whose behalf, and as part of which run.
+
+Scopes nest, and what is inside inherits: the earlier deadline holds, and every call is paid from all budgets around it.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+from freehold.errors import CallerError
+from freehold.gateway.budget import NANO, nano
+from freehold.pipelines.failure import BudgetSpent, TookTooLong
+
+
+class Purse:
+    """What may be spent in a scope, what was, and what is set aside for calls that are under way; in billionths of a dollar."""
+
+    def __init__(self, budget_usd: float) -> None:
+        self.budget_nano = nano(budget_usd)
+        self.spent_nano = 0
+        self.held_nano = 0
+
+    @property
+    def left_usd(self) -> float:
+        """What is neither spent nor set aside."""
+        return max(0, self.budget_nano - self.spent_nano - self.held_nano) / NANO
+
+
+class Scope:
+    """One block: its own settings, and those around it."""
+
+    def __init__(
+        self,
+        outer: "Scope | None" = None,
+        *,
+        deadline_s: float | None = None,
+        budget_usd: float | None = None,
+        plan: str | None = None,
+        customer: str | None = None,
+        tags: dict[str, str] | None = None,
+        episode: str | None = None,
+        now: float | None = None,
+    ) -> None:
+        """`now`: by the monotonic clock. Raises CallerError for settings that are none."""
+        if deadline_s is not None and not 0 < deadline_s < float("inf"):
+            raise CallerError(f"scope: deadline_s is {deadline_s}; expected a number of seconds above 0")
+        if budget_usd is not None and not 0 <= budget_usd < 1e9:
+            raise CallerError(f"scope: budget_usd is {budget_usd}; expected a number of dollars from 0 up")
+        ends_at = None if deadline_s is None else (time.monotonic() if now is None else now) + deadline_s
+        ends = [at for at in (ends_at, None if outer is None else outer.ends_at) if at is not None]
+        self.ends_at: float | None = min(ends, default=None)
+        """When nobody waits any longer, by the monotonic clock; None for no deadline."""
+        own = () if budget_usd is None else (Purse(budget_usd),)
+        self.purses: tuple[Purse, ...] = (*own, *(() if outer is None else outer.purses))
+        """The budgets that every call is paid from, the innermost first."""
+        self.plan: str | None = plan or (None if outer is None else outer.plan)
+        """The plan of whoever it is done for."""
+        self.customer: str | None = customer or (None if outer is None else outer.customer)
+        """Whom the product bills for it."""
+        self.tags: dict[str, str] = {**({} if outer is None else outer.tags), **(tags or {})}
+        """What policies may look at."""
+        self.episode: str | None = episode or (None if outer is None else outer.episode)
+        """The run its calls are part of."""
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds until the deadline; None where there is none. Raises TookTooLong where it has passed."""
+        if self.ends_at is None:
+            return None
+        left = self.ends_at - now
+        if left <= 0:
+            raise TookTooLong("The deadline of the scope has passed; nobody is asked any more.", episode=self.episode)
+        return left
+
+    def known(self, now: float) -> dict[str, float]:
+        """What a policy may look at: how much time and money is left."""
+        known: dict[str, float] = {}
+        if (left := self.left_s(now)) is not None:
+            known["deadline_left_s"] = left
+        if self.purses:
+            known["budget_left_usd"] = min(purse.left_usd for purse in self.purses)
+        return known
+
+    def hold(self, amount_nano: int) -> None:
+        """Sets aside what a call may cost. Raises BudgetSpent where a budget has less."""
+        for purse in self.purses:
+            if purse.spent_nano + purse.held_nano + amount_nano > purse.budget_nano:
+                raise BudgetSpent(
+                    f"This may cost up to ${amount_nano / NANO:.6g}, and of the scope's ${purse.budget_nano / NANO:g} there is "
+                    f"${purse.left_usd:.6g} left. Give the scope a larger budget_usd, or ask for less.",
+                    episode=self.episode,
+                )
+        for purse in self.purses:
+            purse.held_nano += amount_nano
+
+    def settle(self, held_nano: int, spent_nano: int) -> None:
+        """A call for which something was set aside has ended."""
+        for purse in self.purses:
+            purse.held_nano -= held_nano
+            purse.spent_nano += spent_nano
+
+
+NOWHERE: Final = Scope()
+"""Around everything: no deadline, no budget."""
+_current: ContextVar[Scope] = ContextVar("freehold_scope", default=NOWHERE)
+
+
+def current() -> Scope:
+    """The innermost scope around the caller."""
+    return _current.get()
+
+
+@contextmanager
+def entered(scope: Scope) -> Iterator[Scope]:
+    """Makes a scope the current one for as long as the block runs."""
+    token = _current.set(scope)
+    try:
+        yield scope
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def scope(
+    *,
+    deadline_s: float | None = None,
+    budget_usd: float | None = None,
+    plan: str | None = None,
+    customer: str | None = None,
+    tags: dict[str, str] | None = None,
+) -> Iterator[Scope]:
+    """What holds for every call within the block, beside what holds around it. Threads and tasks that begin in it inherit it.
+
+    `deadline_s`: from now; calls that have no answer by then raise TookTooLong. `budget_usd`: calls that may cost more than what is left of
+    it raise BudgetSpent before anybody is asked. `plan`, `customer`: on whose behalf. `tags`: what policies may look at. Raises CallerError.
+    """
+    inner = Scope(_current.get(), deadline_s=deadline_s, budget_usd=budget_usd, plan=plan, customer=customer, tags=tags)
+    with entered(inner):
+        yield inner

@@ -1,0 +1,111 @@
+"""Variants that a program declares: what a task's `variants` takes beside the names of models.
+
+Each function gives a `Declared`, and takes the name of a variant, or another `Declared`, as the one that is asked: they compose.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from freehold.catalog import Sampling, Variant
+from freehold.errors import CallerError
+from freehold.variants.functions import DEADLINE_S, Function, Functions
+
+MOST = 100
+
+
+class Declared(NamedTuple):
+    """A variant, the functions it is made of, and those that it asks."""
+
+    variant: Variant
+    """The variant."""
+    functions: Functions = Functions()
+    """Its own functions."""
+    parts: "tuple[Declared, ...]" = ()
+    """The variants it asks, where those were declared with it."""
+
+    @property
+    def name(self) -> str:
+        """What policies and reports call it."""
+        return self.variant.id
+
+    def all(self) -> "list[Declared]":
+        """It, and every part of it."""
+        return [self, *(found for part in self.parts for found in part.all())]
+
+
+Of = str | Declared
+
+
+def ask(
+    model: str, *, sampling: Sampling | None = None, prompt: str = "production", examples: int = 0, name: str | None = None
+) -> Declared:
+    """A model, asked with settings of its own. `prompt`: a label or hash. `examples`: how many answered questions it is shown."""
+    settings = sampling or Sampling()
+    told = "-".join(f"{key}{value}" for key, value in msgspec.structs.asdict(settings).items() if value is not None)
+    variant = Variant(id=name or "-".join(filter(None, (model, told))), model=model, sampling=settings, prompt=prompt, examples=examples)
+    return Declared(variant)
+
+
+def think(model: str, *, effort: str | None = None, name: str | None = None) -> Declared:
+    """A model that thinks before it answers: as hard as `effort` says in its provider's words, or, without one, by writing down its steps.
+
+    The steps are kept apart from the answer.
+    """
+    settings = Sampling(effort=effort)
+    return Declared(Variant(id=name or f"{model}-think", model=model, sampling=settings, steps=effort is None))
+
+
+def vote(n: int, of: Of, *, name: str | None = None) -> Declared:
+    """The answer that most of `n` answers of one variant give (self-consistency). Its confidence is their share.
+
+    Let the variant sample: with temperature 0 all answers are the same.
+    """
+    return _over(of, "vote", _several(n), name or f"{_name(of)}-vote{n}")
+
+
+def best_of(n: int, of: Of, score: Function, *, name: str | None = None, deadline_s: float = DEADLINE_S) -> Declared:
+    """The best of `n` answers of one variant, by a function of an answer that gives a number."""
+    return _over(of, "best_of", _several(n), name or f"{_name(of)}-best{n}", Functions(score=score, deadline_s=deadline_s))
+
+
+def verify(check: Function | Of, of: Of, *, most: int = 1, name: str | None = None, deadline_s: float = DEADLINE_S) -> Declared:
+    """An answer that is looked at, and given back to be revised `most` times at most. A policy sees `verified`.
+
+    `check`: a function of an answer that gives True, or False or words that say what is wrong; or a variant that is asked whether it is right.
+    """
+    if not 0 <= most <= MOST:
+        raise CallerError(f"verify: most is {most}; expected a number from 0 to {MOST}")
+    named = name or f"{_name(of)}-verified"
+    if isinstance(check, str | Declared):
+        found = _over(of, "verify", most, named)
+        parts = (*found.parts, *((check,) if isinstance(check, Declared) else ()))
+        return Declared(msgspec.structs.replace(found.variant, by=_name(check)), found.functions, parts)
+    return _over(of, "verify", most, named, Functions(check=check, deadline_s=deadline_s))
+
+
+def guard(
+    of: Of, *, before: Function | None = None, after: Function | None = None, name: str | None = None, deadline_s: float = DEADLINE_S
+) -> Declared:
+    """A variant that is asked only what `before` lets through, and whose answers are given only where `after` does.
+
+    A function that gives False or `Pass` hands on to whoever comes next; one that raises `Refuse` has nobody answer.
+    """
+    if before is None and after is None:
+        raise CallerError("guard: neither before nor after is given; give a function for at least one of them")
+    return _over(of, "guard", 1, name or f"{_name(of)}-guarded", Functions(before=before, after=after, deadline_s=deadline_s))
+
+
+def _several(n: int) -> int:
+    if not 2 <= n <= MOST:
+        raise CallerError(f"n is {n}; expected a number from 2 to {MOST} of answers to choose from")
+    return n
+
+
+def _name(of: Of) -> str:
+    return of if isinstance(of, str) else of.name
+
+
+def _over(of: Of, kind: str, n: int, name: str, functions: Functions = Functions()) -> Declared:  # noqa: B008 frozen
+    variant = msgspec.convert({"id": name, "kind": kind, "of": _name(of), "n": n}, Variant)
+    return Declared(variant, functions, (of,) if isinstance(of, Declared) else ())
