@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from freehold.catalog import Sampling as Sampling
+    from freehold.pipelines.pipeline import episode as episode
+    from freehold.pipelines.pipeline import pipeline as pipeline
     from freehold.pipelines.runtime import use as use
     from freehold.pipelines.scope import scope as scope
     from freehold.pipelines.task import Answer as Answer
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "Sampling": "catalog",
+    "episode": "pipelines.pipeline",
+    "pipeline": "pipelines.pipeline",
     "use": "pipelines.runtime",
     "scope": "pipelines.scope",
     "Answer": "pipelines.task",

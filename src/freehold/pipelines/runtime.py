@@ -7,15 +7,18 @@ import asyncio
 import atexit
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+import msgspec
 import uvloop
 
 from freehold.asked import Asked
@@ -29,11 +32,13 @@ from freehold.gateway.budget import nano
 from freehold.gateway.caller import Caller
 from freehold.gateway.formats import OPENAI, error_message
 from freehold.gateway.reply import Headers
-from freehold.journal.call import Call
+from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
-from freehold.journal.write import Writer
+from freehold.journal.write import Writer, append_episodes
 from freehold.pipelines.failure import StepFailed
 from freehold.pipelines.form import Manner
+from freehold.pipelines.run import Run
+from freehold.pipelines.runs import Recorded, State, see
 from freehold.pipelines.scope import Scope
 from freehold.pipelines.signature import Signature
 from freehold.project import Project
@@ -51,6 +56,8 @@ SOURCE = "python"
 PROJECT = "FREEHOLD_PROJECT"
 """The environment variable that says in which project a program runs."""
 _LOOK_S = 1.0
+_LASTS_S = 1.0
+"""How long a run lasts at least of which the store hears: others are over before anybody could look."""
 _END_S = 30.0
 
 
@@ -121,6 +128,9 @@ class Runtime:
         self._shelf = Shelf(project.store, project.tenant)
         self._manners: dict[str, Manner] = {}
         self._without_schema: set[str] = set()
+        self._runs: dict[str, _UnderWay] = {}
+        self._ended_runs: list[tuple[_UnderWay, State, str]] = []
+        self._episodes: list[Episode] = []
         self._looking = self._loop.create_task(self._look_around())
 
     async def _look_around(self) -> None:
@@ -129,6 +139,7 @@ class Runtime:
             try:
                 await self.resources.look_around()
                 await asyncio.to_thread(self._shelf.refresh)
+                await asyncio.to_thread(self._see_runs)
             except FreeholdError:  # what is served goes on being served
                 continue
 
@@ -159,11 +170,40 @@ class Runtime:
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    def soon(self, step: Callable[[], None]) -> None:
-        """Has a step taken here."""
-        self._loop.call_soon_threadsafe(step)
+    def begin(self, run: Run, customer: str | None = None) -> None:
+        """A run begins. Its episode is journalled, and who looks sees it where it lasts."""
+        episode = Episode(id=run.id, tenant=self.project.tenant, name=run.name, at=datetime.now(UTC), customer=customer)
+        self._loop.call_soon_threadsafe(self._begin_run, _UnderWay(run, episode.at), episode)
+
+    def end(self, run: Run, state: State, why: str = "") -> None:
+        """It is over."""
+        self._loop.call_soon_threadsafe(self._end_run, run, state, why)
 
     # Here.
+
+    def _begin_run(self, under_way: "_UnderWay", episode: Episode) -> None:
+        self._runs[under_way.run.id] = under_way
+        self._episodes.append(episode)
+
+    def _end_run(self, run: Run, state: State, why: str) -> None:
+        under_way = self._runs.pop(run.id, None)
+        if under_way is not None and under_way.is_told:
+            self._ended_runs.append((under_way, state, why))
+
+    def _see_runs(self) -> None:
+        """Writes down which runs there are, in a thread: those that last, and those that were written down and are over."""
+        now = datetime.now(UTC)
+        episodes, self._episodes = self._episodes, []
+        if episodes:
+            append_episodes(self.project.store, episodes)
+        ended, self._ended_runs = self._ended_runs, []
+        for under_way, state, why in ended:
+            see(self.project.store, self.project.tenant, under_way.recorded(state, now, why))
+        for under_way in list(self._runs.values()):
+            if (now - under_way.begun).total_seconds() >= _LASTS_S:
+                under_way.is_told = True
+                if see(self.project.store, self.project.tenant, under_way.recorded("running", now)) == "cancelling":
+                    self._loop.call_soon_threadsafe(under_way.run.cancel)
 
     async def manner(self, task: Asks) -> Manner:
         """How a task of a program puts its questions. The first time the project is told of it. Raises CallerError and OperatorError."""
@@ -228,16 +268,26 @@ class Runtime:
         door = OPENAI._replace(write_answer=lambda answer: {}, stream_writer=lambda with_usage: pieces)
         exchange = Exchange(self._gateway, door, reply, origin)
         plan = self.resources.tariff.plan(scope.plan)
+        stop = partial(exchange.give_up, "it was cancelled")
+        if scope.run is not None:
+            scope.run.check()
+            scope.run.under_way(stop)
         try:
             exchange.ask(make, Caller(customer=scope.customer, plan_name=scope.plan, plan=plan))
             status, body = await ended
         except asyncio.CancelledError:
-            exchange.give_up("the program cancelled it")
+            stop()
             raise
         finally:
             held.settle(heard[0] if heard else None)
+            if scope.run is not None:
+                scope.run.over(stop)
         if isinstance(held.refused, StepFailed):
             raise held.refused
+        if scope.run is not None:
+            scope.run.check()
+            if heard:
+                scope.run.count(heard[0])
         return Told(status, "" if status == 200 else error_message(body), heard[0] if heard else None)
 
     def close(self) -> None:
@@ -258,8 +308,25 @@ class Runtime:
     async def _end(self) -> None:
         self._looking.cancel()
         self._gateway.close()
+        with suppress(FreeholdError):
+            await asyncio.to_thread(self._see_runs)
         await asyncio.sleep(0)
         await self._writer.close()
+
+
+class _UnderWay:
+    """A run that is under way here."""
+
+    def __init__(self, run: Run, begun: datetime) -> None:
+        self.run = run
+        self.begun = begun
+        self.is_told = False
+        """Whether the store knows of it."""
+
+    def recorded(self, state: State, now: datetime, why: str = "") -> Recorded:
+        run = self.run
+        progress = msgspec.structs.replace(run.progress(), host=socket.gethostname(), pid=os.getpid(), why=why[:2_000])
+        return Recorded(id=run.id, kind=run.kind, name=run.name, state=state, begun=self.begun, seen=now, progress=progress)
 
 
 class _Held:

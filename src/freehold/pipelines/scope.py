@@ -12,6 +12,7 @@ from typing import Final
 from freehold.errors import CallerError
 from freehold.gateway.budget import NANO, nano
 from freehold.pipelines.failure import BudgetSpent, TookTooLong
+from freehold.pipelines.run import Run
 
 
 class Purse:
@@ -40,7 +41,8 @@ class Scope:
         plan: str | None = None,
         customer: str | None = None,
         tags: dict[str, str] | None = None,
-        episode: str | None = None,
+        run: Run | None = None,
+        frame: tuple[str, str] | None = None,
         now: float | None = None,
     ) -> None:
         """`now`: by the monotonic clock. Raises CallerError for settings that are none."""
@@ -61,8 +63,15 @@ class Scope:
         """Whom the product bills for it."""
         self.tags: dict[str, str] = {**({} if outer is None else outer.tags), **(tags or {})}
         """What policies may look at."""
-        self.episode: str | None = episode or (None if outer is None else outer.episode)
+        self.run: Run | None = run or (None if outer is None else outer.run)
         """The run its calls are part of."""
+        self.frames: tuple[tuple[str, str], ...] = (*(() if outer is None else outer.frames), *(() if frame is None else (frame,)))
+        """The pipelines around it, each with what it was called with."""
+
+    @property
+    def episode(self) -> str | None:
+        """The id of the run its calls are part of."""
+        return None if self.run is None else self.run.id
 
     def left_s(self, now: float) -> float | None:
         """Seconds until the deadline; None where there is none. Raises TookTooLong where it has passed."""

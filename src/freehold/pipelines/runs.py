@@ -1,0 +1,93 @@
+"""Runs in the store: what is under way and how far it is, for people who look, and for a word to stop."""
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+from sqlalchemy import insert, select, update
+
+from freehold.errors import CallerError, nearest
+from freehold.pipelines.run import Progress, RunKind
+from freehold.store.open import Store
+from freehold.store.schema import runs
+from freehold.store.times import microseconds, moment
+
+State: TypeAlias = Literal["running", "cancelling", "done", "failed", "cancelled", "lost"]
+"""`lost`: nobody has heard of it for a minute, so that its process is gone."""
+LOST_S = 60.0
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """A run, as the store has it."""
+
+    id: str
+    """Its name, which is its episode's too."""
+    kind: RunKind
+    """What sort of run."""
+    name: str
+    """What runs."""
+    state: State
+    """Whether it runs still."""
+    begun: datetime
+    """Since when."""
+    seen: datetime
+    """When it was last heard of."""
+    progress: Progress
+    """How far it is."""
+
+
+def see(store: Store, tenant: str, run: Recorded) -> State:
+    """Notes how far a run is. Gives its state before: `cancelling` where somebody wants it to stop."""
+    values = {
+        "kind": run.kind, "name": run.name, "state": run.state, "begun": microseconds(run.begun), "seen": microseconds(run.seen),
+        "body": msgspec.json.encode(run.progress),
+    }  # fmt: skip
+    mine = (runs.c.tenant == tenant) & (runs.c.id == run.id)
+    with store.writing() as connection:
+        state: State | None = connection.execute(select(runs.c.state).where(mine)).scalar()
+        if state is None:
+            connection.execute(insert(runs), [{"tenant": tenant, "id": run.id, **values}])
+            return "running"
+        if state == "cancelling" and run.state == "running":
+            values["state"] = "cancelling"
+        connection.execute(update(runs).where(mine).values(**values))
+        return state
+
+
+def cancel(store: Store, tenant: str, id: str, now: datetime) -> Recorded:
+    """Asks a run to stop, by its id or the beginning of it. Raises CallerError for one that is none, or is over."""
+    run = find(store, tenant, id, now)
+    if run.state not in ("running", "cancelling"):
+        raise CallerError(f"Run {run.id} of '{run.name}' is {run.state} already.")
+    with store.writing() as connection:
+        mine = (runs.c.tenant == tenant) & (runs.c.id == run.id) & runs.c.state.in_(("running", "cancelling"))
+        connection.execute(update(runs).where(mine).values(state="cancelling"))
+    return msgspec.structs.replace(run, state="cancelling")
+
+
+def find(store: Store, tenant: str, id: str, now: datetime) -> Recorded:
+    """The run of that id, or of an id that begins so. Raises CallerError for none, and for several."""
+    fits = [run for run in listed(store, tenant, now) if run.id.startswith(id)]
+    fits = [run for run in fits if run.id == id] or fits
+    if len(fits) != 1:
+        known = [run.id for run in listed(store, tenant, now)[:12]]
+        raise CallerError(f"{'Several runs begin' if fits else 'No run begins'} with '{id[:80]}'.{nearest(id, known)}")
+    return fits[0]
+
+
+def listed(store: Store, tenant: str, now: datetime, most: int = 1_000) -> list[Recorded]:
+    """The runs, the newest first."""
+    wanted = select(runs).where(runs.c.tenant == tenant).order_by(runs.c.begun.desc()).limit(most)
+    with store.reading() as connection:
+        return [
+            Recorded(
+                id=row.id,
+                kind=row.kind,
+                name=row.name,
+                state="lost" if row.state in ("running", "cancelling") and (now - moment(row.seen)).total_seconds() > LOST_S else row.state,
+                begun=moment(row.begun),
+                seen=moment(row.seen),
+                progress=msgspec.json.decode(row.body, type=Progress),
+            )
+            for row in connection.execute(wanted)
+        ]
