@@ -37,6 +37,7 @@ from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
 from freehold.providers.breaker import FEWEST, Breakers
 from freehold.providers.known import State, known_breakers, tell_breakers
+from freehold.providers.pacing import Pacing
 from freehold.providers.provider import Provider, Target
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
@@ -128,6 +129,8 @@ class Resources:
         self.matcher = Matcher(config.match)
         self.answers = Answers()
         self.memory = Memory()
+        self.pacing: Pacing | None = None
+        """The lines in which requests of a batch wait; None where each is sent at once."""
         self.rng = Random()  # noqa: S311 of waits between retries
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""

@@ -119,7 +119,9 @@ class Pipeline(Generic[P, R]):
     def _end(self, at: Runtime, run: Run | None, error: BaseException | None) -> None:
         if run is None:
             return
-        state: State = "done" if error is None or isinstance(error, GeneratorExit) else "cancelled" if isinstance(error, Cancelled) else "failed"
+        state: State = (
+            "done" if error is None or isinstance(error, GeneratorExit) else "cancelled" if isinstance(error, Cancelled) else "failed"
+        )
         at.end(run, state, "" if error is None else f"{type(error).__name__}: {error}")
 
 

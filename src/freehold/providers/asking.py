@@ -101,6 +101,7 @@ class Asking:
         "collected",
         "first_byte_at",
         "format",
+        "headers",
         "is_over",
         "n",
         "target",
@@ -120,6 +121,8 @@ class Asking:
         self.collected: Collected | None = None
         """What has come of a streamed answer; None where it is not streamed."""
         self.is_over = False
+        self.headers: Headers = ()
+        """Of its answer."""
         self._deadlines = deadlines
         self._ends_at = ends_at
         self._hearer = hearer
@@ -158,7 +161,7 @@ class Asking:
 
     def on_head(self, status: int, headers: Headers) -> None:
         """As of `Receiver`."""
-        self._status = status
+        self._status, self.headers = status, headers
         self._heard = self._loop.time()
         self.first_byte_at = time.perf_counter()
         if status == 200:
