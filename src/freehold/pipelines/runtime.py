@@ -325,7 +325,7 @@ class _UnderWay:
 
     def recorded(self, state: State, now: datetime, why: str = "") -> Recorded:
         run = self.run
-        progress = msgspec.structs.replace(run.progress(), host=socket.gethostname(), pid=os.getpid(), why=why[:2_000])
+        progress = msgspec.structs.replace(run.progress, host=socket.gethostname(), pid=os.getpid(), why=why[:2_000])
         return Recorded(id=run.id, kind=run.kind, name=run.name, state=state, begun=self.begun, seen=now, progress=progress)
 
 
