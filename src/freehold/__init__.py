@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from freehold.catalog import Sampling as Sampling
     from freehold.pipelines.pipeline import episode as episode
     from freehold.pipelines.pipeline import pipeline as pipeline
+    from freehold.pipelines.plan import Goal as Goal
+    from freehold.pipelines.plan import NotReached as NotReached
+    from freehold.pipelines.plan import Plan as plan
     from freehold.pipelines.runtime import use as use
     from freehold.pipelines.scope import scope as scope
     from freehold.pipelines.task import Answer as Answer
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from freehold.variants.functions import Refuse as Refuse
 
 _WHERE = {
+    **dict.fromkeys(("Goal", "NotReached"), "pipelines.plan"),
+    "plan": "pipelines.plan:Plan",
     "Sampling": "catalog",
     "episode": "pipelines.pipeline",
     "pipeline": "pipelines.pipeline",
@@ -43,7 +48,8 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'freehold' has no attribute '{name}'")
-    return getattr(import_module(f"freehold.{_WHERE[name]}"), name)
+    module, _, other = _WHERE[name].partition(":")
+    return getattr(import_module(f"freehold.{module}"), other or name)
 
 
 def __dir__() -> list[str]:

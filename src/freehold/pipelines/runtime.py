@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -23,9 +24,9 @@ import uvloop
 
 from freehold.asked import Asked
 from freehold.catalog import Variant
-from freehold.chat import Chunk
+from freehold.chat import JSON, Chunk
 from freehold.config import TaskTable, TelemetryTable, find_project
-from freehold.context.prompt import Prompt
+from freehold.context.prompt import Example, Prompt
 from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, FreeholdError
 from freehold.gateway.budget import nano
@@ -35,6 +36,7 @@ from freehold.gateway.reply import Headers
 from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
+from freehold.pipelines.examples import Shown, as_values, well_rated
 from freehold.pipelines.failure import StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
@@ -47,6 +49,7 @@ from freehold.serve import Exchange, Gateway, Origin
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
 from freehold.variants.functions import Functions
+from freehold.variants.terms import words_of
 
 T = TypeVar("T")
 _log = logging.getLogger("freehold.pipelines")
@@ -58,6 +61,8 @@ PROJECT = "FREEHOLD_PROJECT"
 _LOOK_S = 1.0
 _LASTS_S = 1.0
 """How long a run lasts at least of which the store hears: others are over before anybody could look."""
+_LOOKS_FOR_EXAMPLES = 60
+"""Every how manieth look what was rated well is looked up anew."""
 _END_S = 30.0
 
 
@@ -128,15 +133,18 @@ class Runtime:
         self._shelf = Shelf(project.store, project.tenant)
         self._manners: dict[str, Manner] = {}
         self._without_schema: set[str] = set()
+        self._shown: dict[str, Shown] = {}
         self._runs: dict[str, _UnderWay] = {}
         self._ended_runs: list[tuple[_UnderWay, State, str]] = []
         self._episodes: list[Episode] = []
         self._looking = self._loop.create_task(self._look_around())
 
     async def _look_around(self) -> None:
-        while True:
+        for n in count(1):
             await asyncio.sleep(_LOOK_S)
             try:
+                if n % _LOOKS_FOR_EXAMPLES == 0:
+                    await asyncio.to_thread(self._look_for_examples)
                 await self.resources.look_around()
                 await asyncio.to_thread(self._shelf.refresh)
                 await asyncio.to_thread(self._see_runs)
@@ -221,7 +229,23 @@ class Runtime:
                 variants[OWN] = Variant(id=OWN, kind="code")
             self.resources.declare({task.name: task.table()}, variants, functions)
             known = self._manners[task.name] = self._made(task, own)
+            await asyncio.to_thread(self._look_for_examples)
         return known
+
+    def _examples(self, task: Asks, input: JSON, n: int) -> tuple[Example, ...]:
+        """Well-rated answers to the most similar questions; none until they were looked up the first time."""
+        shown = self._shown.get(task.name)
+        names = [field.name for field in task.signature.fields]
+        found = [] if shown is None else shown.like(input, n)
+        return tuple(Example(as_values(one.input, names), words_of(one.output)) for one in found)
+
+    def _look_for_examples(self) -> None:
+        """Looks up what was rated well, in a thread, for the tasks whose variants show any."""
+        for name, manner in list(self._manners.items()):
+            variants = [self.resources.variant(each) for each in manner.task.variants]
+            if manner.task.metric is not None and any(variant.examples for variant in variants):
+                metric = self.resources.catalog.metric(manner.task.metric)
+                self._shown[name] = Shown(well_rated(self.project.store, self.project.tenant, name, metric))
 
     def _made(self, task: Asks, own: Prompt) -> Manner:
         def takes_schema(variant: str) -> bool:
@@ -237,7 +261,7 @@ class Runtime:
             task=self.resources.catalog.tasks[task.name],
             signature=task.signature,
             prompt_of=lambda name: self._shelf.prompt(task.name, name, own),
-            examples_of=lambda input, n: (),
+            examples_of=lambda input, n: self._examples(task, input, n),
             takes_schema=takes_schema,
             note_no_schema=note_no_schema,
             repairs=task.repairs,
