@@ -1,0 +1,6 @@
+"""What is put before a model: prompts, history, media.
+
+In comes what a task asks and what was said before; out go the messages of one request, of a size that is known before it is sent. Read
+`history.py` first: a conversation that is fitted into so many tokens. `count.py` says how many those are, `conversation.py` keeps
+conversations by id.
+"""
