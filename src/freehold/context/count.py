@@ -9,6 +9,7 @@ import re
 import string
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import mul
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from freehold.chat import Media, Message, Refusal, Text, Thinking, ToolCall, ToolResult
@@ -144,8 +145,7 @@ def estimate(text: str, rule: str = "cl100k") -> int:
     """About how many tokens a text is; at least one where there is one character."""
     if not text:
         return 0
-    weights = WEIGHTS[rule]
-    return max(1, round(sum(weight * count for weight, count in zip(weights, pieces_of(text), strict=True) if count)))
+    return max(1, round(sum(map(mul, WEIGHTS[rule], pieces_of(text)))))
 
 
 def tokens_of(value: Counted, model: str = "", tokenizer: Tokenizer | None = None, estimates: Estimates | None = None) -> Count:

@@ -77,15 +77,18 @@ class Summarise:
 
 @dataclass(frozen=True, slots=True)
 class Retrieve:
-    """Of the older turns those stay that have most to do with what the user said last, in their order; of equal ones the later."""
+    """Of the older turns those stay that have most to do with what is being asked, in their order; of equal ones the later."""
 
     score: Score = bm25
     """How much a turn has to do with it."""
     keep_last: int = 1
     """So many of the last turns stay whatever they are about, or as many of them as fit."""
+    question_turns: int = 2
+    """What is being asked are the user's last words and so many turns less one before them: a `Yes, please` says nothing by itself."""
 
     def __post_init__(self) -> None:
         _check("keep_last", self.keep_last, 1)
+        _check("question_turns", self.question_turns, 1)
 
 
 Strategy: TypeAlias = Trim | Summarise | Retrieve
@@ -199,8 +202,9 @@ async def _retrieved(talk: _Measured, strategy: Retrieve) -> Fitted:
     older = [turn for turn in range(talk.last) if turn not in kept and talk.may_begin(turn)]
     if older:
         texts = [words_of(talk.messages[place] for place in talk.turns[turn]) for turn in older]
-        last = [talk.messages[place] for place in talk.turns[talk.last]]
-        found = strategy.score(words_of(last[:1]), texts)
+        asked = [place for turn in talk.turns[max(0, talk.last + 1 - strategy.question_turns) : talk.last] for place in turn]
+        question = words_of(talk.messages[place] for place in (*asked, talk.turns[talk.last][0]))
+        found = strategy.score(question, texts)
         scores = await found if isawaitable(found) else found
         if len(scores) != len(older):
             raise CallerError(f"score gave {len(scores)} numbers for {len(older)} texts; expected one for each, in their order")

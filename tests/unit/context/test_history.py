@@ -182,7 +182,7 @@ def test_turns_like_the_question_stay_in_their_order() -> None:
         said("user", "the flight to Rome is at nine"), said("assistant", "good"), said("user", "how is the weather"), said("assistant", "fine"),
         said("user", "when is my flight to Rome"),
     ]  # fmt: skip
-    done = fitted(messages, 85, Retrieve())
+    done = fitted(messages, 85, Retrieve(question_turns=1))
     assert heads(done) == ["my hotel is in Rome", "noted", "the flight to Rome is at nine", "good", "when is my flight to Rome"]
     assert done.dropped == 4
 
@@ -191,7 +191,7 @@ def test_of_turns_that_are_alike_the_later_stay() -> None:
     assert heads(fitted(talk(5), 30, Retrieve(score=lambda question, texts: [0.0] * len(texts)))) == ["u2", "a2", "u3", "a3", "u4", "a4"]
 
 
-def test_a_score_may_be_awaited_and_is_asked_for_the_users_last_words() -> None:
+def test_a_score_may_be_awaited_and_is_asked_for_the_users_last_words_and_what_led_to_them() -> None:
     asked = []
 
     async def score(question: str, texts: Sequence[str]) -> Sequence[float]:
@@ -199,7 +199,11 @@ def test_a_score_may_be_awaited_and_is_asked_for_the_users_last_words() -> None:
         return [float(-n) for n in range(len(texts))]
 
     assert heads(fitted(talk(5), 20, Retrieve(score))) == ["u0", "a0", "u4", "a4"]
-    assert asked == [("u4...", 4)]
+    assert asked == [("u3...\na3...\nu4...", 4)]
+    fitted(talk(5), 20, Retrieve(score, question_turns=1))
+    assert asked[1] == ("u4...", 4)
+    fitted(talk(2), 15, Retrieve(score, question_turns=3))
+    assert asked[2] == ("u0...\na0...\nu1...", 1)
 
 
 def test_a_score_that_forgets_a_text_is_an_error() -> None:
@@ -214,6 +218,7 @@ def test_a_score_that_forgets_a_text_is_an_error() -> None:
         (lambda: Summarise(Listed(), 0), "keep_last is 0; expected a number of turns from 1"),
         (lambda: Summarise(Listed(), room=1.0), "room is 1.0; expected a share"),
         (lambda: Retrieve(keep_last=0), "keep_last is 0"),
+        (lambda: Retrieve(question_turns=0), "question_turns is 0"),
     ],
 )
 def test_a_strategy_checks_itself(make: object, said_so: str) -> None:
