@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from data import need, run
-from freehold.context.count import Pieces, estimate, pieces_of
+from freehold.context.count import WEIGHTS, Pieces, estimate, pieces_of
 from freehold.context.tokenizer import tokenizer_from
 from harness import emit
 
@@ -147,6 +147,7 @@ def main() -> None:
     sizes = vocabularies()
     result: dict[str, Any] = {name: errors(kinds, size, "o200k" if name == "o200k" else "cl100k") for name, size in sizes.items()}
     result["fitted"] = {name: fitted(kinds, size) for name, size in sizes.items() if name in ("o200k", "cl100k")}
+    result["weights"] = {name: weights._asdict() for name, weights in WEIGHTS.items()}
     result["us_per_kb"] = us_per_kb(kinds, 20 if quick else 200)
     result["left_out"] = sorted({"o200k", "cl100k", "claude2", "minilm"} - set(sizes))
     emit("counting", result, "--check" in sys.argv)
