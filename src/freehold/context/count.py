@@ -145,7 +145,8 @@ def estimate(text: str, rule: str = "cl100k") -> int:
     """About how many tokens a text is; at least one where there is one character."""
     if not text:
         return 0
-    return max(1, round(sum(map(mul, WEIGHTS[rule], pieces_of(text)))))
+    tokens: float = sum(map(mul, WEIGHTS[rule], pieces_of(text)))
+    return max(1, round(tokens))
 
 
 def tokens_of(value: Counted, model: str = "", tokenizer: Tokenizer | None = None, estimates: Estimates | None = None) -> Count:
