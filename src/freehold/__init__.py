@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from freehold.pipelines.pipeline import pipeline as pipeline
     from freehold.pipelines.plan import Goal as Goal
     from freehold.pipelines.plan import NotReached as NotReached
-    from freehold.pipelines.plan import Plan as plan
+    from freehold.pipelines.plan import Plan as plan  # noqa: F401, N813 it is called as a function is
     from freehold.pipelines.runtime import use as use
     from freehold.pipelines.scope import scope as scope
     from freehold.pipelines.task import Answer as Answer

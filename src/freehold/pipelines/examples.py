@@ -91,7 +91,7 @@ class Shown:
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     norm = math.sqrt(float(vector @ vector))
-    return vector / np.float32(norm) if norm else vector
+    return np.divide(vector, norm, dtype=np.float32) if norm else vector
 
 
 def as_values(input: JSON, names: Sequence[str]) -> Mapping[str, JSON]:

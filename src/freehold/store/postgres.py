@@ -110,7 +110,7 @@ class PostgresDatabase:
     def scrub(self) -> None:
         """Lets the server use the space again; what its own log and backups keep is its operator's to remove."""
         with self._writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for table in (*_LOADED, "ledger"):
+            for table in (*_LOADED, "ledger", "conversation_message"):
                 connection.exec_driver_sql(f"VACUUM {table}")
 
     def close(self) -> None:

@@ -282,6 +282,23 @@ breakers = Table(
 )
 """Whom nobody asks for a while because it fails: shared by the workers."""
 
+conversation_message = Table(
+    "conversation_message",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("conversation", Text, nullable=False),
+    Column("n", Integer, nullable=False, comment="which message of the conversation, from 0"),
+    Column("message", LargeBinary, nullable=False, comment="JSON"),
+    Column("call", Text, comment="id of the call it was said in; null for none"),
+    Column("subject", Text, comment="the person the conversation is about; null for nobody"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    UniqueConstraint("tenant", "conversation", "n", name="conversation_message_n"),
+)
+"""What was said in conversations, in order: rows are added, never changed."""
+_index_where_known("conversation_message_by_call", conversation_message.c.call)
+_index_where_known("conversation_message_by_subject", conversation_message.c.tenant, conversation_message.c.subject)
+
 prompts = Table(
     "prompts",
     metadata,
