@@ -41,6 +41,7 @@ class SqliteDatabase:
     def __init__(self, path: Path, durability: Durability, busy_s: float, write_cache_kib: int) -> None:
         self.path: Path | None = path
         self.name = str(path)
+        self.commits_at_once = durability == "process"
         self._file = path
         self._durability = durability
         self._busy_s = busy_s
@@ -59,14 +60,22 @@ class SqliteDatabase:
         self._writes = self._engine("writes", connections=0)
         self._writer: Connection | None = None
         """The one that whoever has the turn writes with."""
+        self._waits_s = busy_s
+        """How long it does, for who has the file locked."""
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        with self._lock.held(self._busy_s):
+    def writing(self, at_once: bool = False) -> Iterator[Connection]:
+        if at_once and self._checkpointer.is_behind:
+            raise StoreBusy(f"The log of '{self.name}' has to be written back first.")
+        busy_s = 0.0 if at_once else self._busy_s
+        with self._lock.held(busy_s):
             if self._writer is None:
-                self._writer = self._writes.connect()
+                self._writer, self._waits_s = self._writes.connect(), self._busy_s
             # Begun and committed by the driver: by SQLAlchemy both would cost what inserting three calls does.
             driver = _driver(self._writer)
+            if self._waits_s != busy_s:  # for programs that know nothing of our lock
+                driver.execute(f"PRAGMA busy_timeout = {round(busy_s * 1000)}")
+                self._waits_s = busy_s
             driver.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -127,8 +136,8 @@ class SqliteDatabase:
         statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(columns)}"  # noqa: S608 our own names
         return _driver(connection).execute(statement, (tenant, json.dumps(values))).fetchall()
 
-    def committed(self) -> None:
-        self._checkpointer.committed()
+    def committed(self, at_once: bool = False) -> None:
+        self._checkpointer.committed(not at_once)
 
     def scrub(self) -> None:
         """Rewrites the file, for pages that were split or merged keep copies of what is deleted later, and cuts the log to nothing."""
