@@ -182,7 +182,7 @@ def dspy(url: str) -> tuple[Call, ACall, Callable[[], dict[str, Any]]]:
     """DSPy's Predict over a typed signature, its cache off."""
     import dspy as peer
 
-    class Triage(peer.Signature):
+    class Triage(peer.Signature):  # type: ignore[misc]
         """Decide which queue should answer this customer and whether it is urgent."""
 
         message: str = peer.InputField()
@@ -205,7 +205,7 @@ def langchain(url: str) -> tuple[Call, ACall, Callable[[], dict[str, Any]]]:
         queue: Literal["cards", "transfers", "fraud", "other"]
         urgent: bool
 
-    model = ChatOpenAI(model="frontier", base_url=url, api_key="none", max_retries=0)
+    model = ChatOpenAI(model="frontier", base_url=url, max_retries=0)
     chain = ChatPromptTemplate.from_messages([("system", INSTRUCTION), ("user", "{message}")]) | model.with_structured_output(
         Triage, method="json_schema"
     )

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVarTuple
 
 from freehold.attempts import Attempts
 from freehold.chat import Cause, ChatAnswer, Chunk, Outcome, Usage
@@ -24,6 +24,7 @@ from freehold.providers.provider import Target
 from freehold.resources import How, Resources
 from freehold.telemetry.trace import Trace
 
+_Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
 
 
@@ -54,7 +55,7 @@ class Pursued(Protocol):
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """In which format they are asked, and the body. Raises CallerError where they cannot be asked this."""
 
-    def safely(self, step: Callable[[], None]) -> None:
+    def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
 
     def outcome(self, answer: ChatAnswer) -> Outcome:
@@ -143,7 +144,7 @@ class Pursuit:
             if self._is_over or self.speaking is not None:
                 self._give_back(target, None, paced)
             else:
-                self._request.safely(lambda: self._ask_in_pace(target, cause, paced))
+                self._request.safely(self._ask_in_pace, target, cause, paced)
 
         leave = self._has.pacing.enter(target.health, self._request.tokens(), go)
         if leave is not None:
@@ -203,7 +204,7 @@ class Pursuit:
             self._give_back(target, turn, paced)
             return
 
-        self._request.safely(lambda: self._send(target, cause, turn, paced))
+        self._request.safely(self._send, target, cause, turn, paced)
 
     def _give_back(self, target: Target, turn: Pass | None, paced: pacing.Turn | None) -> None:
         """A model is not asked after all that might have been."""
@@ -311,7 +312,7 @@ class Pursuit:
         self._request.on_nobody(failure)
 
     def _ask_later(self, target: Target, cause: Cause) -> None:
-        self._request.safely(lambda: self.ask(target, cause))
+        self._request.safely(self.ask, target, cause)
 
     def _cancel_others(self, asking: Asking) -> None:
         if self._hedge is not None:

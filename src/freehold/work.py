@@ -5,7 +5,7 @@ Whoever is asked is asked by a `Pursuit`, with its turns, retries and fallbacks,
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVarTuple
 
 from freehold.asked import Asked, Turn
 from freehold.attempts import Attempts
@@ -23,6 +23,8 @@ from freehold.telemetry.trace import Trace
 from freehold.variants.compose import COMPOSED, Given, NoAnswer, compose
 from freehold.variants.functions import Pass, called
 from freehold.variants.outcome import Outcome as Found
+
+_Ts = TypeVarTuple("_Ts")
 
 
 class Unanswered(ProviderError):
@@ -198,10 +200,10 @@ class _Question:
         """As of `Pursued`."""
         return "answered" if self._turn.is_free else self._case.asked.outcome(answer)
 
-    def safely(self, step: Callable[[], None]) -> None:
+    def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """As of `Pursued`."""
         try:
-            step()
+            step(*told)
         except FreeholdError as error:
             self._raise(error)
         except Exception as error:  # noqa: BLE001 as in `Exchange.on_broken`

@@ -86,7 +86,8 @@ class Shown:
         query_B = np.zeros(DIMS, dtype=np.float32)
         query_B[asked.index] = _unit(asked.weight * self._idf_B[asked.index])
         summed = np.concatenate([np.zeros(1), np.cumsum(self._weight * query_B[self._index], dtype=np.float64)])
-        return np.diff(summed[np.concatenate([np.zeros(1, dtype=np.int64), self._end])]).astype(np.float32)
+        likeness_N: NDArray[np.float32] = np.diff(summed[np.concatenate([np.zeros(1, dtype=np.int64), self._end])]).astype(np.float32)
+        return likeness_N
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:

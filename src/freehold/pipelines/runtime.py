@@ -30,7 +30,6 @@ from freehold.context.prompt import Example, Prompt
 from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, FreeholdError
 from freehold.gateway.budget import nano
-from freehold.gateway.caller import Caller
 from freehold.gateway.formats import OPENAI, error_message
 from freehold.gateway.reply import Headers
 from freehold.journal.call import Call, Episode
@@ -291,13 +290,16 @@ class Runtime:
         reply = _Reply(ended, pieces)
         door = OPENAI._replace(write_answer=lambda answer: {}, stream_writer=lambda with_usage: pieces)
         exchange = Exchange(self._gateway, door, reply, origin)
-        plan = self.resources.tariff.plan(scope.plan)
+        caller = self.resources.callers.anybody
+        if scope.customer is not None or scope.plan is not None:
+            plan = self.resources.tariff.plan(scope.plan)
+            caller = msgspec.structs.replace(caller, customer=scope.customer, plan_name=scope.plan, plan=plan)
         stop = partial(exchange.give_up, "it was cancelled")
         if scope.run is not None:
             scope.run.check()
             scope.run.under_way(stop)
         try:
-            exchange.ask(make, Caller(customer=scope.customer, plan_name=scope.plan, plan=plan))
+            exchange.ask(make, caller)
             status, body = await ended
         except asyncio.CancelledError:
             stop()
@@ -322,6 +324,9 @@ class Runtime:
         atexit.unregister(self.close)
         try:
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(_END_S)
+            with suppress(FreeholdError):
+                self._see_runs()
+            self._writer.join()  # here, for a program that ends starts no threads any more
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_END_S)
@@ -332,10 +337,8 @@ class Runtime:
     async def _end(self) -> None:
         self._looking.cancel()
         self._gateway.close()
-        with suppress(FreeholdError):
-            await asyncio.to_thread(self._see_runs)
         await asyncio.sleep(0)
-        await self._writer.close()
+        self._writer.stop()
 
 
 class _UnderWay:
