@@ -324,6 +324,8 @@ def _write_message(message: Message) -> list[dict[str, JSON]]:
     beside: dict[str, JSON] = {}
     for part in message.parts:
         match part:
+            case Text():
+                said.append(_write_part(part))
             case ToolResult():
                 content = [_write_part(one) for one in part.parts]
                 out.append({"role": "tool", "tool_call_id": part.call, "content": _plain(content)})
@@ -557,14 +559,21 @@ def write_answer(answer: ChatAnswer) -> dict[str, JSON]:
 
 
 def _write_choice(index: int, choice: Choice) -> dict[str, JSON]:
-    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
-    thought = "".join(part.text for part in choice.parts if isinstance(part, Thinking))
-    refusal = "".join(part.text for part in choice.parts if isinstance(part, Refusal))
-    calls = list(write_calls(part for part in choice.parts if isinstance(part, ToolCall)))
+    text = thought = refusal = ""
+    calls: list[dict[str, JSON]] = []
     media: dict[str, JSON] = {}
     for part in choice.parts:
-        if isinstance(part, Media):
-            write_answer_media(part, media)
+        match part:
+            case Text():
+                text += part.text
+            case Thinking():
+                thought += part.text
+            case Refusal():
+                refusal += part.text
+            case ToolCall():
+                calls += write_calls((part,))
+            case Media():
+                write_answer_media(part, media)
     nothing = None if calls or refusal or media else ""
     message: dict[str, JSON] = {"role": "assistant", "content": text or nothing, "refusal": refusal or None, **media}
     message |= {"reasoning_content": thought} if thought else {}

@@ -8,8 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from anthropic.types import DocumentBlockParam, ImageBlockParam
 from bench import data
+from openai.types.chat import ChatCompletionContentPartParam
 from pydantic import TypeAdapter
+from tests.unit.context import samples
 
 from freehold.chat import ChatRequest, Media, Message, Text
 from freehold.context.headers import image_size, seconds_of
@@ -42,6 +45,31 @@ def through(format: Any, part: Any) -> Any:
     """The part as it is read from the bytes of the body that was written of it."""
     body = msgspec.json.encode(format.write_request(request(part)))
     return format.read_request(msgspec.json.decode(body)).messages[0].parts[0]
+
+
+OPENAI_TAKES = [
+    Image.from_bytes(samples.png()).with_detail("low"), Image.from_url("https://e.x/a.png"), Audio.from_bytes(samples.wav()),
+    Audio.from_bytes(samples.MP3), File(content=samples.PDF, name="a.pdf"), File.from_id("file_1"),
+]  # fmt: skip
+ANTHROPIC_TAKES = [
+    Image.from_bytes(samples.jpeg()), Image.from_url("https://e.x/a.png"), Image.from_id("file_1"), File(content=samples.PDF, name="a.pdf"),
+    File(content="Zażółć".encode(), name="a.txt"), File.from_url("https://e.x/a.pdf"), File.from_id("file_1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", OPENAI_TAKES, ids=repr)
+def test_what_is_said_to_openai_is_what_its_own_library_says(value: AnyMedia) -> None:
+    (said,) = openai.write_request(request(value.part()))["messages"][0]["content"]
+    assert TypeAdapter(ChatCompletionContentPartParam).validate_python(said) == said
+    assert through(openai, value.part()) == value.part()
+
+
+@pytest.mark.parametrize("value", ANTHROPIC_TAKES, ids=repr)
+def test_what_is_said_to_anthropic_is_what_its_own_library_says(value: AnyMedia) -> None:
+    kind: Any = DocumentBlockParam if isinstance(value, File) else ImageBlockParam
+    (said,) = anthropic.write_request(request(value.part()))["messages"][0]["content"]
+    assert TypeAdapter(kind).validate_python(said) == said
+    assert through(anthropic, value.part()) == value.part()
 
 
 @pytest.mark.shared_data

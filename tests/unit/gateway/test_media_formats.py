@@ -1,15 +1,17 @@
 """Media on the wire: what is put before a model, and what a model gives back, in each format, whole and streamed."""
 
 from base64 import b64encode
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
+from tests.unit.gateway.test_any_value import altered
 
 from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Chunk, Collected, Media, Message, Text, pieces_of, text_of
 from freehold.errors import CallerError, DataError, ProviderError
 from freehold.gateway import anthropic, anthropic_stream, openai, openai_stream
-from freehold.gateway.sse import EventReader
+from freehold.gateway.sse import Event, EventReader
 from freehold.gateway.tariff import size_of
 
 PNG = b64encode(b"\x89PNG\r\n\x1a\n not looked at").decode()
@@ -256,3 +258,35 @@ def test_images_a_model_made_go_back_as_parts_of_what_it_said() -> None:
     request = openai.read_request({"model": "m", "messages": [{"role": "assistant", "content": "Here.", "images": [IMAGE]}]})
     said = openai.write_request(request)["messages"][0]["content"]
     assert said == [{"type": "text", "text": "Here."}, IMAGE]
+
+
+ASKED = {"model": "m", "messages": [
+    {"role": "user", "content": [
+        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AA=="}}, {"type": "audio_url", "audio_url": {"url": "https://e.x"}},
+        {"type": "file", "file": {"file_data": "data:text/plain;base64,QQ==", "filename": "a"}}]},
+    {"role": "assistant", "content": "a", "images": [IMAGE], "audio": SOUND},
+]}  # fmt: skip
+SAID = {"id": "i", "choices": [{"message": {"content": "a", "images": [IMAGE], "audio": SOUND}}]}
+PIECE = {"id": "i", "choices": [{"index": 0, "delta": {"content": [IMAGE], "images": [IMAGE], "audio": SOUND}}]}
+
+
+def test_any_value_in_any_place_of_media_is_read_or_refused() -> None:
+    """Nothing else is raised, which nobody would answer for."""
+    for body in altered(ASKED):
+        for write in (openai.write_request, anthropic.write_request):
+            with suppress(CallerError):
+                encode(write(openai.read_request(body)))
+    for body in altered(SAID):
+        with suppress(DataError):
+            answer = openai.read_answer(encode(body))
+            encode(openai.write_answer(answer))
+            with suppress(CallerError):
+                anthropic.write_answer(answer)
+    for body in altered(PIECE):
+        for writer in (openai_stream.StreamWriter(False), anthropic_stream.StreamWriter()):
+            whole = Collected()
+            with suppress(ProviderError):
+                for chunk in openai_stream.StreamReader().read(Event(b"", encode(body))):
+                    whole.add(chunk)
+                    writer.write(chunk)
+            openai.write_answer(whole.answer())
