@@ -266,9 +266,6 @@ def _bytes_at(path: str | Path, what: str) -> bytes:
         raise CallerError(f"{what} from '{path}': {error.strerror or error}; expected a file that can be read") from None
 
 
-# JSON
-
-
 def read_object(value: JSON, cls: type[Medium], *inner: str) -> dict[str, JSON]:
     """The fields of the JSON object of such a value, without the one that says what it is. Raises DataError for any other."""
     what, known = f"{cls.__name__} as JSON", ["media_type", "data", "url", "file", *cls.further, *inner]

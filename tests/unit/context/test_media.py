@@ -10,8 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from tests.unit.context import samples
 
 from freehold.chat import Media
-from freehold.context import media
-from freehold.context.media import Audio, File, Image
+from freehold.context.media import MOST_BYTES, Audio, File, Image
 from freehold.context.video import AnyMedia, Frame, Video, from_part
 from freehold.errors import CallerError, DataError
 
@@ -135,19 +134,20 @@ def test_a_file_is_read_when_the_value_is_made(tmp_path: Path) -> None:
         Audio.from_path(tmp_path / "page.bin", "audio/wav")
 
 
-def test_no_value_holds_more_than_the_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_value_holds_more_than_the_limit(tmp_path: Path) -> None:
     """However it comes: read from a file, given, in base64, or in many frames."""
-    monkeypatch.setattr(media, "MOST_BYTES", len(PNG))
-    (tmp_path / "large").write_bytes(PNG + b"x")
-    most = rf"the most is {len(PNG)} \(0 MiB\)"
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    half = Image.from_bytes(PNG + b"\0" * (MOST_BYTES // 2))
     for make in (
         lambda: Image.from_path(tmp_path / "large"),
-        lambda: Image.from_bytes(PNG + b"x"),
-        lambda: Image.from_json({"media": "image", "data": "A" * 4 * len(PNG)}),
-        lambda: Video(frames=(Frame(0, Image.from_bytes(PNG)), Frame(1, Image.from_bytes(PNG)))),
+        lambda: Image.from_bytes(PNG + b"\0" * MOST_BYTES),
+        lambda: Image.from_json({"media": "image", "data": "A" * (MOST_BYTES // 3 * 4 + 8)}),
+        lambda: Video(frames=(Frame(0, half), Frame(1, half))),
     ):
-        with pytest.raises(DataError, match=most):
+        with pytest.raises(DataError, match=r"the most is 67,108,864 \(64 MiB\)"):
             make()
+    assert len(Image.from_bytes(PNG + b"\0" * (MOST_BYTES - len(PNG))).data) == MOST_BYTES
 
 
 @pytest.mark.parametrize(
