@@ -1,12 +1,13 @@
 """OpenAI's streams: events into pieces of an answer, and pieces into events."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from freehold.chat import JSON, CallPiece, Chunk, Usage
-from freehold.errors import ProviderError
-from freehold.gateway.openai import FINISHES, finish_word, read_usage, write_usage
+from freehold.chat import JSON, CallPiece, Chunk, Media, Usage
+from freehold.errors import CallerError, ProviderError
+from freehold.gateway.openai import FINISHES, finish_word, media_at, read_usage, write_answer_media, write_usage
 from freehold.gateway.sse import DONE, Event, event
 
 _encode = msgspec.json.Encoder().encode
@@ -23,8 +24,20 @@ class _Call(msgspec.Struct):
     function: _Function | None = None
 
 
+class _Address(msgspec.Struct):
+    url: str
+
+
 class _Part(msgspec.Struct):
     text: str | None = None
+    image_url: _Address | None = None
+
+
+class _Sound(msgspec.Struct):
+    id: str | None = None
+    data: str | None = None
+    transcript: str | None = None
+    expires_at: int | None = None
 
 
 class _Delta(msgspec.Struct):
@@ -33,6 +46,8 @@ class _Delta(msgspec.Struct):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
+    images: list[_Part] | None = None
+    audio: _Sound | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -115,7 +130,13 @@ class StreamReader:
             usage=read_usage(about.usage),
             tier=about.service_tier or "",
         )
-        return [first, *(Chunk(choice=n, call=call) for call in calls[1:])] if calls else [first]
+        if calls:
+            found = [first, *(Chunk(choice=n, call=call) for call in calls[1:])]
+        else:
+            found = [first]
+        if delta.images or delta.audio is not None or not isinstance(content, str):
+            found += [Chunk(choice=n, media=media) for media in _media(delta)]
+        return found
 
     def _call(self, choice: int, call: _Call) -> CallPiece:
         function = call.function or _Function()
@@ -131,6 +152,22 @@ class StreamReader:
         return number
 
 
+def _media(delta: _Delta) -> Iterator[Media]:
+    """The images in a piece, and more of a recording."""
+    content = delta.content if isinstance(delta.content, list) else []
+    for part in (*content, *(delta.images or ())):
+        if part.image_url is not None:
+            yield media_at(part.image_url.url, "image")
+    if (sound := delta.audio) is not None:
+        yield Media(
+            kind="audio",
+            file=sound.id or "",
+            data=sound.data or "",
+            transcript=sound.transcript or "",
+            expires_at=sound.expires_at or 0,
+        )
+
+
 class StreamWriter:
     """Writes events for a caller that speaks OpenAI's format."""
 
@@ -144,7 +181,8 @@ class StreamWriter:
         self._usage: Usage | None = None
 
     def write(self, chunk: Chunk) -> bytes:
-        """The events of one piece; nothing where it says nothing that this format has a word for."""
+        """The events of one piece; nothing where it says nothing that this format has a word for. Raises ProviderError for a video or a
+        document, which this format has no place for in an answer."""
         told = self._event
         if chunk.id:
             told["id"] = chunk.id
@@ -165,6 +203,11 @@ class StreamWriter:
             begun = {"id": call.id, "type": "function"} if call.id or call.name else {}
             function = {"arguments": call.arguments} | ({"name": call.name} if call.name else {})
             delta["tool_calls"] = [{"index": call.index, **begun, "function": function}]
+        if chunk.media is not None:
+            try:
+                write_answer_media(chunk.media, delta)
+            except CallerError as error:
+                raise ProviderError(str(error)) from None
         if chunk.choice not in self._begun:
             self._begun.add(chunk.choice)
             delta = {"role": "assistant", "content": "", **delta}

@@ -75,6 +75,8 @@ _OPENAI_PARTS = _either(
     _object("type", "text", type=_kind("text"), text=_text(), cache_control=_ANYTHING),
     _object("type", "image_url", type=_kind("image_url"), image_url=_object("url", url=_text(), detail=_text())),
     _object("type", "input_audio", type=_kind("input_audio"), input_audio=_object("data", "format", data=_text(), format=_text())),
+    _object("type", "audio_url", type=_kind("audio_url"), audio_url=_object("url", url=_text())),
+    _object("type", "video_url", type=_kind("video_url"), video_url=_object("url", url=_text())),
     _object("type", "file", type=_kind("file"), file=_object(file_data=_text(), file_id=_text(), filename=_text())),
     _object("type", "refusal", type=_kind("refusal"), refusal=_text()),
 )

@@ -20,7 +20,7 @@ MEDIA_TOKENS = 4_000
 """What an image, a recording or a document is taken to have."""
 BYTES_PER_TOKEN = 2
 """Prose has four and more in most tokenisers, code three: a token for every two bytes of the request's JSON is more than nearly all has."""
-_MEDIA = {"image_url", "image", "input_image", "input_audio", "audio", "file", "document"}
+_MEDIA = {"image_url", "image", "input_image", "input_audio", "audio", "audio_url", "video_url", "file", "document"}
 
 
 _MEDIA_DEPTH = 3
