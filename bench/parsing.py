@@ -23,7 +23,7 @@ from data import need, run
 from freehold.pipelines.parse import Malformed, parse
 from harness import emit
 
-_HOLDS = re.compile(r"""["'“]answer["'”]\s*:\s*\S""")
+HOLDS = re.compile(r"""["'“]answer["'”]\s*:\s*\S""")
 
 
 class Solution(BaseModel):
@@ -92,7 +92,7 @@ def of_one_model(rows: list[dict[str, Any]], answers: dict[str, str]) -> dict[st
     for row in rows:
         text = row["output"]
         strict += is_strict(text)
-        held += bool(_HOLDS.search(text))
+        held += bool(HOLDS.search(text))
         try:
             found = parse(text, SOLUTION)
         except Malformed:

@@ -32,6 +32,7 @@ _ENDS = {'"': '"', "'": "'", "“": "”"}
 _STRINGS = {quote: re.compile(rf"{quote}[^{end}\\]*(?:\\.[^{end}\\]*)*", re.DOTALL) for quote, end in _ENDS.items()}
 _BARE = re.compile(r"""[^\s{}\[\],:"'/#]+""")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?\Z", re.ASCII)
+_KEY = re.compile(r"""["']\w+["']\s*:""")
 _LITERALS = {"true": "true", "false": "false", "null": "null", "True": "true", "False": "false", "None": "null"}
 _ODD = re.compile(r"""\\u[0-9a-fA-F]{4}|\\.|[\x00-\x1f"]|\\\Z""", re.DOTALL)
 _CONTROLS = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -215,7 +216,7 @@ class _Mender:
         is_whole = stop < end and words[stop] == _ENDS[quote]
         if is_whole and is_value and not self._may_end(stop + 1):
             stop = self._later_end(_ENDS[quote], stop)
-            if stop < 0:
+            if stop < 0 or _KEY.match(words, begin, stop):
                 return None
             self._is_guess = True
             self._repairs["quotes"] = None
@@ -249,13 +250,14 @@ class _Mender:
         return _ODD.sub(self._escape, text) if _ODD.search(text) else text
 
     def _escape(self, found: re.Match[str]) -> str:
-        """One character as JSON has it, where that is not clear."""
+        """One character as JSON has it, where that is not clear. `\\frac` and `\\beta` are LaTeX; nobody means a form feed or a backspace."""
         odd = found[0]
         if odd == '"':
             return '\\"'
         if odd == "\\'":
             return "'"
-        if len(odd) == 6 or (len(odd) == 2 and odd[1] in '"\\/bfnrt'):
+        is_word = odd[-1] in "bf" and found.string[found.end() : found.end() + 1].isalpha()
+        if len(odd) == 6 or (len(odd) == 2 and odd[1] in '"\\/bfnrt' and not is_word):
             return odd
         self._repairs["escapes"] = None
         last = odd[-1]

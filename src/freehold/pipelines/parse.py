@@ -24,6 +24,7 @@ from freehold.errors import DataError
 from freehold.pipelines.documents import MOST_CHARS, Found, documents, fenced, outside
 from freehold.pipelines.guess import guessed
 from freehold.pipelines.mend import PROBE, Mended, Repair, mend
+from freehold.pipelines.partial import partial as partial
 from freehold.pipelines.right import Take, put_right
 from freehold.pipelines.shape import Shape, shape_of
 from freehold.pipelines.words import Said, choice, number

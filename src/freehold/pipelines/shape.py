@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
@@ -28,10 +28,10 @@ class Shape(NamedTuple):
     """The keys that its objects have; empty where some may have any."""
 
 
-class _Quiet(GenerateJsonSchema):
+class Quiet(GenerateJsonSchema):
     """Says nothing of defaults that are no JSON."""
 
-    ignored_warning_kinds: ClassVar[set[JsonSchemaWarningKind]] = {"skipped-choice", "non-serializable-default", "skipped-discriminator"}
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default", "skipped-discriminator"}  # noqa: RUF012
 
 
 @lru_cache(maxsize=512)
@@ -40,7 +40,7 @@ def shape_of(adapter: TypeAdapter[Any]) -> Shape:
     cls = adapter.core_schema.get("cls")
     name = cls.__name__ if isinstance(cls, type) else adapter.core_schema["type"]
     try:
-        schema = adapter.json_schema(schema_generator=_Quiet)
+        schema = adapter.json_schema(schema_generator=Quiet)
     except PydanticUserError:
         return Shape(name, frozenset({"any"}), False, {}, frozenset(), frozenset())
     branches = list(_branches(schema, schema, 0))
