@@ -47,12 +47,14 @@ def plain(schema: dict[str, Any]) -> dict[str, Any]:
         del schema["enum"]
     choices = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
     made: dict[str, Any] = {"enum": choices and list(dict.fromkeys(choices))}
+    if choices and all(isinstance(one, str) for one in choices):
+        kind = "string"  # 16 of the functions contradict themselves, such as a boolean whose choices are 'True' and 'dontcare'
     if kind != "any":
         made["type"] = kind
     if schema.get("properties"):
         made["properties"] = {name: plain(one) for name, one in schema["properties"].items()}
         made["required"] = sorted(schema.get("required", []))
-    if kind == "array" and schema.get("items"):
+    if kind == "array" and schema.get("items", {}).get("type", "any") != "any":
         made["items"] = plain(schema["items"])
     return made
 
