@@ -429,6 +429,12 @@ class Exchange:
         """As of `Pursued`: not of an answer that may not do, for nobody can take back a stream."""
         return self._asked.stream and (self._decision is None or self._decision.accept is None)
 
+    @property
+    def answers(self) -> int:
+        """As of `Pursued`."""
+        count = self._asked.body.get("n")
+        return count if type(count) is int else 1
+
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """As of `Pursued`: the caller's own words where both speak one format, else the same in the other's words."""
         spoken = target.provider.format

@@ -298,6 +298,15 @@ def test_a_stream_whose_answer_ended_is_whole_without_its_last_event(served: Ser
     assert (served.call(id).outcome, served.call(id).usage is not None) == ("answered", True)
 
 
+def test_a_stream_that_ends_before_the_second_answer_is_broken_off(served: Served) -> None:
+    served.provider.answer = lambda said: events(*openai_events("gpt-x", True)[:-1])
+    with served.openai().chat.completions.with_streaming_response.create(model="frontier", messages=ASKED, stream=True, n=2) as raw:
+        id = raw.headers["x-freehold-call"]
+        with pytest.raises(openai.APIError, match="in the middle of its answer"):
+            list(raw.parse())
+    assert served.call(id).outcome == "failed"
+
+
 def test_a_caller_who_leaves_stops_the_provider_and_is_journalled(served: Served) -> None:
     def forever(said: Said) -> Iterator[bytes]:
         yield from events(*openai_events("gpt-x", False)[:3], ends=False)

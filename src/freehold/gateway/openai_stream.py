@@ -59,11 +59,12 @@ _decode = msgspec.json.Decoder(_Piece).decode
 
 class StreamReader:
     """Reads a provider's events. `is_done` once the stream has said that it ended: by its last event, or, as some servers leave that out
-    (`transformers serve`, 2026-11), by saying of every answer that began why it ended."""
+    (`transformers serve`, 2026-11), by saying of every answer why it ended: of those that were asked for, and of any that began."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: int = 1) -> None:
+        """`answers`: how many were asked for."""
         self._is_over = False
-        self._begun: set[int] = set()
+        self._answers = answers
         self._ended: set[int] = set()
         self._calls: dict[tuple[int, int], tuple[int, str]] = {}
         self._counts: dict[int, int] = {}
@@ -94,7 +95,7 @@ class StreamReader:
     @property
     def is_done(self) -> bool:
         """Whether the stream has said that it ended."""
-        return self._is_over or (bool(self._begun) and self._ended == self._begun)
+        return self._is_over or len(self._ended) >= self._answers
 
     def _chunks(self, choice: _Choice) -> list[Chunk]:
         n, delta, finish = choice.index or 0, choice.delta or _Delta(), choice.finish_reason
@@ -108,7 +109,7 @@ class StreamReader:
             for call in delta.tool_calls or ()
         ]
         content = delta.content or ""
-        self._begun.add(n)
+        self._answers = max(self._answers, n + 1)
         if finish:
             self._ended.add(n)
         first = Chunk(

@@ -65,6 +65,10 @@ class Failure(NamedTuple):
 class Hearer(Protocol):
     """Who hears how an `Asking` goes. After `on_answer` or `on_failed` nothing more is said."""
 
+    @property
+    def answers(self) -> int:
+        """How many answers were asked for."""
+
     def on_chunks(self, asking: "Asking", chunks: Sequence[Chunk]) -> None:
         """Pieces of a streamed answer, which are in `asking.collected` already."""
 
@@ -164,7 +168,7 @@ class Asking:
         if status == 200:
             if _is_events(headers):
                 self.collected = Collected()
-                self._events, self._reader = EventReader(), self.format.stream_reader()
+                self._events, self._reader = EventReader(), self.format.stream_reader(self._hearer.answers)
         else:
             self._retry_after, self._may_retry = retry_after_of(headers, time.time()), _should_retry(headers)
 
