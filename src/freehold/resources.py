@@ -166,7 +166,7 @@ class Resources:
 
     def estimate(self, task: str | None, models: Iterable[str], request: Mapping[str, JSON], size_bytes: int, at: datetime) -> int:
         """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
-        dollar. `size_bytes`: of the request's JSON. Raises Unpriced."""
+        dollar. `size_bytes`: of the request's JSON."""
         size = size_of(request, size_bytes)
         most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
         answers = request.get("n") if type(request.get("n")) is int else 1
@@ -174,11 +174,22 @@ class Resources:
         for model in models:
             how = self.how(task, model)
             dearest = 0
-            for one in (model, *how.fallbacks) if how.fallbacks else (model,):
-                if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
-                    dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
+            for name in self._priced_names(how, model):
+                dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
             total += dearest * (2 if how.hedge_after_s is not None else 1)
         return total
+
+    def check_price(self, task: str | None, model: str, at: datetime) -> None:
+        """Raises Unpriced for a model that is not to be asked because nobody knows what it, or one of its fallbacks, costs."""
+        if self.config.gateway.unpriced == "refuse":
+            for name in self._priced_names(self.how(task, model), model):
+                self.tariff.check(name, at)
+
+    def _priced_names(self, how: How, model: str) -> Iterable[str]:
+        """By which names a model, and its fallbacks, are priced."""
+        for one in (model, *how.fallbacks) if how.fallbacks else (model,):
+            if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
+                yield name
 
     def priced_name(self, variant: str) -> str | None:
         """The name by which a variant is priced; None for one that answers here."""

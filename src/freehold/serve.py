@@ -264,13 +264,12 @@ class Exchange:
 
     def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
         """Holds back what the call may cost, durably, before anybody is asked."""
+        self._has.check_price(self._task, variants[0], self._at)
         scopes = self._has.scopes(self._caller)
-        is_priced = self._has.config.gateway.unpriced != "allow"
-        asked = self._asked
-        estimate = self._has.estimate(self._task, variants, asked.body, asked.size_bytes, self._at) if scopes or is_priced else 0
         if not scopes:
             begin()
             return
+        estimate = self._has.estimate(self._task, variants, self._asked.body, self._asked.size_bytes, self._at)
         total_s = self._has.how(self._task, variants[0]).deadlines.total_s
         account = self._account(self._customer())
         deadline = self._at + timedelta(seconds=total_s + _SETTLING_S)
@@ -403,6 +402,7 @@ class Exchange:
 
     def _ask(self, model: str) -> None:
         """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
+        self._has.check_price(self._task, model, self._at)
         self._how = self._has.how(self._task, model)
         target = self._pursuit.begin(self._how, model)
         if self._how.cache_s is None or not self._answer_from_memory(target):
