@@ -462,6 +462,16 @@ def test_a_request_that_asks_nothing_is_refused_before_anybody_is_paid(served: S
     assert len(served.provider.asked) == before
 
 
+def test_a_request_without_a_message_is_refused_as_anthropic_does(served: Served) -> None:
+    before = len(served.provider.asked)
+    for model in ("claude", "frontier"):
+        with pytest.raises(anthropic.BadRequestError, match="at least one message is required") as caught:
+            served.anthropic().messages.create(model=model, max_tokens=50, messages=[])
+        said: Any = caught.value.body
+        assert said["error"]["type"] == "invalid_request_error"
+    assert len(served.provider.asked) == before
+
+
 @pytest.mark.parametrize("content", [5, [5], {"a": 1}])
 def test_an_answer_that_is_none_is_malformed(served: Served, content: Any) -> None:
     message = {"role": "assistant", "content": content}
