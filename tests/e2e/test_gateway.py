@@ -307,6 +307,24 @@ def test_a_stream_that_ends_before_the_second_answer_is_broken_off(served: Serve
     assert served.call(id).outcome == "failed"
 
 
+def test_how_long_each_piece_of_a_stream_took_is_measured(served: Served) -> None:
+    def count() -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        named = re.findall(r"^gen_ai_client_operation_time_per_output_chunk_seconds_count{.*} (\d+)", text, re.MULTILINE)
+        return sum(map(int, named))
+
+    before, told = count(), openai_events("gpt-x", True)
+    served.provider.answer = lambda said: events(*told, wait_s=0.01)
+    list(served.openai().chat.completions.create(model="frontier", messages=ASKED, stream=True))
+    until = time.monotonic() + 5
+    while count() == before and time.monotonic() < until:
+        time.sleep(0.02)
+    assert count() - before == len(told) - 2  # all but the first, and the last event is no piece
+
+
 def test_a_caller_who_leaves_stops_the_provider_and_is_journalled(served: Served) -> None:
     def forever(said: Said) -> Iterator[bytes]:
         yield from events(*openai_events("gpt-x", False)[:3], ends=False)
