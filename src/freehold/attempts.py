@@ -62,6 +62,7 @@ class Attempts:
                 started=at.timestamp(),
                 seconds=seconds,
                 first_chunk_s=asking.first_byte_at - asking.asked_at if asking.collected is not None and asking.first_byte_at else None,
+                per_chunk=asking.per_chunk,
                 usage=usage,
                 response_id=answer.id if answer is not None else "",
                 response_model=answer.model if answer is not None else "",

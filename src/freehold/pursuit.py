@@ -40,6 +40,10 @@ class Pursued(Protocol):
     def may_stream(self) -> bool:
         """Whether pieces of an answer are of use as they come."""
 
+    @property
+    def answers(self) -> int:
+        """How many answers are asked for."""
+
     def caller_id(self) -> str:
         """Who asks, for turns."""
 
@@ -251,6 +255,11 @@ class Pursuit:
             _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self._request.id})
 
     # A provider answers. `Asking` calls these.
+
+    @property
+    def answers(self) -> int:
+        """As of `Hearer`."""
+        return self._request.answers
 
     def on_chunks(self, asking: Asking, chunks: Sequence[Chunk]) -> None:
         """As of `Hearer`."""

@@ -181,11 +181,22 @@ class Resources:
             answers = request.get("n") if type(request.get("n")) is int else 1
             how = self.how(task, model)
             dearest = 0
-            for one in (model, *how.fallbacks) if how.fallbacks else (model,):
-                if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
-                    dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
+            for name in self._priced_names(how, model):
+                dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
             total += dearest * (2 if how.hedge_after_s is not None else 1)
         return total
+
+    def check_price(self, task: str | None, model: str, at: datetime) -> None:
+        """Raises Unpriced for a model that is not to be asked because nobody knows what it, or one of its fallbacks, costs."""
+        if self.config.gateway.unpriced == "refuse":
+            for name in self._priced_names(self.how(task, model), model):
+                self.tariff.check(name, at)
+
+    def _priced_names(self, how: How, model: str) -> Iterable[str]:
+        """By which names a model, and its fallbacks, are priced."""
+        for one in (model, *how.fallbacks) if how.fallbacks else (model,):
+            if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
+                yield name
 
     def priced_name(self, variant: str) -> str | None:
         """The name by which a variant is priced; None for one that answers here."""

@@ -291,10 +291,10 @@ class Exchange:
 
     def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
         """Holds back what the call may cost, durably, before anybody is asked."""
+        self._has.check_price(self._task, variants[0], self._at)
         scopes = self._caller.scopes
         hold = None if self._origin is None else self._origin.hold
-        is_priced = self._has.config.gateway.unpriced != "allow" or hold is not None
-        estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or is_priced else 0
+        estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or hold is not None else 0
         if hold is not None:
             hold(estimate)
         if not scopes:
@@ -478,6 +478,7 @@ class Exchange:
 
     def _ask(self, model: str) -> None:
         """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
+        self._has.check_price(self._task, model, self._at)
         self._how = self._has.how(self._task, model)
         target = self._pursuit.begin(self._how, model, None if self._origin is None else self._origin.ends_at)
         if self._how.cache_s is None or not self._answer_from_memory(target):
@@ -503,6 +504,12 @@ class Exchange:
     def may_stream(self) -> bool:
         """As of `Pursued`: not of an answer that may not do, for nobody can take back a stream."""
         return self._asked.stream and (self._decision is None or self._decision.accept is None)
+
+    @property
+    def answers(self) -> int:
+        """As of `Pursued`."""
+        count = self._asked.body.get("n")
+        return count if type(count) is int else 1
 
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """As of `Pursued`."""

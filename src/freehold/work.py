@@ -155,6 +155,7 @@ class _Question:
     """One question to one model. `Pursuit` tells it how that goes."""
 
     may_stream = False
+    answers = 1
 
     def __init__(self, case: Case, variant: Variant, turn: Turn) -> None:
         self.id = case.id

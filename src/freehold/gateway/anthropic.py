@@ -67,7 +67,9 @@ def read_request(body: JSON) -> ChatRequest:
     system = _read_blocks(fields, "system")
     _check_speaker("system", system, "system")
     messages = [Message(role="system", parts=tuple(system))] if system else []
-    for n, one in enumerate(fields.need("messages", list)):
+    if not (said := fields.need("messages", list)):
+        raise CallerError("messages: at least one message is required")
+    for n, one in enumerate(said):
         messages += _read_message(one, f"messages[{n}]")
     has_choice, has_thinking = fields.has("tool_choice"), fields.has("thinking")
     choice, thinking, config, who = (fields.inner(name) for name in ("tool_choice", "thinking", "output_config", "metadata"))

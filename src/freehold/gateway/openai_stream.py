@@ -75,11 +75,12 @@ _decode = msgspec.json.Decoder(_Piece).decode
 
 class StreamReader:
     """Reads a provider's events. `is_done` once the stream has said that it ended: by its last event, or, as some servers leave that out
-    (`transformers serve`, 2026-11), by saying of every answer that began why it ended."""
+    (`transformers serve`, 2026-11), by saying of every answer why it ended: of those that were asked for, and of any that began."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: int = 1) -> None:
+        """`answers`: how many were asked for."""
         self._is_over = False
-        self._begun: set[int] = set()
+        self._answers = answers
         self._ended: set[int] = set()
         self._calls: dict[tuple[int, int], tuple[int, str]] = {}
         self._counts: dict[int, int] = {}
@@ -96,8 +97,6 @@ class StreamReader:
         if piece.error is not None:
             said = piece.error.get("message") if isinstance(piece.error, dict) else piece.error
             raise ProviderError(f"the provider broke its answer off: {said}")
-        for choice in piece.choices or ():
-            self._begun.add(choice.index or 0)
         first, *others = piece.choices or [_Choice()]
         found = self._chunks(first, piece)
         for choice in others:
@@ -107,13 +106,14 @@ class StreamReader:
     @property
     def is_done(self) -> bool:
         """Whether the stream has said that it ended."""
-        return self._is_over or (bool(self._begun) and self._ended == self._begun)
+        return self._is_over or len(self._ended) >= self._answers
 
     def _chunks(self, choice: _Choice, about: _Piece) -> list[Chunk]:
         """What is said of one answer, and `about` all of them."""
         n, delta, finish = choice.index or 0, choice.delta or _SILENCE, choice.finish_reason
         calls = [self._call(n, call) for call in delta.tool_calls] if delta.tool_calls else []
         content = delta.content or ""
+        self._answers = max(self._answers, n + 1)
         if finish:
             self._ended.add(n)
         first = Chunk(

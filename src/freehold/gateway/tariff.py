@@ -52,18 +52,21 @@ class Tariff:
     def estimate(self, name: str, size: Size, max_output_tokens: int | None = None, answers: int = 1, at: datetime | None = None) -> int:
         """The most that asking the model of this priced name may cost, as far as one can tell, in billionths of a dollar.
 
-        Of a model without a price that is the assumed price's, or 0 where such are allowed. Raises Unpriced where they are refused.
+        Of a model without a price that is the assumed price's, or 0: it is allowed, or will be refused when it is to be asked.
         """
         tiers = self._prices.tiers(name, at) or self._assumed
         if tiers is None:
-            if self._unpriced == "refuse":
-                raise Unpriced(
-                    f"Nobody knows what '{name}' costs, and this project refuses to call such models ([gateway] unpriced). "
-                    "Whoever runs it can set its price under [models]."
-                )
             return 0
         tokens = ceil(size.text_bytes / BYTES_PER_TOKEN) + size.media * MEDIA_TOKENS
         return _worst(tiers, tokens, (max_output_tokens or OUTPUT_TOKENS) * answers, size.media > 0)
+
+    def check(self, name: str, at: datetime | None = None) -> None:
+        """Raises Unpriced for a model without a price, where the project refuses to call such."""
+        if self._unpriced == "refuse" and not self._prices.tiers(name, at):
+            raise Unpriced(
+                f"Nobody knows what '{name}' costs, and this project refuses to call such models ([gateway] unpriced). "
+                "Whoever runs it can set its price under [models]."
+            )
 
     def settlement(
         self,

@@ -240,7 +240,8 @@ def test_media_of_other_kinds_are_kept_apart() -> None:
 )
 def test_what_an_anthropic_client_says_is_never_dropped(body: dict[str, object], named: str) -> None:
     with pytest.raises(CallerError, match=named):
-        openai.write_request(anthropic.read_request({"model": "m", "max_tokens": 5, "messages": [], **body}))
+        asked = [{"role": "user", "content": "Hi"}]
+        openai.write_request(anthropic.read_request({"model": "m", "max_tokens": 5, "messages": asked, **body}))
 
 
 @pytest.mark.parametrize(
