@@ -12,6 +12,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from freehold.catalog import Sampling as Sampling
+    from freehold.context.history import Retrieve as Retrieve
+    from freehold.context.history import Summarise as Summarise
+    from freehold.context.history import Trim as Trim
+    from freehold.context.media import Audio as Audio
+    from freehold.context.media import File as File
+    from freehold.context.media import Image as Image
+    from freehold.context.video import Evenly as Evenly
+    from freehold.context.video import EveryS as EveryS
+    from freehold.context.video import Frame as Frame
+    from freehold.context.video import Video as Video
+    from freehold.pipelines.job import Job as Job
     from freehold.pipelines.pipeline import episode as episode
     from freehold.pipelines.pipeline import pipeline as pipeline
     from freehold.pipelines.plan import Goal as Goal
@@ -34,6 +45,10 @@ _WHERE = {
     **dict.fromkeys(("Goal", "NotReached"), "pipelines.plan"),
     "plan": "pipelines.plan:Plan",
     "Sampling": "catalog",
+    **dict.fromkeys(("Retrieve", "Summarise", "Trim"), "context.history"),
+    **dict.fromkeys(("Audio", "File", "Image"), "context.media"),
+    **dict.fromkeys(("EveryS", "Evenly", "Frame", "Video"), "context.video"),
+    "Job": "pipelines.job",
     "episode": "pipelines.pipeline",
     "pipeline": "pipelines.pipeline",
     "use": "pipelines.runtime",

@@ -8,6 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from freehold.errors import CallerError
 from freehold.pipelines.failure import Cancelled
+from freehold.pipelines.job import Job, Report
 from freehold.pipelines.run import MOST_DEEP, CircularPipeline, Run
 from freehold.pipelines.runs import State
 from freehold.pipelines.runtime import Runtime, runtime
@@ -50,6 +51,12 @@ class Pipeline(Generic[P, R]):
                 raise
             self._end(at, run, None)
         return cast(R, made)
+
+    def batch(self, job: Job) -> Report:
+        """Runs over the rows of a file, durably, as `freehold batch` does. Raises CallerError and OperatorError."""
+        from freehold.pipelines.batch import batch  # which needs this
+
+        return batch(self, job)
 
     async def _awaited(self, scope: Scope, work: Awaitable[Any]) -> Any:
         at, run = self._begin(scope)

@@ -33,6 +33,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Its process there."""
     why: str = ""
     """What it ended with."""
+    what: str = ""
+    """What it wrote, as JSON, so that it is known again."""
 
 
 class CircularPipeline(CallerError):

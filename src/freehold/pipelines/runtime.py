@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ from freehold.pipelines.failure import StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
 from freehold.pipelines.runs import Recorded, State, see
-from freehold.pipelines.scope import Scope
+from freehold.pipelines.scope import Held, Scope
 from freehold.pipelines.signature import Signature
 from freehold.project import Project
 from freehold.resources import OWN, Resources
@@ -171,6 +172,14 @@ class Runtime:
             future.cancel()
             raise
 
+    def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Has a coroutine run here, for a caller who waits later."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def soon(self, step: Callable[[], object]) -> None:
+        """Has a step taken here."""
+        self._loop.call_soon_threadsafe(step)
+
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """As `run`, for a caller on any loop."""
         if self.is_here:
@@ -181,6 +190,10 @@ class Runtime:
         """A run begins. Its episode is journalled, and who looks sees it where it lasts."""
         episode = Episode(id=run.id, tenant=self.project.tenant, name=run.name, at=datetime.now(UTC), customer=customer)
         self._loop.call_soon_threadsafe(self._begin_run, _UnderWay(run, episode.at), episode)
+
+    def note(self, run: Run, begun: datetime, state: State, why: str = "") -> None:
+        """Writes down how a run stands, now."""
+        see(self.project.store, self.project.tenant, _UnderWay(run, begun).recorded(state, datetime.now(UTC), why))
 
     def end(self, run: Run, state: State, why: str = "") -> None:
         """It is over."""
@@ -362,19 +375,18 @@ class _Held:
     def __init__(self, scope: Scope) -> None:
         self.refused: StepFailed | None = None
         self._scope = scope
-        self._nano = 0
+        self._held = Held()
 
-    def hold(self, amount_nano: int) -> None:
+    def hold(self, most_nano: int) -> None:
         try:
-            self._scope.hold(amount_nano)
+            self._held = self._scope.hold(most_nano)
         except StepFailed as error:
             self.refused = error
             raise
-        self._nano = amount_nano
 
     def settle(self, call: Call | None) -> None:
-        spent = 0 if call is None else self._nano if call.cost_usd is None else nano(call.cost_usd)
-        self._scope.settle(self._nano, spent)
+        spent = 0 if call is None else self._held.most_nano if call.cost_usd is None else nano(call.cost_usd)
+        self._scope.settle(self._held, spent)
 
 
 class _Reply:

@@ -17,6 +17,7 @@ from freehold.errors import CallerError
 from freehold.journal.call import Call
 from freehold.pipelines.failure import failure_of
 from freehold.pipelines.form import Typed
+from freehold.pipelines.job import Job, Report
 from freehold.pipelines.parse import partial
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Scope, current
@@ -150,6 +151,12 @@ class Task(Generic[P, T]):
         """As `map`, for a program that awaits."""
         at = runtime()
         return await at.arun(self._map(at, items, at_once, current()))
+
+    def batch(self, job: Job) -> Report:
+        """Runs over the rows of a file, durably, as `freehold batch` does. Raises CallerError and OperatorError."""
+        from freehold.pipelines.batch import batch  # which needs this
+
+        return batch(self, job)
 
     async def _map(self, at: Runtime, items: Iterable[Any], at_once: int, scope: Scope) -> list[T]:
         if at_once < 1:

@@ -21,6 +21,8 @@ FIRST = 8
 """With how many it begins."""
 _SLOW = 2.5
 """By which factor answers may take longer than with little under way before the window shrinks."""
+_SLOWER = 1.6
+"""By which factor they may before the window no longer doubles."""
 _ROUND = 16
 """Answers of which a latency is taken, at least."""
 _HELD = 400
@@ -33,6 +35,7 @@ _FEW = 8
 _OUTLIERS = 0.05
 """The share that may have been accepted with as many under way as were refused: what ends there is heard of here a little later."""
 _BRIEFLY_S = 0.1
+_MOST_PROBE_S = 1.0
 _FAULTS = 0.5
 """The share of faults from which the window shrinks."""
 
@@ -64,7 +67,9 @@ class Pace:
         self._doubles = True
         self._is_full = False
         self._ceiling = inf
-        """The window that was refused last; infinite where none was."""
+        """What the window stays below; infinite where no window was refused."""
+        self._blamed_at = 0
+        """How many were under way when the window was refused last."""
         self._held = 0
         self._step = 1
         self._count = 0
@@ -80,8 +85,10 @@ class Pace:
         """Those under way, by number, with how many were when they started."""
         self._blamed: Literal["", "window", "rate"] = ""
         """What the last refusal was put down to."""
+        self._began_at = self._refusal_s = 0.0
+        self._probes = False
         self._window_before = self._window
-        self._round_s, self._round_count, self._usual_s = 0.0, 0, inf
+        self._round_s, self._round_count, self._round_size, self._usual_s = 0.0, 0, _ROUND, inf
         self._slow = (0.0, 0.0)
         """The window and the latency when answers began to take long."""
         self._faults = 0.0
@@ -109,7 +116,10 @@ class Pace:
         """Counts a request that starts."""
         cost = tokens * self._ratio
         if not self._count:
-            self._marked_at = now
+            self._began_at = self._marked_at = now
+        if self._probes:  # the first after a refusal; the others wait for as long as it takes to hear that it is refused
+            self._probes = False
+            self._pause_until = now + min(_MOST_PROBE_S, 2 * self._refusal_s)
         self._count += 1
         self.under_way += 1
         self._rate.started(now)
@@ -160,7 +170,7 @@ class Pace:
         self._round_count += 1
         if self._is_full:
             self._grow()
-        if self._round_count >= max(_ROUND, self._window):
+        if self._round_count >= self._round_size:
             self._end_round()
 
     def _grow(self) -> None:
@@ -185,16 +195,17 @@ class Pace:
         mean_s = self._round_s / self._round_count
         self._usual_s = min(self._usual_s, mean_s)
         if self._is_full:
+            self._doubles = self._doubles and mean_s < _SLOWER * self._usual_s
             if mean_s > _SLOW * self._usual_s:
                 self._slow_down(mean_s)
             elif not self._doubles and mean_s < 0.8 * _SLOW * self._usual_s:
                 self._widen(max(1.0, sqrt(self._window) / 2))
-        self._round_s, self._round_count, self._is_full = 0.0, 0, False
+        self._round_s, self._round_count, self._round_size, self._is_full = 0.0, 0, max(_ROUND, self.window), False
 
     def _slow_down(self, mean_s: float) -> None:
         """Answers take long: fewer at one time, unless that has not helped, for then it is how long they take by now."""
         window, before_s = self._slow
-        if not window or mean_s < 0.8 * before_s:
+        if not window or mean_s > before_s or mean_s < 0.8 * before_s:
             self._slow = (self._window, mean_s)
         elif self._window < 0.5 * window:
             self._slow, self._usual_s = (0.0, 0.0), mean_s
@@ -210,11 +221,11 @@ class Pace:
             if ticket.under_way < self._ceiling < inf:
                 self._blame_window(ticket.under_way)
             return
-        accepted = self._count - self._marked_count - self._marked_refused
+        # What started later may be refused as well, and has not come back yet.
+        accepted, over_s = ticket.number - self._marked_count - self._marked_refused, ticket.at - self._marked_at
         cause = self._cause(ticket, accepted)
-        over_s = now - self._marked_at
-        self._slowed_at = self._marked_at = now
-        self._marked_count, self._marked_refused = self._count, 0
+        self._slowed_at, self._marked_at = now, ticket.at
+        self._marked_count, self._marked_refused = ticket.number, 0
         self._recent.clear()
         pause_s = min(_BRIEFLY_S, 1 / self._window)
         if cause == "window":
@@ -226,7 +237,8 @@ class Pace:
         elif self._blamed == "window":
             self._window, self._ceiling = max(self._window, self._window_before), inf
         if cause == "rate" or self._rate.per_s < inf:
-            pause_s = self._rate.refused(accepted, over_s)
+            pause_s = self._rate.refused(accepted, over_s, self._count / max(now - self._began_at, 1.0))
+            self._refusal_s, self._probes = now - ticket.at, True
         self._blamed = cause
         if retry_after_s is None:
             self._pause_until = max(self._pause_until, now + pause_s)
@@ -236,7 +248,7 @@ class Pace:
 
         With fewer under way than were refused, nothing is refused for the window; and what was accepted with as many shows that it is not.
         """
-        if self._blamed == "window" and accepted < max(_SOON, self._window):
+        if self._blamed == "window" and (accepted < max(_SOON, self._window) or ticket.under_way < self._blamed_at):
             return "rate"
         seen = [*self._recent, *(n for number, n in self._open.items() if self._marked_count < number < ticket.number)]
         if len(seen) < _FEW and self._blamed == "rate":
@@ -245,7 +257,7 @@ class Pace:
         return "rate" if above > _OUTLIERS * len(seen) or ticket.under_way == 1 else "window"
 
     def _blame_window(self, under_way: int) -> None:
-        self._ceiling, self._held, self._step = float(under_way), 0, 1
+        self._ceiling, self._blamed_at, self._held, self._step = float(under_way), under_way, 0, 1
         self._shrink(min(self._window, under_way - 1))
 
 

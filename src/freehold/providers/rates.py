@@ -15,6 +15,8 @@ _BACK = 0.07
 """By which share a learned rate falls below what was measured; it rises above it by as much in as many requests again."""
 _PLATEAU = 250
 """In how many requests it is back at what was measured."""
+_BEYOND = 1.2
+"""By which factor it rises from there on in as many."""
 _FEW = 10
 """Fewer accepted requests than these measure a rate badly."""
 _SLACK_S = 0.1
@@ -96,7 +98,7 @@ class LearnedRate:
     """Requests a second that a provider takes, learned from what it refuses: what it took between two refusals is what it takes.
 
     After a refusal the rate falls a little below that, comes back to it slowly, stays about there, and then rises faster and faster until
-    the next refusal (the curve of CUBIC, RFC 9438, over requests in place of time).
+    the next refusal (first on the curve of CUBIC, RFC 9438, over requests in place of time; then exponentially).
     """
 
     def __init__(self) -> None:
@@ -125,26 +127,27 @@ class LearnedRate:
 
     def accepted(self) -> None:
         """A request was not refused."""
-        self._backoff_s = 0.0
         if self._is_binding and self.per_s < inf:
             self._since += 1
-            self.per_s = self._measured * (1 + _BACK * (self._since / _PLATEAU - 1) ** 3)
+            way = self._since / _PLATEAU - 1
+            self.per_s = self._measured * (1 + _BACK * way**3 if way < 1 else (1 + _BACK) * _BEYOND ** (way - 1))
 
-    def refused(self, accepted: int, over_s: float) -> float:
+    def refused(self, accepted: int, over_s: float, mean_per_s: float) -> float:
         """Takes that a request was refused when so many had been accepted in so many seconds since the last that was.
 
-        Gives the seconds for which nothing should start, where the provider says none.
+        `mean_per_s`: of all that was sent so far, by which to begin where that is too few. Gives the seconds for which nothing should start,
+        where the provider says none.
         """
-        if accepted and over_s > 0:
-            rate = accepted / over_s
-            known = self.per_s
-            if known == inf:
-                self._measured = rate
-            else:
-                self._measured = min(max(rate, 0.5 * known), known if accepted < _FEW else 1.2 * known)
-            self.per_s, self._since, self._is_binding = self._measured * (1 - _BACK), 0, False
-        usual_s = min(1.0, 10 / self.per_s)
-        self._backoff_s = min(_MOST_BACKOFF_S, 2 * self._backoff_s) if not accepted and self._backoff_s else usual_s
+        if accepted < _FEW or over_s <= 0:
+            if self.per_s == inf:
+                self.per_s = self._measured = mean_per_s / 2
+            usual_s = min(1.0, 10 / self.per_s)
+            self._backoff_s = min(_MOST_BACKOFF_S, max(2 * self._backoff_s, usual_s))
+            return self._backoff_s
+        rate = accepted / over_s
+        self._measured = rate if self.per_s == inf else min(max(rate, 0.5 * self.per_s), 1.2 * self.per_s)
+        self.per_s, self._since, self._is_binding = self._measured * (1 - _BACK), 0, False
+        self._backoff_s = min(1.0, 10 / self.per_s)
         return self._backoff_s
 
     def forget(self) -> None:
