@@ -87,17 +87,30 @@ class Prompt:
         self.hash = hash_of(text)
         """What names it."""
         self._blocks = _compile(text)
+        self._is_usual = {name: block[0] is _USUAL for name, block in self._blocks.items()}
+        self._system: tuple[tuple[str, str], tuple[Part, ...]] = ("", ""), ()
+        """The last system block, and the instruction and the schema that it says, where that is all it says."""
 
     def messages(self, filling: Filling) -> tuple[Message, ...]:
         """What is said. Raises CallerError where the template cannot be filled in."""
-        said: list[tuple[Role, tuple[Part, ...]]] = [("system", self._said("system", filling, filling.input))]
+        said: list[tuple[Role, tuple[Part, ...]]] = [("system", self._said_by_system(filling))]
         for example in filling.examples:
             said.append(("user", self._said("user", filling, example.input)))
             said.append(("assistant", (Text(text=example.answer),)))
         said.append(("user", self._said("user", filling, filling.input)))
         return tuple([Message(role=role, parts=parts) for role, parts in said if parts])
 
+    def _said_by_system(self, filling: Filling) -> tuple[Part, ...]:
+        if not self._is_usual["system"]:
+            return self._said("system", filling, filling.input)
+        about = filling.instruction, filling.schema
+        if self._system[0] != about:
+            self._system = about, self._said("system", filling, {})
+        return self._system[1]
+
     def _said(self, block: str, filling: Filling, input: Mapping[str, Said]) -> tuple[Part, ...]:
+        if block == "user" and len(input) == 1 and self._is_usual["user"] and isinstance(words := next(iter(input.values())), str):
+            return (Text(text=words),) if words else ()  # as nearly always
         media: list[tuple[Part, ...]] = []
         marked = {name: _marked(value, media) for name, value in input.items()}
         words = {**marked, "input": marked, "instruction": filling.instruction, "schema": filling.schema}
@@ -176,6 +189,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 _ENVIRONMENT = _environment()
+_USUAL = _ENVIRONMENT.from_string(DEFAULT)
 
 
 def _compile(text: str) -> dict[str, tuple[Template, Callable[..., object]]]:
@@ -194,8 +208,7 @@ def _compile(text: str) -> dict[str, tuple[Template, Callable[..., object]]]:
         line = getattr(error, "lineno", None)
         raise OperatorError(f"A prompt's template cannot be read{f', line {line}' if line else ''}: {error}.") from None
     blocks = {name: (template, render) for name, render in template.blocks.items()}
-    default = _ENVIRONMENT.from_string(DEFAULT)
-    return {name: blocks.get(name) or (default, default.blocks[name]) for name in _BLOCKS}
+    return {name: blocks[name] if name in blocks and text != DEFAULT else (_USUAL, _USUAL.blocks[name]) for name in _BLOCKS}
 
 
 def _check(tree: nodes.Template) -> None:

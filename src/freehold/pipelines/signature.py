@@ -12,7 +12,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 
 from freehold.chat import JSON
 from freehold.context.prompt import Said
-from freehold.errors import CallerError
+from freehold.errors import CallerError, DataError
 from freehold.pipelines.parse import Malformed, Parsed, parse
 from freehold.pipelines.schema import schema_of, wrapped
 
@@ -66,6 +66,8 @@ class Signature:
         self.is_text = hints["return"] is str
         """Whether it is a plain text, which needs no form."""
         self._steps: TypeAdapter[Any] | None = None
+        plain = self._schema()
+        self._is_wrapped = not self.is_text and wrapped(plain) is not plain
         self._schemas: dict[bool, JSON] = {}
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
@@ -132,7 +134,7 @@ class Signature:
     def schema(self, with_steps: bool = False) -> JSON:
         """The JSON schema of an answer, as a provider is given it. `with_steps`: where steps come before it."""
         if with_steps not in self._schemas:
-            schema = schema_of(self.output, strict=True)
+            schema = self._schema()
             if with_steps:
                 schema = {
                     "type": "object",
@@ -145,16 +147,22 @@ class Signature:
             self._schemas[with_steps] = schema
         return self._schemas[with_steps]
 
+    def _schema(self) -> JSON:
+        try:
+            return schema_of(self.output, strict=True)
+        except DataError as error:
+            raise self.misuse(f"its output is {self.output_name}, which no provider can be told: {error}") from None
+
     def read(self, words: str, with_steps: bool = False) -> Parsed[Any]:
         """The value in the words of an answer. `with_steps`: where steps were asked for. Raises Malformed."""
         if not with_steps:
-            return parse(words, self.output, wrapped=not self.is_text)
+            return parse(words, self.output, wrapped=self._is_wrapped)
         if self._steps is None:
             self._steps = TypeAdapter(create_model("Steps", steps=(str, ""), answer=(self.annotation, ...)))
         try:
             found = parse(words, self._steps)
         except Malformed:
-            return parse(words, self.output, wrapped=not self.is_text)
+            return parse(words, self.output, wrapped=self._is_wrapped)
         return Parsed(found.value.answer, found.repairs)
 
     def output_json(self, value: Any) -> JSON:
