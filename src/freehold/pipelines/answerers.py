@@ -3,7 +3,7 @@
 What the file says and what the program says are looked at together, as a call does.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from freehold.catalog import AGREEMENT, Catalog, Variant
@@ -88,14 +88,14 @@ def _own(config: Config, catalog: Catalog) -> dict[str, Variant]:
     return {name: catalog.variants[name] for name in config.variants}
 
 
-def check_answerers(project: Project, tasks: Tasks) -> list[Finding]:
-    """What is wrong with tasks, their variants, metrics and policies."""
+def check_answerers(project: Project, tasks: Tasks, only: Collection[str] | None = None) -> list[Finding]:
+    """What is wrong with the tasks of the file and of the program, their variants, metrics and policies. `only`: with these tasks alone."""
     places = Places(project.folder / FILE_NAME)
     try:
         everybody = Everybody(project.config, tasks)
     except FreeholdError as refused:
         return [error(str(project.folder / FILE_NAME), str(refused), "see the message")]
-    look = _Look(project, tasks, everybody, places)
+    look = _Look(project, tasks, everybody, places, only)
     return [*look.differences(), *look.names(), *look.tasks(), *look.policies()]
 
 
@@ -106,6 +106,11 @@ class _Look(NamedTuple):
     by_name: Tasks
     everybody: Everybody
     places: Places
+    only: Collection[str] | None
+
+    def is_meant(self, task: str) -> bool:
+        """Whether a task is to be looked at."""
+        return self.only is None or task in self.only
 
     def where(self, task: str, key: str = "") -> str:
         """Where something is said of a task: in the file where it says that, else in the program."""
@@ -116,7 +121,7 @@ class _Look(NamedTuple):
     def differences(self) -> Iterator[Finding]:
         """What the file and the program say differently of one task: the file's word counts."""
         for name, task in self.by_name.items():
-            if (said := self.project.config.tasks.get(name)) is None:
+            if (said := self.project.config.tasks.get(name)) is None or not self.is_meant(name):
                 continue
             for key, own in _said(task).items():
                 word, usual = getattr(said, key), getattr(TaskTable(), key)
@@ -154,6 +159,8 @@ class _Look(NamedTuple):
         """Whom tasks name, in which words those are asked, and by what they are judged."""
         active = set(tasks_with_policies(self.project.store, self.project.tenant))
         for name, table in self.everybody.config.tasks.items():
+            if not self.is_meant(name):
+                continue
             task = self.by_name.get(name)
             if table.reference is None and name not in active:
                 what = f"task '{name}' has no reference and no active policy: "
@@ -217,7 +224,7 @@ class _Look(NamedTuple):
         """The policies that are served, and those in the project's folder."""
         store, tenant, seen = self.project.store, self.project.tenant, set[str]()
         for task in tasks_with_policies(store, tenant):
-            if (hash := active_hash(store, tenant, task)) is None:
+            if not self.is_meant(task) or (hash := active_hash(store, tenant, task)) is None:
                 continue
             row, where = find_policy(store, tenant, task, hash), f"policy {hash[:12]} of task '{task}'"
             seen.add(row.source)
@@ -228,7 +235,7 @@ class _Look(NamedTuple):
                 continue
             for line, what in self._policy(row.source, arrays):
                 yield error(where, f"line {line}: {what}", f"freehold policy show {task}; then mend it, or freehold rollback {task}")
-        for path in sorted(self.project.policies.glob("*.policy")):
+        for path in sorted(self.project.policies.glob("*.policy")) if self.only is None else ():
             try:
                 source = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as refused:

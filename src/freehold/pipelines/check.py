@@ -1,6 +1,6 @@
 """Looks at a whole program before it runs: prompts against signatures, policies against the catalog, pipelines end to end, metrics against outputs.
 
-Nobody is asked, and nothing is written. Read `wording.py`, `answerers.py`, `flow.py` and `typecheck.py` for what is looked at.
+Nobody is asked. Read `wording.py`, `answerers.py`, `flow.py` and `typecheck.py` for what is looked at.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,8 @@ from freehold.config import FILE_NAME
 from freehold.context.prompts import versions
 from freehold.pipelines.answerers import check_answerers
 from freehold.pipelines.finding import Finding, error, note
-from freehold.pipelines.flow import check_flow
+from freehold.pipelines.flow import check_flow, reached
+from freehold.pipelines.pipeline import Pipeline
 from freehold.pipelines.program import NotImported, Program, Step, program_of
 from freehold.pipelines.reading import trees_of
 from freehold.pipelines.task import Task
@@ -49,13 +50,17 @@ def check(project: Project, named: Sequence[str] = (), with_types: bool = True) 
     except NotImported as refused:
         wrong = error(refused.where, refused.what, "mend it, and check again")
         return Checked(tasks=(), pipelines=(), findings=(wrong, *check_answerers(project, {})))
+    steps = reached([*program.tasks, *program.pipelines], program.files)
+    program = program._replace(
+        tasks=tuple(step for step in steps if isinstance(step, Task)), pipelines=tuple(step for step in steps if isinstance(step, Pipeline))
+    )
     tasks = {task.name: task for task in program.tasks}
     found = [
         *_nothing_named(project, program),
         *_names(program),
         *(finding for task in program.tasks for finding in _prompts(project, task)),
-        *check_answerers(project, tasks),
-        *(own := check_flow([*program.tasks, *program.pipelines], program.files)),
+        *check_answerers(project, tasks, tasks if program.is_part else None),
+        *(own := check_flow(steps, program.files)),
     ]
     if with_types:
         known = {finding.where for finding in own if finding.level == "error"}

@@ -12,7 +12,7 @@ from freehold.errors import nearest
 from freehold.pipelines.finding import Finding, error, note, warning
 from freehold.pipelines.pipeline import Pipeline
 from freehold.pipelines.program import Step
-from freehold.pipelines.reading import UNKNOWN, Callee, Later, Pieces, Reading, classes, has_attribute, hints_of, trees_of
+from freehold.pipelines.reading import UNKNOWN, Callee, Later, Pieces, Reading, classes, fields_of, has_attribute, hints_of, trees_of
 from freehold.pipelines.task import Task
 
 _METHODS = ("acall", "answer", "aanswer", "stream", "map", "amap")
@@ -43,21 +43,50 @@ def check_flow(steps: Sequence[Step], files: Sequence[Path]) -> list[Finding]:
     return [*found, *_circles([step for step in steps if isinstance(step, Pipeline)], readings)]
 
 
+def reached(steps: Sequence[Step], files: Sequence[Path]) -> list[Step]:
+    """The steps, and those that they name, directly or through functions of the program's own files."""
+    found: list[Step] = []
+    left: list[Step | types.FunctionType] = list(steps)
+    seen: set[int] = set()
+    trees = cache(trees_of)
+    while left:
+        one = left.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Task | Pipeline):
+            found.append(one)
+        function = _function_of(one) if isinstance(one, Task | Pipeline) else one
+        code = function.__code__ if function is not None else None
+        tree = None if code is None else trees(code.co_filename).get((code.co_name, code.co_firstlineno))
+        if tree is not None and function is not None:
+            left += _named_in(Reading(function, tree), files)
+    return found
+
+
+def _named_in(reading: Reading, files: Sequence[Path]) -> Iterator[Step | types.FunctionType]:
+    for node in ast.walk(reading.tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            value = reading.value(node)
+            if isinstance(value, Task | Pipeline) or (isinstance(value, types.FunctionType) and _is_in(value, files)):
+                yield value
+
+
+def _is_in(function: types.FunctionType, files: Sequence[Path]) -> bool:
+    return Path(function.__code__.co_filename).resolve() in files
+
+
 def _function_of(step: Step) -> types.FunctionType | None:
     function = step.function if isinstance(step, Pipeline) else step.__wrapped__ if step.signature.has_body else None  # type: ignore[attr-defined]
     return function if isinstance(function, types.FunctionType) else None
 
 
 def _called(reading: Reading, files: Sequence[Path]) -> Iterator[types.FunctionType]:
-    """The functions that it calls: of pipelines, wherever they stand, and plain ones of the program's own files."""
-    for node in ast.walk(reading.tree):
-        if isinstance(node, ast.Call):
-            value = reading.value(node.func)
-            function = _function_of(value) if isinstance(value, Task | Pipeline) else value
-            if isinstance(function, types.FunctionType) and (
-                value is not function or Path(function.__code__.co_filename).resolve() in files
-            ):
-                yield function
+    """The functions that it names: of pipelines, wherever they stand, and plain ones of the program's own files."""
+    for value in _named_in(reading, files):
+        function = _function_of(value) if isinstance(value, Task | Pipeline) else value
+        if function is not None:
+            yield function
 
 
 # One function.
@@ -198,7 +227,7 @@ def _name(annotation: Any) -> str:
 
 def _attributes(annotation: Any) -> set[str]:
     found = classes(annotation) or ()
-    return {name for one in found for name in (*getattr(one, "model_fields", {}), *dir(one)) if not name.startswith(("_", "model_"))}
+    return {name for one in found for name in fields_of(one) or dir(one) if not name.startswith("_")}
 
 
 # All of them.

@@ -48,6 +48,8 @@ class Program(NamedTuple):
     """Its tasks, each once, in the order in which they are come upon."""
     pipelines: tuple[Pipeline[Any, Any], ...] = ()
     """Its pipelines, likewise."""
+    is_part: bool = False
+    """Whether single tasks and pipelines were named, not whole files."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -108,6 +110,7 @@ def load_program(specs: Sequence[str], folder: Path) -> Program:
         tuple(every),
         tuple(step for step in steps if isinstance(step, Task)),
         tuple(step for step in steps if isinstance(step, Pipeline)),
+        bool(named) and not whole,
     )
 
 

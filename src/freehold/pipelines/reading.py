@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from freehold.pipelines.pipeline import Pipeline
 from freehold.pipelines.task import Answer, Task
@@ -244,7 +244,8 @@ def classes(annotation: Any) -> tuple[Any, ...] | None:
     if annotation is None:
         return (type(None),)
     found = origin or annotation
-    return (found,) if isinstance(found, type) and found is not object and not getattr(found, "_is_protocol", False) else None
+    says_nothing = found in (Any, object) or getattr(found, "_is_protocol", False) or is_typeddict(found)
+    return (found,) if isinstance(found, type) and not says_nothing else None
 
 
 def has_attribute(annotation: Any, name: str) -> bool:
@@ -260,19 +261,19 @@ def attribute(annotation: Any, name: str) -> Any:
         return UNKNOWN
     if found[0] is Answer and name == "value" and get_args(annotation):
         return get_args(annotation)[0]
-    return hints_of(found[0]).get(name, UNKNOWN) if _fields(found[0]) else UNKNOWN
+    return hints_of(found[0]).get(name, UNKNOWN) if fields_of(found[0]) else UNKNOWN
 
 
 def _has(kind: Any, name: str) -> bool:
     if hasattr(kind, "model_fields"):
         may_have_any = kind.model_config.get("extra") == "allow"
     else:  # one that sets its attributes itself, or answers for any
-        may_have_any = hasattr(kind, "__getattr__") or (not _fields(kind) and isinstance(kind.__init__, types.FunctionType))
+        may_have_any = hasattr(kind, "__getattr__") or (not fields_of(kind) and isinstance(kind.__init__, types.FunctionType))
     is_declared = any(name in vars(base).get("__annotations__", {}) for base in kind.__mro__)
-    return may_have_any or is_declared or name in _fields(kind) or hasattr(kind, name)
+    return may_have_any or is_declared or name in fields_of(kind) or hasattr(kind, name)
 
 
-def _fields(kind: Any) -> set[str]:
+def fields_of(kind: Any) -> set[str]:
     """The fields that a class declares."""
     if is_dataclass(kind):
         return {field.name for field in fields(kind)}
