@@ -29,6 +29,8 @@ class ProjectTable(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str = "freehold"
     """What reports call the project."""
+    python: tuple[str, ...] = ()
+    """Its programs: files, relative to the project's folder, or dotted modules."""
 
 
 class StoreTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,6 +255,12 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
         if not 0 <= self.explore <= 1:
             raise OperatorError(f"a task's explore is {self.explore}; it is a share from 0 to 1, such as 0.05")
 
+    def over(self, declared: "TaskTable") -> "TaskTable":
+        """What is said here, and what a program declares where this says nothing, or what is usual anyway."""
+        usual = TaskTable()
+        said = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) != getattr(usual, name)}
+        return msgspec.structs.replace(declared, **said)
+
 
 class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[telemetry]`."""
@@ -400,6 +408,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         own = {name: table.price for name, table in self.models.items() if table.price is not None}
         own |= {table.name: table.price for table in self.models.values() if table.price is not None and table.name}
         return PriceBook(own)
+
+
+def with_declared(config: Config, tasks: Mapping[str, TaskTable]) -> Config:
+    """The configuration with the tasks that a program declares. What the file says of one comes first, key by key."""
+    said = {name: config.tasks[name].over(table) if name in config.tasks else table for name, table in tasks.items()}
+    return msgspec.structs.replace(config, tasks={**config.tasks, **said})
 
 
 def _without_serving(table: TaskTable) -> dict[str, Any]:
@@ -556,6 +570,7 @@ STARTER = """\
 # A Freehold project. Keys of [store] and [journal] that are commented out show their defaults; the tables below them are examples.
 [project]
 name = "{name}"
+# python = ["desk.py"]                # programs with tasks and pipelines, for 'freehold check': files, or dotted modules
 
 [store]
 # url = "sqlite:///freehold.db"       # or postgresql://user@host/database

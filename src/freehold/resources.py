@@ -13,7 +13,7 @@ import msgspec
 
 from freehold.catalog import Catalog, Task, Variant
 from freehold.chat import JSON, Usage
-from freehold.config import Config, LimitsTable, ServingTable, TaskTable
+from freehold.config import Config, LimitsTable, ServingTable, TaskTable, with_declared
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
 from freehold.gateway.caller import Caller, Callers
@@ -252,11 +252,11 @@ class Resources:
     def declare(
         self, tasks: Mapping[str, TaskTable], variants: Mapping[str, Variant], functions: Mapping[tuple[str, str], Functions]
     ) -> None:
-        """Takes what a program declares beside the configuration, which comes before it."""
-        self.config = msgspec.structs.replace(self.config, tasks={**tasks, **self.config.tasks})
+        """Takes what a program declares beside the configuration, which comes before it, key by key."""
+        self.config = with_declared(self.config, tasks)
+        self._declared = {**{name: one for name, one in variants.items() if name not in self.config.variants}, **self._declared}
         catalog = self.config.catalog()
-        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **variants, **self._declared})
-        self._declared = {**variants, **self._declared}
+        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **self._declared})
         self._functions.update(functions)
         self._hows.clear()
 

@@ -7,7 +7,24 @@ from typing import Annotated
 import typer
 
 from freehold import __version__
-from freehold.cli import asking, calls, demo, embedder, importing, keys, labels, matching, policies, project, proof, serve, usage
+from freehold.cli import (
+    asking,
+    calls,
+    checking,
+    demo,
+    embedder,
+    importing,
+    keys,
+    labels,
+    matching,
+    policies,
+    project,
+    prompts,
+    proof,
+    runs,
+    serve,
+    usage,
+)
 from freehold.errors import CallerError, FreeholdError
 
 app = typer.Typer(
@@ -18,7 +35,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (demo, project, importing, calls, matching, labels, proof, policies, serve, keys, usage, asking, embedder):
+_GROUPS = (
+    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, runs, serve, keys, usage, asking, embedder
+)  # fmt: skip
+for group in _GROUPS:
     group.register(app)
 
 

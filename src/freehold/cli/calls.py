@@ -189,7 +189,7 @@ def _print_call(call: "Call", why: "Explained | None", said: Sequence["Feedback"
     if why is not None:
         for name, value in _decided(why):
             line(name, value)
-    for name in ("propensity", "item", "group", "customer", "subject", "episode", "source"):
+    for name in ("propensity", "prompt", "item", "group", "customer", "subject", "episode", "source"):
         if (value := getattr(call, name)) is not None:
             line(name, value)
     for key, value in call.tags.items():

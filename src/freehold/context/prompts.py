@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from difflib import unified_diff
 
 import msgspec
 from sqlalchemy import insert, select
@@ -138,6 +139,27 @@ def found(known: list[Version], task: str, name: str) -> Version:
         which = "names several prompts" if fits else "names no prompt"
         raise CallerError(f"'{name[:80]}' {which} of task '{task}'.{nearest(name, names)}")
     return fits[0]
+
+
+def known_versions(store: Store, tenant: str, task: str) -> list[Version]:
+    """As `versions`, of a task that has some. Raises CallerError for one that has none, and names the nearest that has."""
+    known = versions(store, tenant, task)
+    if not known:
+        hint = nearest(task, tasks(store, tenant)) or " A program's prompt is kept when its task is called for the first time."
+        raise CallerError(f"There is no prompt of a task '{task[:80]}'.{hint}")
+    return known
+
+
+def shown(known: list[Version], task: str, name: str | None = None) -> Version:
+    """The version of that label or hash; the one in production where nothing is said, else the newest. Raises CallerError."""
+    in_production = next((one for one in known if PRODUCTION in one.labels), known[-1])
+    return in_production if name is None else found(known, task, name)
+
+
+def compared(before: Version, after: Version) -> str:
+    """What was changed from one version to another, as a unified diff; empty for nothing."""
+    old, new = (one.text.splitlines() for one in (before, after))
+    return "".join(f"{line}\n" for line in unified_diff(old, new, before.hash, after.hash, lineterm=""))
 
 
 class Shelf:

@@ -443,6 +443,7 @@ class _Pieces:
 _running: Final[dict[Path, Runtime]] = {}
 _lock: Final = threading.Lock()
 _chosen: ContextVar[Runtime | None] = ContextVar("freehold_runtime", default=None)
+_unasked: ContextVar[str] = ContextVar("freehold_unasked", default="")
 
 
 def runtime() -> Runtime:
@@ -450,6 +451,8 @@ def runtime() -> Runtime:
 
     It is opened at the first call and closed when the program ends. Raises OperatorError where there is none.
     """
+    if why := _unasked.get():
+        raise CallerError(why)
     chosen = _chosen.get()
     if chosen is not None and chosen.pid == os.getpid():
         return chosen
@@ -472,3 +475,13 @@ def use(project: Path | str | Project) -> Iterator[Runtime]:
     finally:
         _chosen.reset(token)
         opened.close()
+
+
+@contextmanager
+def unasked(why: str) -> Iterator[None]:
+    """Has nobody be asked within the block: a call raises CallerError with this message."""
+    token = _unasked.set(why)
+    try:
+        yield
+    finally:
+        _unasked.reset(token)

@@ -16,7 +16,13 @@ from freehold.errors import CallerError, DataError
 from freehold.pipelines.parse import Malformed, Parsed, parse
 from freehold.pipelines.schema import schema_of, wrapped
 
-_EMPTY_BODY = ("RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP")
+_EMPTY_BODY: Mapping[str, tuple[Any, ...] | None] = {
+    **dict.fromkeys(("RESUME", "NOP", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP", "RETURN_VALUE", "RAISE_VARARGS")),
+    **dict.fromkeys(("CALL_INTRINSIC_1", "RERAISE")),  # at the end of every coroutine from Python 3.12 on
+    **dict.fromkeys(("LOAD_CONST", "RETURN_CONST"), (None,)),
+    **dict.fromkeys(("LOAD_GLOBAL", "LOAD_COMMON_CONSTANT"), ("NotImplementedError", NotImplementedError)),
+}
+"""What a body compiles to that does nothing, and with which values; None for any."""
 
 
 class Misuse(CallerError):
@@ -84,6 +90,14 @@ class Signature:
             if not (name in self._is_text and type(value) is str):
                 values[name] = self._valid(name, value)
         return values
+
+    def why_not(self, name: str, value: Any) -> str | None:
+        """Why a value cannot be an argument; None where it can."""
+        try:
+            self._inputs[name].validate_python(value, strict=True)
+        except ValidationError as error:
+            return _first(error)
+        return None
 
     def _valid(self, name: str, value: Any) -> Any:
         try:
@@ -218,9 +232,9 @@ def where_of(function: Callable[..., Any]) -> str:
 
 
 def _is_empty(function: Callable[..., Any]) -> bool:
-    """Whether a body is a docstring, `...` or `pass`: whether all it does is to give None."""
+    """Whether a body is a docstring, `...`, `pass` or `raise NotImplementedError`: whether it has no answer for anything."""
     return all(
-        (step.opname in _EMPTY_BODY and step.argval in (None, 0, 1, 2, 3)) or step.opname == "RESUME"
+        step.opname in _EMPTY_BODY and ((values := _EMPTY_BODY[step.opname]) is None or step.argval in values)
         for step in dis.get_instructions(function)
     )
 

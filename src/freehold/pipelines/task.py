@@ -4,11 +4,11 @@ The decorated name is called as the function is. Who answers is for the task's p
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import update_wrapper
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, TypeVar, overload
+from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 from freehold.chat import Chunk, text_of
 from freehold.config import TaskTable
@@ -82,6 +82,8 @@ class Task(Generic[P, T]):
         self.path = (function.__module__, function.__qualname__)
         """Where a program finds it."""
         self._function = function
+        if not 0 < options.max_loss < 1:
+            raise self.signature.misuse(f"max_loss is {options.max_loss}; it lies between 0 and 1, such as 0.02")
         if options.rules is not None and self.signature.has_body:
             raise self.signature.misuse("it has a body and rules. Keep one of them: both answer first")
         update_wrapper(self, function)
@@ -277,6 +279,17 @@ def _declare(task: Task[P, T]) -> Task[P, T]:
     return task
 
 
+class Decorator(Protocol):
+    """What `@task(…)` is: it makes a task of a function, and of a coroutine function one that gives what is awaited."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> Task[P, T]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Task[P, T]: ...
+
+
+@overload
+def task(function: Callable[P, Coroutine[Any, Any, T]], /) -> Task[P, T]: ...
 @overload
 def task(function: Callable[P, T], /) -> Task[P, T]: ...
 @overload
@@ -292,9 +305,9 @@ def task(
     repair: Literal["local", "ask"] = "local",
     rules: str | Path | None = None,
     deadline_s: float = DEADLINE_S,
-) -> Callable[[Callable[P, T]], Task[P, T]]: ...
+) -> Decorator: ...
 def task(
-    function: Callable[P, T] | None = None,
+    function: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
@@ -307,7 +320,7 @@ def task(
     repair: Literal["local", "ask"] = "local",
     rules: str | Path | None = None,
     deadline_s: float = DEADLINE_S,
-) -> Task[P, T] | Callable[[Callable[P, T]], Task[P, T]]:
+) -> Any:
     """Makes a task of a function with type hints and a docstring.
 
     `name`: what it is called, as the function where nothing is said. `reference`, `metric`, `max_loss`, `variants`: as under `[tasks.NAME]`,
@@ -318,7 +331,7 @@ def task(
     Raises Misuse, when the module is imported, for what no task can be made of.
     """
 
-    def made(function: Callable[P, T]) -> Task[P, T]:
+    def made(function: Callable[..., Any]) -> Task[..., Any]:
         first = (reference,) if isinstance(reference, Declared) else ()
         options = Options(
             name=name or function.__name__,

@@ -42,7 +42,8 @@ def ask(
 ) -> Declared:
     """A model, asked with settings of its own. `prompt`: a label or hash. `examples`: how many answered questions it is shown."""
     settings = sampling or Sampling()
-    told = "-".join(f"{key}{value}" for key, value in msgspec.structs.asdict(settings).items() if value is not None)
+    said = {**msgspec.structs.asdict(settings), "prompt-": None if prompt == "production" else prompt, "examples": examples or None}
+    told = "-".join(f"{key}{value}" for key, value in said.items() if value is not None)
     variant = Variant(id=name or "-".join(filter(None, (model, told))), model=model, sampling=settings, prompt=prompt, examples=examples)
     return Declared(variant)
 

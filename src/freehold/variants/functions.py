@@ -7,7 +7,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Never, TypeAlias, cast
 
 from freehold.errors import FreeholdError, OperatorError
 
@@ -24,7 +24,7 @@ class PassType:
         return "freehold.Pass"
 
 
-Pass: Final[Any] = PassType()
+Pass: Final[Never] = cast(Never, PassType())
 """What a function gives that has no answer: whoever comes next is asked."""
 
 
