@@ -139,6 +139,8 @@ class Resources:
         self.keyring = Keyring(store, tenant)
         self.callers = Callers(self.keyring, config, self.tariff.plan)
         self._builder = Builder(None, tenant, "found", self.catalog, prices, datetime.now(UTC))
+        self._targets = self._find_targets()
+        self._pools = {name for name, table in config.models.items() if table.provider is None and table.serving.fallbacks}
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
@@ -206,11 +208,20 @@ class Resources:
         model = self.catalog.models.get(known.model or variant)
         return variant if model is None else model.name or model.id
 
+    def _find_targets(self) -> dict[str, Target]:
+        """Who answers to each configured name, of a model or of a variant that is one."""
+        models = {**{name: name for name in self.catalog.models}, **{v.id: v.model for v in self.catalog.variants.values() if v.model}}
+        return {
+            name: Target(name, self.providers[model.provider], model.name or model.id, model.id)
+            for name, behind in models.items()
+            if (model := self.catalog.models.get(behind)) is not None and model.provider in self.providers
+        }
+
     def target(self, name: str, door: Format) -> Target:
         """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
-        model = self.catalog.models.get(self.variant(name).model or name)
-        if model is not None and model.provider in self.providers:
-            return Target(name, self.providers[model.provider], model.name or model.id, model.id)
+        known = self._targets.get(name)
+        if known is not None:
+            return known
         if name in self._replayed:
             raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
         if not name:
@@ -221,8 +232,8 @@ class Resources:
         of_this_kind = [provider for provider in self.providers.values() if provider.format is door]
         if len(of_this_kind) == 1:  # an unchanged client, and one provider that it can have meant
             return Target(name, of_this_kind[0], name, f"{of_this_kind[0].name}/…")
-        known = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
-        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, known)}")
+        names = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
+        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, names)}")
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; a model alone for a name that nobody declared."""
@@ -258,12 +269,12 @@ class Resources:
         catalog = self.config.catalog()
         self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **self._declared})
         self._functions.update(functions)
+        self._targets = self._find_targets()
         self._hows.clear()
 
     def is_pool(self, name: str) -> bool:
         """Whether a model only stands for its fallbacks."""
-        table = self.config.models.get(name)
-        return table is not None and table.provider is None and bool(table.serving.fallbacks)
+        return name in self._pools
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises UnknownModel."""
@@ -320,12 +331,8 @@ class Resources:
         table = self.config.tasks.get(task or "")
         if table is None or not table.explore:
             return 0.0, []
-        can = [name for name in table.variants if name != variant and self._is_served(name)]
+        can = [name for name in table.variants if name != variant and name in self._targets]
         return (table.explore if can else 0.0), can
-
-    def _is_served(self, name: str) -> bool:
-        model = self.catalog.models.get(name)
-        return model is not None and model.provider in self.providers
 
     def append(self, call: Call, settlement: Settlement | None, done: Callable[[FreeholdError | None], None]) -> None:
         """Journals a call, with as much of its content as is kept, and books what it cost."""
@@ -338,7 +345,7 @@ class Resources:
 
     def names(self) -> list[str]:
         """What can be asked for: the models that somebody serves, and the tasks."""
-        asked = [name for name, model in self.catalog.models.items() if model.provider in self.providers or self.is_pool(name)]
+        asked = [name for name in self.catalog.models if name in self._targets or name in self._pools]
         return [*asked, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
 
     def close(self) -> None:
