@@ -105,9 +105,13 @@ class Attempts:
     @property
     def tokens(self) -> int | None:
         """How many tokens they used together; None where that of any is unknown that was paid for."""
-        if any(row.usage is None and row.cost_usd != 0 for row in self.rows):
-            return None
-        return sum(row.usage.input_tokens + row.usage.output_tokens for row in self.rows if row.usage is not None)
+        tokens = 0
+        for row in self.rows:
+            if row.usage is not None:
+                tokens += row.usage.input_tokens + row.usage.output_tokens
+            elif row.cost_usd != 0:
+                return None
+        return tokens
 
     def sums(self) -> tuple[Usage | None, float | None]:
         """What they used, and what they cost, together; None where that of any is unknown that was paid for."""

@@ -444,12 +444,25 @@ def text_of(asked: JSON) -> str:
     messages = _messages_in(asked)
     if messages is None:
         return "\n".join(_leaves(asked))
-    return "\n".join(_words([m for m in messages if m["role"] not in _ROLES_OF_THE_TASK]))
+    return words_of(messages, of_the_task=False)
 
 
 def system_text_of(asked: JSON) -> str:
     """The system's and the developer's words of an input made of chat messages; empty for every other input."""
-    return "\n".join(_words([m for m in _messages_in(asked) or () if m["role"] in _ROLES_OF_THE_TASK]))
+    return words_of(_messages_in(asked) or (), of_the_task=True)
+
+
+def words_of(messages: Iterable[Mapping[str, JSON]], of_the_task: bool) -> str:
+    """The text parts of chat messages, of those that belong to the task or of the others."""
+    said: list[str] = []
+    for message in messages:
+        if (message["role"] in _ROLES_OF_THE_TASK) is of_the_task:
+            content = message.get("content")
+            if isinstance(content, str):
+                said.append(content)
+            else:
+                said += _leaves(content)
+    return "\n".join(said)
 
 
 def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
@@ -475,17 +488,6 @@ def is_messages(value: JSON) -> bool:
 def _messages_in(asked: JSON) -> list[dict[str, JSON]] | None:
     inner = asked.get("messages") if isinstance(asked, dict) else asked
     return inner if is_messages(inner) else None
-
-
-def _words(messages: Iterable[Mapping[str, JSON]]) -> list[str]:
-    said: list[str] = []
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            said.append(content)
-        else:
-            said += _leaves(content)
-    return said
 
 
 def _leaves(value: JSON) -> Iterator[str]:

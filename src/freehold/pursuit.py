@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVarTuple
 
 from freehold.attempts import Attempts
 from freehold.chat import Cause, ChatAnswer, Chunk, Outcome, Usage
@@ -23,6 +23,7 @@ from freehold.providers.provider import Target
 from freehold.resources import How, Resources
 from freehold.telemetry.trace import Trace
 
+_Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
 
 
@@ -53,7 +54,7 @@ class Pursued(Protocol):
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """In which format they are asked, and the body. Raises CallerError where they cannot be asked this."""
 
-    def safely(self, step: Callable[[], None]) -> None:
+    def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
 
     def on_chunks(self, chunks: Sequence[Chunk]) -> None:
@@ -178,7 +179,7 @@ class Pursuit:
             self._give_back(target, turn)
             return
 
-        self._request.safely(lambda: self._send(target, cause, turn))
+        self._request.safely(self._send, target, cause, turn)
 
     def _give_back(self, target: Target, turn: Pass | None) -> None:
         """A model is not asked after all that might have been."""
@@ -284,7 +285,7 @@ class Pursuit:
         self._request.on_nobody(failure)
 
     def _ask_later(self, target: Target, cause: Cause) -> None:
-        self._request.safely(lambda: self.ask(target, cause))
+        self._request.safely(self.ask, target, cause)
 
     def _cancel_others(self, asking: Asking) -> None:
         if self._hedge is not None:

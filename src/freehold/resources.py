@@ -16,12 +16,11 @@ from freehold.chat import JSON, Usage
 from freehold.config import Config, LimitsTable, ServingTable
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
-from freehold.gateway.budget import Scope
-from freehold.gateway.caller import Caller, caller_of
+from freehold.gateway.caller import Caller, Callers
 from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
 from freehold.gateway.head import Head
-from freehold.gateway.keys import Key, Keyring, Role
+from freehold.gateway.keys import Keyring, Role
 from freehold.gateway.ledger import Settlement
 from freehold.gateway.limits import Limits
 from freehold.gateway.match import Matcher
@@ -126,12 +125,12 @@ class Resources:
         prices = config.price_book()
         self.tariff = Tariff(config, prices)
         self.keyring = Keyring(store, tenant)
+        self.callers = Callers(self.keyring, config, self.tariff.plan)
         self._builder = Builder(None, tenant, "found", self.catalog, prices, datetime.now(UTC))
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
         self._untold: dict[str, State] = {}
-        self._scopes: dict[str, tuple[Key | None, tuple[Scope, ...]]] = {}
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
 
@@ -154,15 +153,8 @@ class Resources:
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
 
     def caller(self, headers: Head, role: Role, about: Mapping[bytes, str]) -> Caller:
-        """Whoever sent a request with these headers. Raises as `caller_of`."""
-        return caller_of(self.keyring, headers, role, time.time(), about, self.tariff.plan)
-
-    def scopes(self, caller: Caller) -> tuple[Scope, ...]:
-        """The budgets that a caller's calls are in."""
-        known = self._scopes.get(caller.id)
-        if known is None or known[0] is not caller.key:  # it may have been given other limits since
-            known = self._scopes[caller.id] = caller.key, caller.scopes(self.config)
-        return known[1]
+        """Whoever sent a request with these headers. Raises as `Callers.caller`."""
+        return self.callers.caller(headers, role, time.time(), about)
 
     def estimate(self, task: str | None, models: Iterable[str], request: Mapping[str, JSON], size_bytes: int, at: datetime) -> int:
         """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a

@@ -8,8 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVarTuple
 
 import msgspec
 
@@ -67,11 +66,11 @@ _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
 _NO_HEADERS = Head(b"")
-_ANYBODY = Caller()
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
 _STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
 _encode = msgspec.json.Encoder().encode
+_Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
 
 
@@ -198,7 +197,7 @@ class Exchange:
         self._said: Collected | None = None
         self._seam: Seam | None = None
         self._cache_key: bytes | None = None
-        self._caller = _ANYBODY
+        self._caller = self._has.callers.anybody
         self._pass: Pass | None = None
         self._reserved: int | None = None
         self._trace: Trace | None = None
@@ -208,11 +207,14 @@ class Exchange:
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
-        self.safely(lambda: self._take(json_object(request), len(request.body), request.headers, None))
+        self.safely(self._read, request)
 
     def ask(self, body: dict[str, JSON]) -> None:
         """As `begin`, for a request of our own, which no key comes with."""
-        self.safely(lambda: self._take(body, len(_encode(body)), _NO_HEADERS, _ANYBODY))
+        self.safely(self._take, body, len(_encode(body)), _NO_HEADERS, self._caller)
+
+    def _read(self, request: Request) -> None:
+        self._take(json_object(request), len(request.body), request.headers, None)
 
     def _take(self, body: dict[str, JSON], size_bytes: int, headers: Head, caller: Caller | None) -> None:
         self._trace = self._pursuit.trace = self._gateway.telemetry.trace(headers)
@@ -230,10 +232,10 @@ class Exchange:
             decision = self._decide(self._has.task(task))
             self._admit(self._may_all_be_asked(task, decision), lambda: self._follow(decision))
 
-    def safely(self, step: Callable[[], None]) -> None:
+    def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
         try:
-            step()
+            step(*told)
         except CallerError as error:
             if self._over or self._pursuit.is_waiting:  # somebody may still answer
                 _log.warning("step.failed: %s", error, extra={"call": self.id})
@@ -256,15 +258,15 @@ class Exchange:
 
         def go(given: Pass) -> None:
             self._leave_line, self._pass = None, given
-            self.safely(lambda: self._reserve(variants, begin))
+            self.safely(self._reserve, variants, begin)
 
         self._leave_line = self._has.limits.enter(
-            f"key '{self._caller.id}'", limits, self._asked.tokens, self._caller.id, go, lambda full: self.safely(partial(_raise, full))
+            f"key '{self._caller.id}'", limits, self._asked.tokens, self._caller.id, go, lambda full: self.safely(_raise, full)
         )
 
     def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
         """Holds back what the call may cost, durably, before anybody is asked."""
-        scopes = self._has.scopes(self._caller)
+        scopes = self._caller.scopes
         is_priced = self._has.config.gateway.unpriced != "allow"
         asked = self._asked
         estimate = self._has.estimate(self._task, variants, asked.body, asked.size_bytes, self._at) if scopes or is_priced else 0
@@ -288,7 +290,7 @@ class Exchange:
             elif isinstance(error, CallerError):
                 if isinstance(error, BudgetExceeded):
                     _log.info("budget.refused: %s", error.why, extra={"call": self.id})
-                self.safely(partial(_raise, error))
+                self.safely(_raise, error)
             else:
                 self._refuse(503, f"the call's budget could not be looked at: {error}")
 
@@ -473,14 +475,15 @@ class Exchange:
             self._remember(answer, None)
             self._journal(outcome_of(answer), answer, 200, self._stream_ended)
             return
-        words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
-        following = self._following({"answer_chars": float(words)})
-        if following is not None:
-            self.safely(lambda: self._follow(following))
-            return
+        if self._decision is not None and self._decision.accept is not None:
+            words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
+            following = self._following({"answer_chars": float(words)})
+            if following is not None:
+                self.safely(self._follow, following)
+                return
         raw = raw if asking.format is self._door else None
         self._remember(answer, raw)
-        self.safely(lambda: self._deliver(answer, raw))
+        self.safely(self._deliver, answer, raw)
 
     def on_nobody(self, failure: Failure) -> None:
         """As of `Pursued`."""

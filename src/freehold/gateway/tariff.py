@@ -156,7 +156,8 @@ def _worst(tiers: tuple[TokenRates, ...], input_tokens: int, output_tokens: int,
     for tier in tiers[1:]:
         if input_tokens > tier.start:
             rates = tier
-    media = tuple(rates.input_modality.values()) if has_media else ()
-    per_input = max(rate for rate in (rates.fresh, rates.cached_write, *media, 0.0) if rate is not None)
-    per_output = max(rate for rate in (rates.output, rates.reasoning, 0.0) if rate is not None)
+    per_input = max(rates.fresh or 0.0, rates.cached_write or 0.0)
+    if has_media:
+        per_input = max((per_input, *rates.input_modality.values()))
+    per_output = max(rates.output or 0.0, rates.reasoning or 0.0)
     return ceil((rates.per_call + input_tokens * per_input + output_tokens * per_output) * NANO)

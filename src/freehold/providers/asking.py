@@ -291,4 +291,7 @@ def _should_retry(headers: Headers) -> bool | None:
 
 
 def _is_events(headers: Headers) -> bool:
-    return any(name == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in headers)
+    for name, value in headers:  # noqa: SIM110 on the way of every call, where `any` takes twice as long
+        if name == b"content-type" and value[:17].lower() == b"text/event-stream":
+            return True
+    return False

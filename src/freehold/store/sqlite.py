@@ -1,16 +1,16 @@
 """SQLite as the journal's database: one file in WAL mode, readable by its owner only, with writers that queue in the kernel."""
 
 import errno
-import json
 import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from freehold.catalog import Durability
@@ -127,14 +127,14 @@ class SqliteDatabase:
     def rows_of(
         self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str], is_held: bool
     ) -> list[Sequence[Any]]:
-        statement = f"SELECT {_names(columns)} FROM {table} WHERE {_AMONG % key}"  # noqa: S608 our own names
-        return _driver(connection).execute(statement, (tenant, json.dumps(values))).fetchall()
+        statement = f"SELECT {_names(tuple(columns))} FROM {table} WHERE {_AMONG % key}"  # noqa: S608 our own names
+        return _driver(connection).execute(statement, (tenant, _list_of(values))).fetchall()
 
     def take(
         self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str]
     ) -> list[Sequence[Any]]:
-        statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(columns)}"  # noqa: S608 our own names
-        return _driver(connection).execute(statement, (tenant, json.dumps(values))).fetchall()
+        statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(tuple(columns))}"  # noqa: S608 our own names
+        return _driver(connection).execute(statement, (tenant, _list_of(values))).fetchall()
 
     def committed(self, at_once: bool = False) -> None:
         self._checkpointer.committed(not at_once)
@@ -239,13 +239,15 @@ class SqliteDatabase:
         return connection
 
 
-def _runs(rows: int, most: int) -> Iterator[tuple[int, int]]:
+@lru_cache(1_000)
+def _runs(rows: int, most: int) -> Sequence[tuple[int, int]]:
     """Slices of `rows` rows in a few fixed sizes, so that SQLite's prepared statements are used again."""
-    start = 0
+    start, found = 0, []
     for size in (most, *(size for size in _SIZES if size <= most)):
         while rows - start >= size:
-            yield start, size
+            found.append((start, size))
             start += size
+    return found
 
 
 def _inserts(
@@ -265,7 +267,12 @@ def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"INSERT INTO {table} ({_names(columns)}) VALUES {marks} "  # noqa: S608 our own names
 
 
-def _names(columns: Sequence[str]) -> str:
+def _list_of(values: Sequence[str]) -> str:
+    return msgspec.json.encode(values).decode()
+
+
+@cache
+def _names(columns: tuple[str, ...]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
 
