@@ -376,7 +376,9 @@ class Collected:
         """Takes the next piece."""
         self.id, self.model, self.created = chunk.id or self.id, chunk.model or self.model, chunk.created or self.created
         self.usage, self.tier = chunk.usage or self.usage, chunk.tier or self.tier
-        parts = self._parts.setdefault(chunk.choice, [])
+        parts = self._parts.get(chunk.choice)
+        if parts is None:
+            parts = self._parts[chunk.choice] = []
         if chunk.thinking or chunk.signature:
             if parts and isinstance(last := parts[-1], Thinking) and not last.signature and not last.sealed:
                 parts[-1] = Thinking(text=last.text + chunk.thinking, signature=chunk.signature)
@@ -396,7 +398,7 @@ class Collected:
                 parts.append(Refusal(text=chunk.refusal))
         if chunk.call is not None:
             self._add_call(chunk.choice, chunk.call, parts)
-        if isinstance(chunk.logprobs, Mapping):
+        if isinstance(chunk.logprobs, dict):
             for kind, more in chunk.logprobs.items():
                 self._logprobs.setdefault(chunk.choice, {}).setdefault(kind, []).extend(more or ())
         if chunk.finish is not None:

@@ -462,6 +462,8 @@ def _by_modality(details: Mapping[str, Any], total: int) -> dict[str, int] | Non
 
 def read_usage(value: JSON) -> Usage | None:
     """The usage an answer states; None where it states none, or one that cannot be: an unknown usage is better than a wrong one."""
+    if value is None:
+        return None
     try:
         if isinstance(value, dict) and len(value) == 3:  # the three numbers that everybody says, and nothing else
             into, out, total = value.get("prompt_tokens"), value.get("completion_tokens"), value.get("total_tokens")

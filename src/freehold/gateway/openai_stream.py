@@ -54,6 +54,7 @@ class _Piece(msgspec.Struct):
     error: Any = None
 
 
+_SILENCE, _NOTHING = _Delta(), _Piece()
 _decode = msgspec.json.Decoder(_Piece).decode
 
 
@@ -80,15 +81,12 @@ class StreamReader:
         if piece.error is not None:
             said = piece.error.get("message") if isinstance(piece.error, dict) else piece.error
             raise ProviderError(f"the provider broke its answer off: {said}")
-        found = [chunk for choice in piece.choices or () for chunk in self._chunks(choice)] or [Chunk()]
-        found[0] = msgspec.structs.replace(
-            found[0],
-            id=piece.id or "",
-            model=piece.model or "",
-            created=int(piece.created or 0),
-            usage=read_usage(piece.usage),
-            tier=piece.service_tier or "",
-        )
+        for choice in piece.choices or ():
+            self._begun.add(choice.index or 0)
+        first, *others = piece.choices or [_Choice()]
+        found = self._chunks(first, piece)
+        for choice in others:
+            found += self._chunks(choice, _NOTHING)
         return found
 
     @property
@@ -96,31 +94,32 @@ class StreamReader:
         """Whether the stream has said that it ended."""
         return self._is_over or (bool(self._begun) and self._ended == self._begun)
 
-    def _chunks(self, choice: _Choice) -> list[Chunk]:
-        n, delta, finish = choice.index or 0, choice.delta or _Delta(), choice.finish_reason
-        calls = [
-            CallPiece(
-                index=self._number(n, call),
-                id=call.id or "",
-                name=(call.function and call.function.name) or "",
-                arguments=(call.function and call.function.arguments) or "",
-            )
-            for call in delta.tool_calls or ()
-        ]
+    def _chunks(self, choice: _Choice, about: _Piece) -> list[Chunk]:
+        """What is said of one answer, and `about` all of them."""
+        n, delta, finish = choice.index or 0, choice.delta or _SILENCE, choice.finish_reason
+        calls = [self._call(n, call) for call in delta.tool_calls] if delta.tool_calls else []
         content = delta.content or ""
-        self._begun.add(n)
         if finish:
             self._ended.add(n)
         first = Chunk(
             choice=n,
+            id=about.id or "",
+            model=about.model or "",
+            created=int(about.created or 0),
             text=content if isinstance(content, str) else "".join(part.text or "" for part in content),
             thinking=delta.reasoning_content or delta.reasoning or "",
             refusal=delta.refusal or "",
             call=calls[0] if calls else None,
             logprobs=choice.logprobs,
             finish=FINISHES.get(finish, "stop") if finish else None,
+            usage=read_usage(about.usage),
+            tier=about.service_tier or "",
         )
-        return [first, *(Chunk(choice=n, call=call) for call in calls[1:])]
+        return [first, *(Chunk(choice=n, call=call) for call in calls[1:])] if calls else [first]
+
+    def _call(self, choice: int, call: _Call) -> CallPiece:
+        function = call.function or _Function()
+        return CallPiece(index=self._number(choice, call), id=call.id or "", name=function.name or "", arguments=function.arguments or "")
 
     def _number(self, choice: int, call: _Call) -> int:
         """Which of an answer's calls this is a piece of. Some providers say 0 of all, and begin each with an id and a name (2026-05)."""
@@ -137,15 +136,24 @@ class StreamWriter:
 
     def __init__(self, with_usage: bool) -> None:
         self._with_usage = with_usage
-        self._about: dict[str, JSON] = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self._event: dict[str, JSON] = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
+        """The next one, but for what it says."""
+        if with_usage:
+            self._event["usage"] = None
         self._begun: set[int] = set()
         self._usage: Usage | None = None
 
     def write(self, chunk: Chunk) -> bytes:
         """The events of one piece; nothing where it says nothing that this format has a word for."""
-        for key in ("id", "model", "created"):
-            self._about[key] = getattr(chunk, key) or self._about[key]
-        self._usage = chunk.usage or self._usage
+        told = self._event
+        if chunk.id:
+            told["id"] = chunk.id
+        if chunk.created:
+            told["created"] = chunk.created
+        if chunk.model:
+            told["model"] = chunk.model
+        if chunk.usage is not None:
+            self._usage = chunk.usage
         delta: dict[str, JSON] = {}
         if chunk.text:
             delta["content"] = chunk.text
@@ -169,13 +177,14 @@ class StreamWriter:
         }
         if chunk.logprobs is not None:
             choice["logprobs"] = chunk.logprobs
-        return event(_encode({**self._about, "choices": [choice], **({"usage": None} if self._with_usage else {})}))
+        told["choices"] = [choice]
+        return event(_encode(told))
 
     def end(self) -> bytes:
         """The events that end the stream, the one about usage first."""
         told = b""
         if self._with_usage and self._usage is not None:
-            told = event(_encode({**self._about, "choices": [], "usage": write_usage(self._usage)}))
+            told = event(_encode({**self._event, "choices": [], "usage": write_usage(self._usage)}))
         return told + event(DONE)
 
     def broken(self, message: str, kind: str) -> bytes:
