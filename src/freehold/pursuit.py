@@ -192,9 +192,8 @@ class Pursuit:
         self._has.breakers.unknown(target.health)
 
     def _leave_lines(self) -> None:
-        lines, self._lines = self._lines, {}
-        for leave in lines.values():
-            leave()
+        while self._lines:
+            self._lines.popitem()[1]()
 
     def _send(self, target: Target, cause: Cause, turn: Pass | None) -> None:
         assert self._how is not None and self._ends_at is not None

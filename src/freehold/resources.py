@@ -127,6 +127,12 @@ class Resources:
         self.keyring = Keyring(store, tenant)
         self.callers = Callers(self.keyring, config, self.tariff.plan)
         self._builder = Builder(None, tenant, "found", self.catalog, prices, datetime.now(UTC))
+        self._targets = {
+            name: Target(name, self.providers[model.provider], model.name or model.id, name)
+            for name, model in self.catalog.models.items()
+            if model.provider in self.providers
+        }
+        self._pools = {name for name, table in config.models.items() if table.provider is None and table.serving.fallbacks}
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
@@ -181,9 +187,9 @@ class Resources:
 
     def target(self, name: str, door: Format) -> Target:
         """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
-        model = self.catalog.models.get(name)
-        if model is not None and model.provider in self.providers:
-            return Target(name, self.providers[model.provider], model.name or model.id, name)
+        known = self._targets.get(name)
+        if known is not None:
+            return known
         if name in self._replayed:
             raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
         if not name:
@@ -194,13 +200,12 @@ class Resources:
         of_this_kind = [provider for provider in self.providers.values() if provider.format is door]
         if len(of_this_kind) == 1:  # an unchanged client, and one provider that it can have meant
             return Target(name, of_this_kind[0], name, f"{of_this_kind[0].name}/…")
-        known = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
-        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, known)}")
+        names = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
+        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, names)}")
 
     def is_pool(self, name: str) -> bool:
         """Whether a model only stands for its fallbacks."""
-        table = self.config.models.get(name)
-        return table is not None and table.provider is None and bool(table.serving.fallbacks)
+        return name in self._pools
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises UnknownModel."""
@@ -256,12 +261,8 @@ class Resources:
         table = self.config.tasks.get(task or "")
         if table is None or not table.explore:
             return 0.0, []
-        can = [name for name in table.variants if name != variant and self._is_served(name)]
+        can = [name for name in table.variants if name != variant and name in self._targets]
         return (table.explore if can else 0.0), can
-
-    def _is_served(self, name: str) -> bool:
-        model = self.catalog.models.get(name)
-        return model is not None and model.provider in self.providers
 
     def append(self, call: Call, settlement: Settlement | None, done: Callable[[FreeholdError | None], None]) -> None:
         """Journals a call, with as much of its content as is kept, and books what it cost."""
@@ -274,7 +275,7 @@ class Resources:
 
     def names(self) -> list[str]:
         """What can be asked for: the models that somebody serves, and the tasks."""
-        asked = [name for name, model in self.catalog.models.items() if model.provider in self.providers or self.is_pool(name)]
+        asked = [name for name in self.catalog.models if name in self._targets or name in self._pools]
         return [*asked, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
 
     def close(self) -> None:

@@ -346,6 +346,25 @@ def locked(store_url: str, folder: Path) -> Iterator[None]:
         yield
 
 
+def test_the_loop_goes_on_while_somebody_else_writes(store_url: str, tmp_path: Path, a_call: MakeCall) -> None:
+    """Where nobody does it commits by itself; else a thread waits for it."""
+
+    async def serve(store: Store) -> None:
+        writer = Writer(store)
+        with locked(store_url, tmp_path):
+            waiting = asyncio.ensure_future(writer.append(a_call(1)))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+        await waiting
+        await writer.append(a_call(2))
+        await writer.close()
+
+    with open_store(store_url, tmp_path, busy_s=30.0) as store:
+        asyncio.run(asyncio.wait_for(serve(store), 20))
+        assert read.counts(store, "default").calls == 2
+
+
 def test_calls_wait_in_the_spool_until_the_store_takes_them(
     store_url: str, tmp_path: Path, a_call: MakeCall, a_score: MakeScore, caplog: pytest.LogCaptureFixture
 ) -> None:

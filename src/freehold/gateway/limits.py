@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from freehold.config import LimitsTable
 from freehold.errors import CallerError
 from freehold.gateway.shared import REQUESTS, TOKENS, Shared
@@ -28,7 +30,7 @@ class LimitReached(CallerError):
         self.retry_after_s = retry_after_s
 
 
-class Pass(NamedTuple):
+class Pass(msgspec.Struct, frozen=True, gc=False):
     """Leave to go on, to be given back."""
 
     name: str

@@ -14,7 +14,7 @@ from contextlib import suppress
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -205,7 +205,7 @@ def _insert_contents(store: Store, connection: Connection, rows: Iterable[CallRo
         store.blobs.put(data)
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct, frozen=True):
     """An append or a reservation that waits for its group."""
 
     entry: Entry | Reservation
