@@ -3,7 +3,7 @@
     bench/pace.py [--quick] [--check]
 
 Providers are simulated (`pace_servers.py`): each scenario is one limit, known from headers or from refusals alone. Beside stand the usual
-ways: so many requests at one time (8, 64, or 500, more than any of them takes), each refused one trying again after a second or after what it was told, and plain
+ways: so many requests at one time (8, 64, or 500, more than any of them takes), each refused one trying again after a second or as it is told, and plain
 AIMD on the window. Utilisation is answers as a share of what the limit lets through, refused the share of requests answered 429, both
 after a warm-up of five minutes (and not in the two minutes after a limit was halved); mean over seeds with its 95 % interval (Student's t):
 ten seeds and forty minutes each of the pace, two and fifteen of the others.
