@@ -288,7 +288,7 @@ class Pursuit:
             health = asking.target.health
             if failure.status >= 500:
                 assert self._how is not None
-                self._has.breakers.failed(health, time.time(), failure.message, self._how.open_after)
+                self._has.breakers.failed(health, time.time(), failure.message, self._open_after())
             else:
                 self._has.breakers.unknown(health)
             if self.speaking is asking:
@@ -318,6 +318,11 @@ class Pursuit:
             self._ask_later(self._request.target(self._left.popleft()), "fallback")
             return
         self._request.on_nobody(failure)
+
+    def _open_after(self) -> int:
+        """As of `How`; never for a batch, whose pace and patience see to it."""
+        assert self._how is not None
+        return 0 if self._has.pacing is not None else self._how.open_after
 
     def _ask_later(self, target: Target, cause: Cause) -> None:
         self._request.safely(self.ask, target, cause)

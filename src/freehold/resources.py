@@ -245,7 +245,7 @@ class Resources:
 
     def takes_time(self, task: str, variant: Variant) -> bool:
         """Whether a variant asks others, or is a function of the project's own, and so is no matter of this moment."""
-        return variant.kind in COMPOSED or (task, variant.id) in self._functions
+        return variant.kind in COMPOSED or self.functions_of(task, variant.id).body is not None
 
     def may_be_asked(self, task: str, variant: str) -> Iterator[str]:
         """The models that may have to be asked for a variant's answer, each as often as that may be."""
@@ -341,7 +341,7 @@ class Resources:
 
     def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> Priced:
         """What an answer of a variant cost. `tier`: the class of service its provider names."""
-        return self._builder.price(variant, usage, at, tier_of(tier))
+        return self._builder.price(self.variant(variant).model or variant, usage, at, tier_of(tier))
 
     def names(self) -> list[str]:
         """What can be asked for: the models that somebody serves, and the tasks."""
