@@ -115,6 +115,30 @@ class Measured(NamedTuple):
 
 
 MEAN_TOKENS = 1000.0
+SCENARIOS = {
+    "requests_told": Scenario(requests=600, says=True),
+    "requests_told_by_the_window": Scenario(requests=600, says=True, is_window=True),
+    "requests_untold": Scenario(requests=600),
+    "requests_untold_fast": Scenario(requests=3000),
+    "requests_untold_slow": Scenario(requests=60),
+    "requests_untold_no_burst": Scenario(requests=600, burst_s=1),
+    "requests_untold_by_the_window": Scenario(requests=600, is_window=True),
+    "requests_retry_after": Scenario(requests=600, says_after=True),
+    "requests_retry_after_by_the_window": Scenario(requests=600, is_window=True, says_after=True),
+    "tokens_told": Scenario(tokens=600_000, says=True),
+    "tokens_untold": Scenario(tokens=600_000),
+    "concurrent_8": Scenario(concurrent=8),
+    "concurrent_24": Scenario(concurrent=24),
+    "concurrent_100": Scenario(concurrent=100),
+    "requests_told_halved": Scenario(requests=600, says=True, halves=True),
+    "requests_untold_halved": Scenario(requests=600, halves=True),
+    "concurrent_24_halved": Scenario(concurrent=24, halves=True),
+    "requests_untold_faults": Scenario(requests=600, faults=0.02),
+    "concurrent_24_faults": Scenario(concurrent=24, faults=0.02),
+    "queue_of_32": Scenario(slots=32),
+}
+WARM_S = 300.0
+"""How long it is run before it is measured."""
 
 
 def simulate(scenario: Scenario, pacer: Pacer, seed: int, length_s: float, warm_s: float) -> Measured:

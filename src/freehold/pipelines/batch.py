@@ -259,8 +259,14 @@ class Batch:
             await asyncio.sleep(_TELL_S)
 
 
-def batch(program: Program, job: Job, tell: Callable[[Progress], None] = lambda _: None) -> Report:
-    """Runs a program over a file, and waits. Ctrl-C begins no further rows, and a second one breaks off those under way. Raises as `Batch`."""
+def batch(
+    program: Program,
+    job: Job,
+    tell: Callable[[Progress], None] = lambda _: None,
+    tell_stopping: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Runs a program over a file, and waits. Ctrl-C begins no further rows, and a second one breaks off those under way; `tell_stopping` hears
+    how many those are. Raises as `Batch`."""
     at = runtime()
     work = Batch(at, program, job, tell)
     future = at.submit(work.through())
@@ -268,4 +274,4 @@ def batch(program: Program, job: Job, tell: Callable[[Progress], None] = lambda 
         try:
             return future.result()
         except KeyboardInterrupt:
-            at.soon(work.stop)
+            at.soon(lambda: tell_stopping(work.stop()))

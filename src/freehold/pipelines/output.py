@@ -122,6 +122,8 @@ class RowWriter:
         """Reads what an earlier run left, cuts off a torn end, and gives what it was about to make of it."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(self._file.fileno()).st_ino != self.part.stat().st_ino:  # it was finished between the opening and the lock
+                raise BlockingIOError
         except OSError:
             self._end = -1
             raise CallerError(f"{self.part} is being written by another process. Wait for it, or choose another name") from None

@@ -42,7 +42,7 @@ def read_json(lines: Iterator[RawLine]) -> Iterator[Found]:
         except (ValueError, RecursionError) as error:
             yield None, f"line {number}: {undecodable(raw, error)}", raw[:SHOWN].decode(errors="replace")
             continue
-        if is_deeper(value, MAX_LEVELS):
+        if isinstance(value, dict | list) and is_deeper(value, MAX_LEVELS):
             yield None, f"line {number}: {TOO_DEEP}", raw[:SHOWN].decode(errors="replace")
         else:
             yield value, "", ""

@@ -79,7 +79,7 @@ class Occurrences:
         """How often this digest of 16 bytes was seen before."""
         counts = self._counts
         places = [place % _CELLS for place in unpack("<4I", digest)]
-        before = min(counts[place] for place in places)
+        before: int = min(counts[place] for place in places)
         for place in places:
             counts[place] = max(counts[place], before + 1)
         return int(before)
@@ -135,8 +135,10 @@ class _Ahead:
         self._head, self._stream = head, stream
 
     def read(self, size: int = -1) -> bytes:
-        head, self._head = self._head, b""
-        return head or self._stream.read(size)
+        if not self._head:
+            return self._stream.read(size)
+        head, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
+        return head + self._stream.read() if size < 0 else head
 
     def close(self) -> None:
         """Whoever opened the stream closes it."""

@@ -87,7 +87,7 @@ class _Csv:
     def _row(self, cells: Any) -> None:
         shown = [self._text(cell) for cell in cells]
         self._writer.writerow(shown if shown != [""] else [None])
-        self._out.write(self._line.getvalue().encode("utf-8", "surrogatepass"))
+        self._out.write(self._line.getvalue().encode())
         self._line.seek(0)
         self._line.truncate()
 

@@ -80,7 +80,7 @@ def split_lines(stream: Stream) -> Iterator[RawLine]:
             yield number + 1, b"", _broken_gzip(number, error)
             return
         except OSError as error:
-            yield number + 1, b"", f"the file cannot be read on from here: {error.strerror}. Check the disk, then import it again"
+            yield number + 1, b"", f"the file cannot be read on from here: {error.strerror}. Check the disk, then read it again"
             return
         if not chunk:
             break
@@ -131,6 +131,6 @@ def _too_long(size: int) -> str:
 def _broken_gzip(lines: int, error: Exception) -> str:
     how = "breaks off in the middle" if isinstance(error, EOFError) else f"is damaged ({error})"
     return (
-        f"the gzip stream {how} after {lines} whole lines, which were read. Copy the file again and import it: "
+        f"the gzip stream {how} after {lines} whole lines, which were read. Copy the file again and read that: "
         "what is there already is not added twice"
     )
