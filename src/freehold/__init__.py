@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from freehold.pipelines.plan import Goal as Goal
     from freehold.pipelines.plan import NotReached as NotReached
     from freehold.pipelines.plan import Plan as plan  # noqa: F401, N813 it is called as a function is
+    from freehold.pipelines.remember import History as History
     from freehold.pipelines.runtime import use as use
     from freehold.pipelines.scope import scope as scope
     from freehold.pipelines.task import Answer as Answer
@@ -71,6 +72,7 @@ _WHERE = {
         ),
         "pipelines.failure",
     ),
+    "History": "pipelines.remember",
     "Job": "pipelines.job",
     "episode": "pipelines.pipeline",
     "pipeline": "pipelines.pipeline",

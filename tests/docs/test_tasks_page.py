@@ -29,6 +29,7 @@ ANSWERS = {
     "Say in one sentence": lambda words: "It is about a card.",
     "Name the language": lambda words: {"value": "en"},
     "Say when": lambda words: {"value": "now" if words == "Customer of tier private: My card was swallowed" else "later"},
+    "Say how pressing": lambda words: {"value": "now" if "swallowed" in words else "later"},
     "Answer like a model": lambda words: "Sure:\n```json\n{'queue': 'Cards', 'urgent': True,}\n```",
     "Answer a question about a receipt": lambda words: "Twelve pounds.",
 }

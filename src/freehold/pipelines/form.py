@@ -12,6 +12,7 @@ from freehold.asked import Asked, Turn, written
 from freehold.catalog import Task, Variant
 from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Message, Outcome, OutputShape, Text, canonical_json, text_of
 from freehold.context.prompt import Example, Filling, Prompt, Said
+from freehold.context.prompts import PRODUCTION
 from freehold.errors import DataError
 from freehold.gateway.formats import OPENAI, Format
 from freehold.journal.served import Question, outcome_of
@@ -48,13 +49,27 @@ class Manner(NamedTuple):
     repairs: bool = False
     """Whether an answer that cannot be read is asked for again."""
 
+    def question(self, values: Mapping[str, Any]) -> Message:
+        """The question alone, in the words in which most are asked it. Raises CallerError."""
+        filling = Filling(self.task.instruction, self.signature.said(values))
+        return self.prompt_of(PRODUCTION).messages(filling)[-1]
+
 
 class Typed(Asked):
     """One question. It is asked in process, so there is no body but what it is put into for each variant."""
 
     def __init__(
-        self, manner: Manner, values: Mapping[str, Any], input: JSON, about: Mapping[bytes, str], tags: dict[str, str], stream: bool
+        self,
+        manner: Manner,
+        values: Mapping[str, Any],
+        input: JSON,
+        about: Mapping[bytes, str],
+        tags: dict[str, str],
+        stream: bool,
+        before: tuple[Message, ...] = (),
     ) -> None:
+        self.before = before
+        """What was said before the question."""
         self.body = {"model": f"{TASK_PREFIX}{manner.task.id}"}
         self.door: Format = OPENAI
         self.about = about
@@ -131,10 +146,13 @@ class Typed(Asked):
         self._has_steps = self._has_steps or variant.steps
         schema = None if signature.is_text and not variant.steps else signature.schema(variant.steps)
         in_words = schema is not None and not manner.takes_schema(variant.id)
-        examples = manner.examples_of(self._input, variant.examples) if variant.examples else ()
+        examples = manner.examples_of(self._input, variant.examples)
         filling = Filling(manner.task.instruction, self._said(), _encode(schema).decode() if in_words else "", examples)
         shape = None if schema is None or in_words else OutputShape(kind="schema", name=_name(manner.task.id), schema=schema, strict=True)
-        return ChatRequest(model="", messages=prompt.messages(filling), shape=shape)
+        messages = prompt.messages(filling)
+        if self.before:
+            messages = (*messages[:-1], *self.before, messages[-1])
+        return ChatRequest(model="", messages=messages, shape=shape)
 
     def _said(self) -> dict[str, Said]:
         return self._manner.signature.said(self._values)

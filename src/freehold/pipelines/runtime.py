@@ -96,6 +96,9 @@ class Asks(Protocol):
     def repairs(self) -> bool:
         """As of `Manner`."""
 
+    def examples(self) -> tuple[Example, ...]:
+        """What is shown before every question."""
+
     def table(self) -> TaskTable:
         """As a table of the configuration."""
 
@@ -244,8 +247,10 @@ class Runtime:
             await asyncio.to_thread(self._look_for_examples)
         return known
 
-    def _examples(self, task: Asks, input: JSON, n: int) -> tuple[Example, ...]:
-        """Well-rated answers to the most similar questions; none until they were looked up the first time."""
+    def _examples(self, task: Asks, fixed: tuple[Example, ...], input: JSON, n: int) -> tuple[Example, ...]:
+        """Well-rated answers to the most similar questions, none until they were looked up the first time; the program's own for none."""
+        if not n:
+            return fixed
         shown = self._shown.get(task.name)
         names = [field.name for field in task.signature.fields]
         found = [] if shown is None else shown.like(input, n)
@@ -269,11 +274,12 @@ class Runtime:
             self._without_schema.add(model)
             _log.warning("schema.refused: '%s' is told in words what form an answer takes, for it refused the schema: %s", model, why)
 
+        fixed = task.examples()
         return Manner(
             task=self.resources.catalog.tasks[task.name],
             signature=task.signature,
             prompt_of=lambda name: self._shelf.prompt(task.name, name, own),
-            examples_of=lambda input, n: self._examples(task, input, n),
+            examples_of=lambda input, n: self._examples(task, fixed, input, n),
             takes_schema=takes_schema,
             note_no_schema=note_no_schema,
             repairs=task.repairs,

@@ -76,6 +76,7 @@ class Scope:
         plan: str | None = None,
         customer: str | None = None,
         tags: dict[str, str] | None = None,
+        conversation: str | None = None,
         run: Run | None = None,
         frame: tuple[str, str] | None = None,
         now: float | None = None,
@@ -100,6 +101,8 @@ class Scope:
         """Whom the product bills for it."""
         self.tags: dict[str, str] = {**({} if outer is None else outer.tags), **(tags or {})}
         """What policies may look at."""
+        self.conversation: str | None = conversation or (None if outer is None else outer.conversation)
+        """The conversation that tasks with a history take part in."""
         self.run: Run | None = run or (None if outer is None else outer.run)
         """The run its calls are part of."""
         self.frames: tuple[tuple[str, str], ...] = (*(() if outer is None else outer.frames), *(() if frame is None else (frame,)))
@@ -176,12 +179,16 @@ def scope(
     plan: str | None = None,
     customer: str | None = None,
     tags: dict[str, str] | None = None,
+    conversation: str | None = None,
 ) -> Iterator[Scope]:
     """What holds for every call within the block, beside what holds around it. Threads and tasks that begin in it inherit it.
 
     `deadline_s`: from now; calls that have no answer by then raise TookTooLong. `budget_usd`: calls that may cost more than what is left of
-    it raise BudgetSpent before anybody is asked. `plan`, `customer`: on whose behalf. `tags`: what policies may look at. Raises CallerError.
+    it raise BudgetSpent before anybody is asked. `plan`, `customer`: on whose behalf. `tags`: what policies may look at. `conversation`: the id of the
+    conversation that tasks with a `history` take part in. Raises CallerError.
     """
-    inner = Scope(_current.get(), deadline_s=deadline_s, budget_usd=budget_usd, plan=plan, customer=customer, tags=tags)
+    inner = Scope(
+        _current.get(), deadline_s=deadline_s, budget_usd=budget_usd, plan=plan, customer=customer, tags=tags, conversation=conversation
+    )
     with entered(inner):
         yield inner

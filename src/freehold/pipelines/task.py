@@ -10,15 +10,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
-from freehold.chat import Chunk, text_of
+from freehold.chat import JSON, Chunk, Message, Text, text_of
 from freehold.config import TaskTable
-from freehold.context.prompt import DEFAULT
+from freehold.context.prompt import DEFAULT, Example
 from freehold.errors import CallerError
 from freehold.journal.call import Call
 from freehold.pipelines.failure import failure_of
 from freehold.pipelines.form import Typed
 from freehold.pipelines.job import Job, Report
 from freehold.pipelines.parse import partial
+from freehold.pipelines.remember import History, after, before, check_kept
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Scope, current
 from freehold.pipelines.signature import Misuse, Signature, where_of
@@ -26,6 +27,7 @@ from freehold.resources import OWN
 from freehold.variants.declare import Declared
 from freehold.variants.functions import DEADLINE_S, Functions, Pass
 from freehold.variants.rules import Rules
+from freehold.variants.terms import words_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +68,10 @@ class Options(NamedTuple):
     """What becomes of an answer that cannot be read: it is mended here as far as that goes, or asked for once more."""
     rules: str | Path | None = None
     """A table of rules that answers first."""
+    history: History | None = None
+    """How much it is told of the conversation that it takes part in; None for nothing."""
+    examples: tuple[tuple[Any, Any], ...] = ()
+    """Inputs and their answers, which are shown before every question to variants that are shown none of the journal's."""
     deadline_s: float = DEADLINE_S
     """How long its own body may take."""
 
@@ -192,13 +198,24 @@ class Task(Generic[P, T]):
         """The answer to arguments by parameter. Raises StepFailed."""
         manner = await at.manner(self)
         about = {} if scope.episode is None else {b"episode": scope.episode}
-        asked = Typed(manner, values, self.signature.json_of(values), about, scope.tags, on_chunk is not None)
+        input = self.signature.json_of(values)
+        conversation = scope.conversation if self.options.history is not None else None
+        said: tuple[Message, ...] = ()
+        question = Message(role="user")
+        if conversation is not None and self.options.history is not None:
+            check_kept(at.project, self.name)
+            question = manner.question(values)
+            said = await before(at.project, conversation, self.options.history, question)
+            input = {"history": [_line(message) for message in said], "input": input} if said else input
+        asked = Typed(manner, values, input, about, scope.tags, on_chunk is not None, said)
         if scope.run is not None and (known := scope.run.steps.take(self.name, asked.question.item)) is not None:
             return Answer(self.signature.value_of(known.output), known)
         told = await at.ask(lambda: asked, self.name, scope, on_chunk)
         if told.call is None or told.message or told.call.outcome != "answered" or asked.parsed is None:
             why = told.message or asked.why or "there was no answer"
             raise failure_of(told.status, why, self.name, scope.episode, told.call)
+        if conversation is not None:
+            await after(at.project, conversation, question, asked.said(self.signature.output_json(asked.parsed.value)), told.call.id)
         return Answer(asked.parsed.value, told.call, asked.parsed.repairs)
 
     # What the project is told of it.
@@ -221,6 +238,18 @@ class Task(Generic[P, T]):
     def template(self) -> str:
         """The template by which it is asked where no other is labelled."""
         return self.options.prompt or DEFAULT
+
+    def examples(self) -> tuple[Example, ...]:
+        """What is shown before every question. Raises Misuse for what is no input, or no answer, of this task."""
+        signature = self.signature
+        shown = []
+        for input, answer in self.options.examples:
+            try:
+                values, output = self._bound(input), signature.output_json(signature.output.validate_python(answer))
+            except (CallerError, TypeError, ValueError) as error:
+                raise signature.misuse(f"its example {input!r:.60} is none: {error}") from None
+            shown.append(Example(signature.said(values), words_of(output)))
+        return tuple(shown)
 
     @property
     def repairs(self) -> bool:
@@ -249,6 +278,11 @@ class Task(Generic[P, T]):
             rules = Rules(Path(self.where.rpartition(":")[0]).parent / self.options.rules)
             return Functions(body=_by_rules(rules, self.signature), deadline_s=self.options.deadline_s)
         return Functions(body=self._function, deadline_s=self.options.deadline_s) if self.signature.has_body else None
+
+
+def _line(message: Message) -> JSON:
+    """A message of a conversation as the journal keeps it."""
+    return {"role": message.role, "content": "".join(part.text for part in message.parts if isinstance(part, Text))}
 
 
 def _by_rules(rules: Rules, signature: Signature) -> Callable[..., Any]:
@@ -304,6 +338,8 @@ def task(
     prompt: str | None = None,
     repair: Literal["local", "ask"] = "local",
     rules: str | Path | None = None,
+    history: History | None = None,
+    examples: Sequence[tuple[Any, Any]] = (),
     deadline_s: float = DEADLINE_S,
 ) -> Decorator: ...
 def task(
@@ -319,6 +355,8 @@ def task(
     prompt: str | None = None,
     repair: Literal["local", "ask"] = "local",
     rules: str | Path | None = None,
+    history: History | None = None,
+    examples: Sequence[tuple[Any, Any]] = (),
     deadline_s: float = DEADLINE_S,
 ) -> Any:
     """Makes a task of a function with type hints and a docstring.
@@ -326,7 +364,9 @@ def task(
     `name`: what it is called, as the function where nothing is said. `reference`, `metric`, `max_loss`, `variants`: as under `[tasks.NAME]`,
     which comes before what is said here. `instruction`: what it asks; the docstring where nothing is said. `prompt`: a template of one's own,
     or the path of one, beginning with @. `repair`: "ask" pays for a second answer where the first cannot be read. `rules`: a table of rules
-    beside the program that answers first. A function that has a body answers first itself, or gives `Pass`, within `deadline_s`.
+    beside the program that answers first. `history`: how much it is told of the conversation that `scope` names. `examples`: inputs with their
+    answers, shown before every question; an input is the argument, or a tuple or mapping of them. A function that has a body answers first
+    itself, or gives `Pass`, within `deadline_s`.
 
     Raises Misuse, when the module is imported, for what no task can be made of.
     """
@@ -343,6 +383,8 @@ def task(
             prompt=_template(prompt, function),
             repair=repair,
             rules=rules,
+            history=history,
+            examples=tuple(examples),
             deadline_s=deadline_s,
         )
         return _declare(Task(function, options))
