@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from freehold.context.video import EveryS as EveryS
     from freehold.context.video import Frame as Frame
     from freehold.context.video import Video as Video
+    from freehold.pipelines.failure import AnswerRefused as AnswerRefused
+    from freehold.pipelines.failure import BudgetSpent as BudgetSpent
+    from freehold.pipelines.failure import Cancelled as Cancelled
+    from freehold.pipelines.failure import MalformedAnswer as MalformedAnswer
+    from freehold.pipelines.failure import NotAnswered as NotAnswered
+    from freehold.pipelines.failure import NotAsked as NotAsked
+    from freehold.pipelines.failure import NotKept as NotKept
+    from freehold.pipelines.failure import StepFailed as StepFailed
+    from freehold.pipelines.failure import TookTooLong as TookTooLong
     from freehold.pipelines.job import Job as Job
     from freehold.pipelines.pipeline import episode as episode
     from freehold.pipelines.pipeline import pipeline as pipeline
@@ -49,6 +58,20 @@ _WHERE = {
     **dict.fromkeys(("Retrieve", "Summarise", "Trim"), "context.history"),
     **dict.fromkeys(("Audio", "File", "Image"), "context.media"),
     **dict.fromkeys(("EveryS", "Evenly", "Frame", "Video"), "context.video"),
+    **dict.fromkeys(
+        (
+            "AnswerRefused",
+            "BudgetSpent",
+            "Cancelled",
+            "MalformedAnswer",
+            "NotAnswered",
+            "NotAsked",
+            "NotKept",
+            "StepFailed",
+            "TookTooLong",
+        ),
+        "pipelines.failure",
+    ),
     "History": "pipelines.remember",
     "Job": "pipelines.job",
     "episode": "pipelines.pipeline",

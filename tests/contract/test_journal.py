@@ -248,7 +248,7 @@ def test_a_call_told_again_brings_the_price_and_the_content_that_were_not_known(
 def test_the_latest_calls_come_in_the_order_they_arrived(store: Store, a_call: MakeCall) -> None:
     """By every filter, and from where the last look ended."""
     append_many(store, [a_call(n, latency_s=float(n), variant="cheap" if n % 2 else "frontier") for n in range(10)])
-    append_many(store, [a_call(10, tenant="other"), a_call(11, outcome="failed", task=None)])
+    append_many(store, [a_call(10, tenant="other"), a_call(11, outcome="failed", task=None, episode="run")])
 
     def found(limit: int = 100, after: int = 0, **wanted: Any) -> list[str]:
         return [call.id for call in read.latest(store, "default", read.Wanted(**wanted), limit, after)[0]]
@@ -258,7 +258,7 @@ def test_the_latest_calls_come_in_the_order_they_arrived(store: Store, a_call: M
 
     assert found(3) == ids(8, 9, 11)
     assert found(task="triage", variant="cheap", slow_s=4.0) == ids(5, 7, 9)
-    assert found(outcome="failed") == ids(11)
+    assert found(outcome="failed") == found(episode="run") == ids(11)
     assert found(since=NOON + timedelta(seconds=8)) == ids(8, 9, 11)
     _, newest = read.latest(store, "default", read.Wanted(), 1)
     append_many(store, [a_call(12)])

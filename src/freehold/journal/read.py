@@ -165,6 +165,8 @@ class Wanted(NamedTuple):
     """Asked at this time or later."""
     slow_s: float | None = None
     """That took at least so many seconds."""
+    episode: str | None = None
+    """Of this run."""
 
 
 def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0) -> tuple[list[Call], int]:
@@ -176,6 +178,7 @@ def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0
     conditions += [c.outcome == wanted.outcome] if wanted.outcome is not None else []
     conditions += [c.at >= microseconds(wanted.since)] if wanted.since is not None else []
     conditions += [c.latency_s >= wanted.slow_s] if wanted.slow_s is not None else []
+    conditions += [c.episode == wanted.episode] if wanted.episode is not None else []
     with store.reading() as connection:
         rows = connection.execute(_whole().where(*conditions).order_by(c.seq.desc()).limit(limit)).all()
         newest = connection.execute(select(func.max(c.seq))).scalar_one() or 0
