@@ -1,4 +1,3 @@
-"""Typed tasks composed in ordinary Python: a function with type hints comes in, a call whose answerer is chosen at run time goes out.
-
-Read `task.py` first, then `runtime.py`.
+"""Typed tasks. A type goes out as the schema that a provider is asked to keep to, and a model's words come back as a value of that type,
+whole or while they still arrive. Read `parse.py` first.
 """
