@@ -92,6 +92,17 @@ class Words(NamedTuple):
     """What came along."""
 
 
+class Declaration(NamedTuple):
+    """What a program declares about a task."""
+
+    table: TaskTable
+    """As the configuration would say it."""
+    variants: Mapping[str, Variant] = {}
+    """The variants that are declared with it."""
+    functions: Mapping[str, Functions] = {}
+    """The functions that those are made of, by variant."""
+
+
 class How(NamedTuple):
     """How a model is asked for a task: what the configuration says, the task's word before the model's."""
 
@@ -132,15 +143,15 @@ class Resources:
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""
         self._content = config.journal.content
-        prices = config.price_book()
-        self.tariff = Tariff(config, prices)
+        self._prices = config.price_book()
+        self.tariff = Tariff(config, self._prices)
         self.keyring = Keyring(store, tenant)
-        self._builder = Builder(None, tenant, "found", self.catalog, prices, datetime.now(UTC))
+        self._builder = self._priced_by(self.catalog)
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
-        self._declared: dict[str, Variant] = {}
-        self._functions: dict[tuple[str, str], Functions] = {}
+        self._configured = config
+        self._declared: dict[str, Declaration] = {}
         self._untold: dict[str, State] = {}
         self._scopes: dict[str, tuple[Key | None, tuple[Scope, ...]]] = {}
         self._hows: dict[tuple[str | None, str], How] = {}
@@ -180,6 +191,8 @@ class Resources:
         dollar. `said_to`: the body that a variant is sent, and how many bytes of JSON that is. Raises Unpriced."""
         total = 0
         for model in models:
+            if not self.is_pool(model) and self.priced_name(model) is None:
+                continue
             request, size_bytes = said_to(self.variant(model))
             size = size_of(request, size_bytes)
             most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
@@ -224,11 +237,12 @@ class Resources:
 
     def functions_of(self, task: str, variant: str) -> Functions:
         """The functions of the project's own that a variant of a task is made of."""
-        return self._functions.get((task, variant), _NO_FUNCTIONS)
+        declared = self._declared.get(task)
+        return _NO_FUNCTIONS if declared is None else declared.functions.get(variant, _NO_FUNCTIONS)
 
     def takes_time(self, task: str, variant: Variant) -> bool:
         """Whether a variant asks others, or is a function of the project's own, and so is no matter of this moment."""
-        return variant.kind in COMPOSED or (task, variant.id) in self._functions
+        return variant.kind in COMPOSED or self.functions_of(task, variant.id).body is not None
 
     def may_be_asked(self, task: str, variant: str) -> Iterator[str]:
         """The models that may have to be asked for a variant's answer, each as often as that may be."""
@@ -243,15 +257,28 @@ class Resources:
             if known.by is not None:
                 yield from self.may_be_asked(task, known.by)
 
-    def declare(
-        self, tasks: Mapping[str, TaskTable], variants: Mapping[str, Variant], functions: Mapping[tuple[str, str], Functions]
-    ) -> None:
-        """Takes what a program declares beside the configuration, which comes before it."""
-        self.config = msgspec.structs.replace(self.config, tasks={**tasks, **self.config.tasks})
+    def declare(self, task: str, declared: Declaration) -> None:
+        """Takes what a program declares about a task, in the place of what it declared before. What the configuration says comes before it.
+
+        Raises CallerError for a variant that another task declares otherwise.
+        """
+        for other, known in self._declared.items():
+            for name, variant in declared.variants.items():
+                if other != task and known.variants.get(name, variant) != variant:
+                    raise CallerError(
+                        f"Tasks '{other}' and '{task}' each declare a variant '{name}', and they differ. Give one of them a name of its own, "
+                        "by name=."
+                    )
+        self._declared[task] = declared
+        configured = self._configured
+        tables = {name: _over(configured.tasks.get(name), one.table) for name, one in self._declared.items()}
+        self.config = msgspec.structs.replace(configured, tasks={**configured.tasks, **tables})
         catalog = self.config.catalog()
-        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **variants, **self._declared})
-        self._declared = {**variants, **self._declared}
-        self._functions.update(functions)
+        variants = {name: variant for one in self._declared.values() for name, variant in one.variants.items()}
+        written = {name: catalog.variants[name] for name in (*configured.models, *configured.variants)}
+        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **variants, **written})
+        self._builder = self._priced_by(self.catalog)
+        self._recordings |= self._record(self.store, {task} - configured.tasks.keys())
         self._hows.clear()
 
     def is_pool(self, name: str) -> bool:
@@ -348,10 +375,14 @@ class Resources:
         else:
             _log.warning("breaker.closed: '%s' answers again", model)
 
-    def _record(self, store: Store) -> dict[tuple[str, str], Recordings]:
-        """The recordings of every task that has a variant which is replayed."""
+    def _priced_by(self, catalog: Catalog) -> Builder:
+        return Builder(None, self.tenant, "found", catalog, self._prices, datetime.now(UTC))
+
+    def _record(self, store: Store, names: Iterable[str] | None = None) -> dict[tuple[str, str], Recordings]:
+        """The recordings of every task, or of these, that has a variant which is replayed."""
         found: dict[tuple[str, str], Recordings] = {}
-        for name, task in self.catalog.tasks.items():
+        for name in self.catalog.tasks if names is None else names:
+            task = self.catalog.tasks[name]
             if self._replayed.isdisjoint({*task.variants, task.reference}):
                 continue
             for call in calls(store, self.tenant, name):
@@ -363,6 +394,13 @@ class Resources:
                 ):
                     found.setdefault((name, call.variant), Recordings()).add(call.input, call.output, call.usage, call.cost_usd)
         return found
+
+
+def _over(said: TaskTable | None, declared: TaskTable) -> TaskTable:
+    """A task as the configuration has it, and where that says nothing as the program does."""
+    usual = TaskTable()
+    fields = {} if said is None else {name: getattr(said, name) for name in said.__struct_fields__}
+    return msgspec.structs.replace(declared, **{name: value for name, value in fields.items() if value != getattr(usual, name)})
 
 
 def _how(task: ServingTable, model: ServingTable) -> How:

@@ -278,10 +278,18 @@ class Writer:
 
     async def close(self) -> None:
         """Commits what was queued before, then ends. What still waits in the spool waits for the next writer."""
+        self._take_no_more()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def end(self) -> None:
+        """As `close`, for a caller who waits, and for a program that is ending, which can begin no threads."""
+        self._take_no_more()
+        self._thread.join()
+
+    def _take_no_more(self) -> None:
         if not self._closed.is_set():
             self._closed.set()
             self._queue.put(_Signal.END)
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _put(self, entry: Entry | Reservation, done: Done) -> None:
         if self._closed.is_set():

@@ -13,10 +13,10 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from freehold.chat import JSON
 from freehold.context.prompt import Said
 from freehold.errors import CallerError
-from freehold.pipelines.parse import Malformed, Parsed, parse
+from freehold.pipelines.parse import Malformed, Parsed, parse, partial
 from freehold.pipelines.schema import schema_of, wrapped
 
-_EMPTY_BODY = ("RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP")
+_STEPS = "Your reasoning, step by step."
 
 
 class Misuse(CallerError):
@@ -38,7 +38,7 @@ class Signature:
     """What a task takes and gives."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        """Raises Misuse for a function that no task can be made of."""
+        """Raises Misuse for a function of other types."""
         self.where = where_of(function)
         """The file and line where it is declared."""
         self.name = function.__name__
@@ -69,10 +69,13 @@ class Signature:
         self._schemas: dict[bool, JSON] = {}
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
+        first = next(iter(self.inspected.parameters.values()))
+        self._takes_one = len(self.fields) == 1 and first.kind is not first.KEYWORD_ONLY
+        self._check_defaults()
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by parameter, with defaults. Raises TypeError as Python does, and CallerError for values of other types."""
-        if len(args) == 1 and not kwargs and len(self.fields) == 1:
+        if len(args) == 1 and not kwargs and self._takes_one:
             values = {self.fields[0].name: args[0]}
         else:
             bound = self.inspected.bind(*args, **kwargs)
@@ -136,7 +139,7 @@ class Signature:
             if with_steps:
                 schema = {
                     "type": "object",
-                    "properties": {"steps": {"type": "string", "description": "Your reasoning, step by step."}, "answer": schema},
+                    "properties": {"steps": {"type": "string", "description": _STEPS}, "answer": schema},
                     "required": ["steps", "answer"],
                     "additionalProperties": False,
                 }
@@ -147,15 +150,26 @@ class Signature:
 
     def read(self, words: str, with_steps: bool = False) -> Parsed[Any]:
         """The value in the words of an answer. `with_steps`: where steps were asked for. Raises Malformed."""
+        if with_steps:
+            try:
+                found = parse(words, self._with_steps())
+            except Malformed:
+                pass  # it went without them
+            else:
+                return Parsed(found.value.answer, found.repairs)
+        return parse(words, self.output, wrapped=not self.is_text)
+
+    def partial(self, words: str, with_steps: bool = False) -> Any:
+        """What there is of the value in the words that have come so far; None for nothing yet."""
         if not with_steps:
-            return parse(words, self.output, wrapped=not self.is_text)
+            return partial(words, self.output, wrapped=not self.is_text)
+        found = partial(words, self._with_steps())
+        return None if found is None else found.answer
+
+    def _with_steps(self) -> TypeAdapter[Any]:
         if self._steps is None:
             self._steps = TypeAdapter(create_model("Steps", steps=(str, ""), answer=(self.annotation, ...)))
-        try:
-            found = parse(words, self._steps)
-        except Malformed:
-            return parse(words, self.output, wrapped=not self.is_text)
-        return Parsed(found.value.answer, found.repairs)
+        return self._steps
 
     def output_json(self, value: Any) -> JSON:
         """A value as the journal keeps it."""
@@ -163,11 +177,14 @@ class Signature:
 
     def value_of(self, output: JSON) -> Any:
         """The value of an answer as the journal keeps it, which may be words. Raises Malformed, ValidationError."""
-        if isinstance(output, str):
-            if self.is_text:
-                return output
-            return self.read(output).value
-        return self.output.validate_python(output)
+        if self.is_text and isinstance(output, str):
+            return output
+        try:
+            return self.output.validate_python(output)
+        except ValidationError:
+            if isinstance(output, str):
+                return self.read(output).value
+            raise
 
     def misuse(self, why: str) -> Misuse:
         """An error about this function."""
@@ -180,6 +197,15 @@ class Signature:
             raise self.misuse(f"{error}. Types have to stand above the function, and in the module, not in another function") from None
         except TypeError as error:
             raise self.misuse(str(error)) from None
+
+    def _check_defaults(self) -> None:
+        for field in self.fields:
+            if field.is_optional:
+                default = self.inspected.parameters[field.name].default
+                try:
+                    self._inputs[field.name].validate_python(default, strict=True)
+                except ValidationError as error:
+                    raise self.misuse(f"the default of '{field.name}' is none of its type: {_first(error)}") from None
 
     def _field(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Field:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -209,12 +235,24 @@ def where_of(function: Callable[..., Any]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else getattr(function, "__module__", "?")
 
 
+def _nothing() -> None: ...
+
+
+async def _nothing_async() -> None: ...
+
+
 def _is_empty(function: Callable[..., Any]) -> bool:
-    """Whether a body is a docstring, `...` or `pass`: whether all it does is to give None."""
-    return all(
-        (step.opname in _EMPTY_BODY and step.argval in (None, 0, 1, 2, 3)) or step.opname == "RESUME"
+    """Whether a body is a docstring, `...` or `pass`: whether all it does is what a function without one does, which is to give None."""
+    nothing = _nothing_async if inspect.iscoroutinefunction(function) else _nothing
+    return _steps_of(function) == _steps_of(nothing)
+
+
+def _steps_of(function: Callable[..., Any]) -> list[tuple[str, object]]:
+    return [
+        (step.opname, step.argval if step.opname in ("LOAD_CONST", "RETURN_CONST") else None)
         for step in dis.get_instructions(function)
-    )
+        if step.opname not in ("NOP", "COPY_FREE_VARS")
+    ]
 
 
 def _name(annotation: Any) -> str:
