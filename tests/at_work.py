@@ -71,7 +71,7 @@ class Desk(NamedTuple):
         """What the journal has."""
         with open_store("sqlite:///freehold.db", self.folder) as store:
             found = [read.find_call(store, "default", call.id) for call in read.calls(store, "default", task)]
-        return [call for call in found if call is not None]
+        return sorted((call for call in found if call is not None), key=lambda call: str(call.at))
 
 
 @contextmanager

@@ -69,9 +69,15 @@ def says(words: str | Callable[[Said], str], wait_s: float = 0.0, ends: bool = T
             return whole(anthropic_answer(model, told) if is_anthropic else openai_answer(model, told))
         pieces = [told[at : at + 5] for at in range(0, len(told), 5)]
         found = anthropic_events(model, pieces) if is_anthropic else openai_events(model, True, pieces)
-        return events(*(found if ends else found[: len(pieces)]), wait_s=wait_s, ends=ends)
+        return events(*found, wait_s=wait_s) if ends else _cut(events(*found[: len(pieces)], wait_s=wait_s, ends=False))
 
     return answer
+
+
+def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """After these the connection ends."""
+    yield from pieces
+    yield b""
 
 
 def refuses(status: int, message: str) -> Iterator[bytes]:

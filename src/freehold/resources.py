@@ -16,12 +16,11 @@ from freehold.chat import JSON, Usage
 from freehold.config import Config, LimitsTable, ServingTable, TaskTable
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
-from freehold.gateway.budget import Scope
-from freehold.gateway.caller import Caller, caller_of
+from freehold.gateway.caller import Caller, Callers
 from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
 from freehold.gateway.head import Head
-from freehold.gateway.keys import Key, Keyring, Role
+from freehold.gateway.keys import Keyring, Role
 from freehold.gateway.ledger import Settlement
 from freehold.gateway.limits import Limits
 from freehold.gateway.match import Matcher
@@ -37,6 +36,7 @@ from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
 from freehold.providers.breaker import FEWEST, Breakers
 from freehold.providers.known import State, known_breakers, tell_breakers
+from freehold.providers.pacing import Pacing
 from freehold.providers.provider import Provider, Target
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
@@ -139,6 +139,8 @@ class Resources:
         self.matcher = Matcher(config.match)
         self.answers = Answers()
         self.memory = Memory()
+        self.pacing: Pacing | None = None
+        """The lines in which requests of a batch wait; None where each is sent at once."""
         self.rng = Random()  # noqa: S311 of waits between retries
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""
@@ -146,6 +148,7 @@ class Resources:
         self._prices = config.price_book()
         self.tariff = Tariff(config, self._prices)
         self.keyring = Keyring(store, tenant)
+        self.callers = Callers(self.keyring, config, self.tariff.plan)
         self._builder = self._priced_by(self.catalog)
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
@@ -153,7 +156,6 @@ class Resources:
         self._configured = config
         self._declared: dict[str, Declaration] = {}
         self._untold: dict[str, State] = {}
-        self._scopes: dict[str, tuple[Key | None, tuple[Scope, ...]]] = {}
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
 
@@ -176,15 +178,8 @@ class Resources:
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
 
     def caller(self, headers: Head, role: Role, about: Mapping[bytes, str]) -> Caller:
-        """Whoever sent a request with these headers. Raises as `caller_of`."""
-        return caller_of(self.keyring, headers, role, time.time(), about, self.tariff.plan)
-
-    def scopes(self, caller: Caller) -> tuple[Scope, ...]:
-        """The budgets that a caller's calls are in."""
-        known = self._scopes.get(caller.id)
-        if known is None or known[0] is not caller.key:  # it may have been given other limits since
-            known = self._scopes[caller.id] = caller.key, caller.scopes(self.config)
-        return known[1]
+        """Whoever sent a request with these headers. Raises as `Callers.caller`."""
+        return self.callers.caller(headers, role, time.time(), about)
 
     def estimate(self, task: str | None, models: Iterable[str], said_to: SaidTo, at: datetime) -> int:
         """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
@@ -199,11 +194,22 @@ class Resources:
             answers = request.get("n") if type(request.get("n")) is int else 1
             how = self.how(task, model)
             dearest = 0
-            for one in (model, *how.fallbacks) if how.fallbacks else (model,):
-                if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
-                    dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
+            for name in self._priced_names(how, model):
+                dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
             total += dearest * (2 if how.hedge_after_s is not None else 1)
         return total
+
+    def check_price(self, task: str | None, model: str, at: datetime) -> None:
+        """Raises Unpriced for a model that is not to be asked because nobody knows what it, or one of its fallbacks, costs."""
+        if self.config.gateway.unpriced == "refuse":
+            for name in self._priced_names(self.how(task, model), model):
+                self.tariff.check(name, at)
+
+    def _priced_names(self, how: How, model: str) -> Iterable[str]:
+        """By which names a model, and its fallbacks, are priced."""
+        for one in (model, *how.fallbacks) if how.fallbacks else (model,):
+            if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
+                yield name
 
     def priced_name(self, variant: str) -> str | None:
         """The name by which a variant is priced; None for one that answers here."""

@@ -8,9 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVarTuple
 
 import msgspec
 
@@ -18,7 +17,6 @@ from freehold.asked import Asked, Turn
 from freehold.attempts import Attempts
 from freehold.catalog import Task
 from freehold.chat import (
-    JSON,
     ChatAnswer,
     Choice,
     Chunk,
@@ -73,12 +71,12 @@ _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
 _NO_HEADERS = Head(b"")
-_ANYBODY = Caller()
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
 _STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
 _encode = msgspec.json.Encoder().encode
+_Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
 
 
@@ -217,7 +215,7 @@ class Exchange:
         self._said: Collected | None = None
         self._seam: Seam | None = None
         self._cache_key: bytes | None = None
-        self._caller = _ANYBODY
+        self._caller = self._has.callers.anybody
         self._pass: Pass | None = None
         self._reserved: int | None = None
         self._trace: Trace | None = None
@@ -227,17 +225,22 @@ class Exchange:
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
-        self.safely(lambda: self._read(json_object(request), len(request.body), request.headers))
+        self.safely(self._read, request)
 
-    def ask(self, make: Callable[[], Asked], caller: Caller = _ANYBODY) -> None:
-        """As `begin`, for a request of our own, which no key comes with."""
-        self._caller = caller
-        self.safely(lambda: self._take(make(), _NO_HEADERS))
+    def ask(self, make: Callable[[], Asked], caller: Caller | None = None) -> None:
+        """As `begin`, for a request of our own, which no key comes with. `caller`: on whose behalf; None for nobody's."""
+        if caller is not None:
+            self._caller = caller
+        self.safely(self._make, make)
 
-    def _read(self, body: dict[str, JSON], size_bytes: int, headers: Head) -> None:
+    def _make(self, make: Callable[[], Asked]) -> None:
+        self._take(make(), _NO_HEADERS)
+
+    def _read(self, request: Request) -> None:
+        headers = request.headers
         about = {name: value.decode("latin-1") for name, value in headers.starting(_OWN_HEADER).items()}
         self._caller = self._has.caller(headers, "call", about)
-        self._take(Asked(self._door, body, size_bytes, about), headers)
+        self._take(Asked(self._door, json_object(request), len(request.body), about), headers)
 
     def _take(self, asked: Asked, headers: Head) -> None:
         self._trace = self._pursuit.trace = self._gateway.telemetry.trace(headers)
@@ -254,10 +257,10 @@ class Exchange:
             decision = self._decide(self._has.task(task))
             self._admit(self._may_all_be_asked(task, decision), lambda: self._follow(decision))
 
-    def safely(self, step: Callable[[], None]) -> None:
+    def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
         try:
-            step()
+            step(*told)
         except CallerError as error:
             if self._over or self._pursuit.is_waiting:  # somebody may still answer
                 _log.warning("step.failed: %s", error, extra={"call": self.id})
@@ -280,18 +283,18 @@ class Exchange:
 
         def go(given: Pass) -> None:
             self._leave_line, self._pass = None, given
-            self.safely(lambda: self._reserve(variants, begin))
+            self.safely(self._reserve, variants, begin)
 
         self._leave_line = self._has.limits.enter(
-            f"key '{self._caller.id}'", limits, self._asked.tokens, self._caller.id, go, lambda full: self.safely(partial(_raise, full))
+            f"key '{self._caller.id}'", limits, self._asked.tokens, self._caller.id, go, lambda full: self.safely(_raise, full)
         )
 
     def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
         """Holds back what the call may cost, durably, before anybody is asked."""
-        scopes = self._has.scopes(self._caller)
+        self._has.check_price(self._task, variants[0], self._at)
+        scopes = self._caller.scopes
         hold = None if self._origin is None else self._origin.hold
-        is_priced = self._has.config.gateway.unpriced != "allow" or hold is not None
-        estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or is_priced else 0
+        estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or hold is not None else 0
         if hold is not None:
             hold(estimate)
         if not scopes:
@@ -314,7 +317,7 @@ class Exchange:
             elif isinstance(error, CallerError):
                 if isinstance(error, BudgetExceeded):
                     _log.info("budget.refused: %s", error.why, extra={"call": self.id})
-                self.safely(partial(_raise, error))
+                self.safely(_raise, error)
             else:
                 self._refuse(503, f"the call's budget could not be looked at: {error}")
 
@@ -445,7 +448,7 @@ class Exchange:
 
     def _worked(self, found: Found | BaseException) -> None:
         """A variant has answered that took its time, or has none."""
-        self.safely(lambda: self._take_work(found))
+        self.safely(self._take_work, found)
 
     def _take_work(self, found: Found | BaseException) -> None:
         decision = self._decision
@@ -483,6 +486,7 @@ class Exchange:
     def _ask(self, model: str) -> None:
         """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
         self._more = ()
+        self._has.check_price(self._task, model, self._at)
         self._how = self._has.how(self._task, model)
         target = self._pursuit.begin(self._how, model, None if self._origin is None else self._origin.ends_at)
         if self._how.cache_s is None or not self._answer_from_memory(target):
@@ -508,6 +512,12 @@ class Exchange:
     def may_stream(self) -> bool:
         """As of `Pursued`: not of an answer that may not do, for nobody can take back a stream."""
         return self._asked.stream and (self._decision is None or self._decision.accept is None)
+
+    @property
+    def answers(self) -> int:
+        """As of `Pursued`."""
+        count = self._asked.body.get("n")
+        return count if type(count) is int else 1
 
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """As of `Pursued`."""
@@ -543,18 +553,20 @@ class Exchange:
             self._remember(answer, None)
             self._journal(self._asked.outcome(answer), answer, 200, self._stream_ended)
             return
-        words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
-        following = self._following({"answer_chars": float(words)})
+        following = None
         if self._asked.outcome(answer) == "malformed":
-            following = None if self._decision is None else self._decision.then
             if self._ask_for_repair(asking, answer):
                 return
+            following = None if self._decision is None else self._decision.then
+        elif self._decision is not None and self._decision.accept is not None:
+            words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
+            following = self._following({"answer_chars": float(words)})
         if following is not None:
-            self.safely(lambda: self._follow(following))
+            self.safely(self._follow, following)
             return
         raw = raw if asking.format is self._door else None
         self._remember(answer, raw)
-        self.safely(lambda: self._deliver(answer, raw))
+        self.safely(self._deliver, answer, raw)
 
     def on_nobody(self, failure: Failure) -> None:
         """As of `Pursued`."""

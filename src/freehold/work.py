@@ -5,7 +5,7 @@ Whoever is asked is asked by a `Pursuit`, with its turns, retries and fallbacks,
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVarTuple
 
 from freehold.asked import Asked, Turn
 from freehold.attempts import Attempts
@@ -26,6 +26,7 @@ from freehold.variants.outcome import Outcome as Found
 
 _GONE = Failure("cancelled", 499, "nobody wants the answer any more")
 _CHOOSE = frozenset({"vote", "best_of"})
+_Ts = TypeVarTuple("_Ts")
 
 
 class Unanswered(ProviderError):
@@ -173,6 +174,7 @@ class _Question:
     """One question to one model. `Pursuit` tells it how that goes."""
 
     may_stream = False
+    answers = 1
 
     def __init__(self, case: Case, variant: Variant, turn: Turn) -> None:
         self.id = case.id
@@ -224,10 +226,10 @@ class _Question:
         """As of `Pursued`."""
         return "answered" if self._turn.is_free else self._case.asked.outcome(answer)
 
-    def safely(self, step: Callable[[], None]) -> None:
+    def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """As of `Pursued`."""
         try:
-            step()
+            step(*told)
         except FreeholdError as error:
             self._raise(error)
         except Exception as error:  # noqa: BLE001 as in `Exchange.on_broken`

@@ -103,7 +103,7 @@ class Prompt:
             said.append(("user", self._said("user", filling, example.input)))
             said.append(("assistant", (Text(text=example.answer),)))
         said.append(("user", self._said("user", filling, filling.input)))
-        return tuple([Message(role=role, parts=parts) for role, parts in said if parts])
+        return tuple([Message(role=role, parts=parts) for role, parts in said if parts or role != "system"])
 
     def _said(self, block: str, filling: Filling, input: Mapping[str, Said]) -> tuple[Part, ...]:
         media = _Media()
@@ -174,8 +174,6 @@ def _written(value: object) -> object:
     """A value as it stands in a text."""
     if isinstance(value, str | Undefined):  # of an undefined one the environment says so itself
         return value
-    if value is None:
-        return ""
     return _encode(value).decode()
 
 

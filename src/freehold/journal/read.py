@@ -258,6 +258,28 @@ def calls_by_id(store: Store, connection: Connection, ids: Sequence[str]) -> dic
     return found
 
 
+def calls_by_episode(store: Store, tenant: str, episodes: Sequence[str]) -> dict[str, list[Call]]:
+    """The calls of each of these runs, in the order in which they were journalled."""
+    found: dict[str, list[Call]] = {}
+    c = calls_table.c
+    for some in slices(episodes):
+        with store.reading() as connection:
+            rows = connection.execute(_whole().where(c.tenant == tenant, c.episode.in_(some)).order_by(c.seq)).all()
+            for call in _decoded(store, connection, rows):
+                found.setdefault(call.episode or "", []).append(call)
+    return found
+
+
+def spent_on(store: Store, tenant: str, beginning: str) -> float | None:
+    """What the calls cost whose runs have ids that begin so; None where that of any is unknown."""
+    c = calls_table.c
+    mine = (c.tenant == tenant) & (c.episode >= beginning) & (c.episode < beginning + "g")  # ids are hex digits
+    wanted = select(func.sum(c.cost_usd), func.count(), func.count(c.cost_usd)).where(mine)
+    with store.reading() as connection:
+        spent, asked, priced = connection.execute(wanted).one()
+    return float(spent or 0.0) if asked == priced else None
+
+
 def feedback_by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Feedback]:
     """Feedback by id, of whichever tenant, within a transaction of the caller's."""
     found: dict[str, Feedback] = {}

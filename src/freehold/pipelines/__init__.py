@@ -1,3 +1,5 @@
-"""Typed tasks. A type goes out as the schema that a provider is asked to keep to, and a model's words come back as a value of that type,
-whole or while they still arrive. Read `parse.py` first.
+"""Typed tasks composed in ordinary Python: a function with type hints comes in, a call whose answerer is chosen at run time goes out.
+
+Read `task.py` first, then `runtime.py`: the gateway in this process. `parse.py` reads values out of a model's words, `pipeline.py` and `scope.py`
+hold calls together. `batch.py` runs a program over a file: `rows.py` reads it, `output.py` keeps what came of each row.
 """

@@ -19,7 +19,7 @@ Schema: TypeAlias = dict[str, JSON]
 MOST_LEVELS = 64
 """As deep may schemas lie in each other."""
 
-_NAMES = {
+NAMES = {
     "dict": "object",
     "hashmap": "object",
     "map": "object",
@@ -117,6 +117,10 @@ class _Reader:
             raise DataError(f"the schema at '{name}' lies deeper than {MOST_LEVELS} levels. Make it flatter")
         kinds = _kinds(schema, name)
         self._check(schema, kinds, name)
+        if kinds == ["array"] and isinstance(enum := schema.get("enum"), list) and not any(isinstance(one, list) for one in enum):
+            items = schema.get("items")  # choices of a list that are no lists are its entries'; BFCL has such
+            schema = {key: value for key, value in schema.items() if key != "enum"}
+            schema["items"] = {**(items if isinstance(items, dict) else {}), "enum": enum}
         if isinstance(ref := schema.get("$ref"), str):
             made = self._ref(ref, depth)
         elif "enum" in schema or "const" in schema:
@@ -223,11 +227,11 @@ def _kinds(schema: Schema, name: str) -> list[str]:
     kinds = []
     for one in said if isinstance(said, list) else [said]:
         word = one.lower() if isinstance(one, str) else ""
-        kind = _NAMES.get(word, word)
+        kind = NAMES.get(word, word)
         if kind == "any":
             return []
         if kind not in _SCALARS and kind not in ("object", "array"):
-            raise DataError(f"the schema at '{name}' has the type {one!r}.{nearest(word, [*_SCALARS, 'object', 'array', 'any', *_NAMES])}")
+            raise DataError(f"the schema at '{name}' has the type {one!r}.{nearest(word, [*_SCALARS, 'object', 'array', 'any', *NAMES])}")
         kinds.append(kind)
     return list(dict.fromkeys(kinds))
 

@@ -11,6 +11,9 @@ MOST_CHARS = 128 * 1024
 MOST_DOCUMENTS = 64
 """So many documents of one answer are tried, from the last one back."""
 
+_COST = 32
+"""What an opening bracket costs by itself, in characters."""
+
 _FENCE = re.compile(r"(?:```|~~~)[ \t]*(?:[\w+.-]*[ \t]*\r?\n)?")
 _FENCE_MARK = re.compile(r"(?:```|~~~)[\w+.-]*")
 _BRACKET = re.compile(r"[{\[]")
@@ -32,8 +35,9 @@ class Found(NamedTuple):
 
 
 def fenced(words: str) -> list[str]:
-    """What stands in fences, in order; the last fence may have no end."""
+    """What stands in the last fences, in order; the very last may have no end."""
     marks = list(_FENCE.finditer(words))
+    marks = marks[max(0, len(marks) // 2 - MOST_DOCUMENTS) * 2 :]
     parts = []
     for n in range(0, len(marks), 2):
         end = words.find(marks[n][0][:3], marks[n].end()) if n + 1 == len(marks) else marks[n + 1].start()
@@ -50,10 +54,10 @@ def documents(words: str) -> list[Found]:
         one = _document(words, begin)
         if isinstance(one, Found):
             found.append(one)
-            budget -= one.end - begin
+            budget -= one.end - begin + _COST
             at = max(one.end, begin + 1)
         else:
-            budget -= max(one.end - begin, 1)
+            budget -= one.end - begin + _COST
             at = begin + 1
     return found[-MOST_DOCUMENTS:]
 

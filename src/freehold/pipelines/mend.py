@@ -194,19 +194,19 @@ class _Mender:
         return self._member_is_whole()
 
     def _bare(self) -> str | None:
-        """A number or a literal; None for other words, and for one at the very end, of which more may have been due."""
+        """A number or a literal; None for other words, and for a number at the very end, of which more may have been due."""
         found = _BARE.match(self._words, self._at, self._end)
         if found is None:
             return None
-        bare = found[0]
-        value = _LITERALS.get(bare) or (bare if _NUMBER.match(bare) else None)
-        if found.end() == self._end or value is not None:
+        bare, is_last = found[0], found.end() == self._end
+        literal = _LITERALS.get(bare)
+        if literal is not None or is_last or _NUMBER.match(bare):
             self._at = found.end()
-        if value is None or found.end() == self._end:
-            return None
-        if value != bare:
+        if literal is None:
+            return bare if not is_last and _NUMBER.match(bare) else None
+        if literal != bare:
             self._repairs["literals"] = None
-        return value
+        return literal
 
     def _string(self, quote: str, *, is_value: bool) -> str | None:
         """A text; None where it has no end."""

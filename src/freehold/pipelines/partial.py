@@ -48,7 +48,7 @@ def partial(text: str, adapter: TypeAdapter[T], *, wrapped: bool = False) -> T |
     bare = text.lstrip()
     if shape_of(adapter).is_words and not (wrapped and bare[:1] in ("", "{")):
         return cast(T, text) if text else None
-    edge = _edge(text)
+    edge = _edge(text.encode(errors="replace").decode())
     if edge is None:
         return None
     try:

@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from freehold.errors import CallerError
 from freehold.pipelines.failure import Cancelled
+from freehold.pipelines.job import Job, Report
 from freehold.pipelines.run import MOST_DEEP, CircularPipeline, Run
 from freehold.pipelines.runs import State
 from freehold.pipelines.runtime import runtime
@@ -46,6 +47,12 @@ class Pipeline(Generic[P, R]):
             with self._running(run, scope), entered(scope):
                 made = self.function(*args, **kwargs)
         return cast(R, made)
+
+    def batch(self, job: Job) -> Report:
+        """Runs over the rows of a file, durably, as `freehold batch` does. Raises CallerError and OperatorError."""
+        from freehold.pipelines.batch import batch  # which needs this
+
+        return batch(self, job)
 
     async def _awaited(self, scope: Scope, run: Run | None, work: Awaitable[Any]) -> Any:
         with self._running(run, scope), entered(scope):

@@ -54,18 +54,18 @@ def _replace(root: dict[str, JSON], error: ErrorDetails, kind: Repair, take: Tak
     if kind == "number" and error["type"] == "string_type" and type(given) in (int, float) and (place := _place(root, error)):
         place[0][place[1]] = to_json(given).decode()
         return True
-    if not isinstance(given, str) or (place := _place(root, error)) is None:
+    if not isinstance(given, str | int) or (place := _place(root, error)) is None:
         return False
     holder, key = place
     if kind == "number":
-        said = number(given) if error["type"] in _NUMBER_ERRORS else None
+        said = number(given) if error["type"] in _NUMBER_ERRORS and isinstance(given, str) else None
         if said is not None:
             holder[key] = from_json(said.json)
         return said is not None
     if error["type"] not in ("literal_error", "enum"):
         return False
     fitting = []
-    for name in sorted(name for name in names if name.casefold() == given.strip().casefold()):
+    for name in sorted(name for name in names if name.casefold() == str(given).strip().casefold()):
         holder[key] = name
         if not _is_wrong(root, error, take):
             fitting.append(name)

@@ -5,17 +5,19 @@ One for a process and project, whoever calls from whichever thread or loop, so t
 
 import asyncio
 import atexit
-import concurrent.futures
 import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError as FutureCancelled
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -24,23 +26,23 @@ import uvloop
 
 from freehold.asked import Asked
 from freehold.catalog import Variant
-from freehold.chat import Chunk
+from freehold.chat import JSON, Chunk
 from freehold.config import TaskTable, TelemetryTable, find_project
-from freehold.context.prompt import Prompt
+from freehold.context.prompt import Example, Prompt
 from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, FreeholdError
 from freehold.gateway.budget import nano
-from freehold.gateway.caller import Caller
 from freehold.gateway.formats import OPENAI, error_message
 from freehold.gateway.reply import Headers
 from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
+from freehold.pipelines.examples import Shown, as_values, well_rated
 from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
 from freehold.pipelines.runs import Recorded, State, see
-from freehold.pipelines.scope import Scope
+from freehold.pipelines.scope import Held, Scope
 from freehold.pipelines.signature import Signature
 from freehold.project import Project
 from freehold.resources import OWN, Declaration, Resources
@@ -48,6 +50,7 @@ from freehold.serve import Exchange, Gateway, Origin
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
 from freehold.variants.functions import Functions
+from freehold.variants.terms import words_of
 
 T = TypeVar("T")
 _log = logging.getLogger("freehold.pipelines")
@@ -59,6 +62,8 @@ PROJECT = "FREEHOLD_PROJECT"
 _LOOK_S = 1.0
 _LASTS_S = 1.0
 """How long a run lasts at least of which the store hears: others are over before anybody could look."""
+_LOOKS_FOR_EXAMPLES = 60
+"""Every how manieth look what was rated well is looked up anew."""
 _END_S = 30.0
 _STOPPED = "it was cancelled"
 _CLOSED = "The project was closed before this had ended."
@@ -136,15 +141,18 @@ class Runtime:
         self._without_schema: set[str] = set()
         self._waiting: set[asyncio.Task[Any]] = set()
         """Who waits for an answer."""
+        self._shown: dict[str, Shown] = {}
         self._runs: dict[str, _UnderWay] = {}
         self._ended_runs: list[tuple[_UnderWay, State, str]] = []
         self._episodes: list[Episode] = []
         self._looking = self._loop.create_task(self._look_around())
 
     async def _look_around(self) -> None:
-        while True:
+        for n in count(1):
             await asyncio.sleep(_LOOK_S)
             try:
+                if n % _LOOKS_FOR_EXAMPLES == 0:
+                    await asyncio.to_thread(self._look_for_examples)
                 await self.resources.look_around()
                 await asyncio.to_thread(self._shelf.refresh)
                 await self._see_runs()
@@ -165,22 +173,28 @@ class Runtime:
             raise CallerError(
                 "This would wait for itself: it is called where Freehold's own loop runs. Await it there, as in `await task.acall(…)`."
             )
-        future = self._begun(work)
+        future = self.submit(work)
         try:
             return future.result()
-        except concurrent.futures.CancelledError:
+        except FutureCancelled:
             raise Cancelled(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise
 
+    def soon(self, step: Callable[[], object]) -> None:
+        """Has a step taken here, where the project is not closed by then."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(step)
+
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """As `run`, for a caller on any loop."""
         if self.is_here:
             return await work
-        return await asyncio.wrap_future(self._begun(work))
+        return await asyncio.wrap_future(self.submit(work))
 
-    def _begun(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Has a coroutine run here, for a caller who waits later. Raises Cancelled where the project was closed."""
         if self._is_closed:
             work.close()
             raise Cancelled(_CLOSED)
@@ -189,15 +203,15 @@ class Runtime:
     def begin(self, run: Run, customer: str | None = None) -> None:
         """A run begins. Its episode is journalled, and who looks sees it where it lasts."""
         episode = Episode(id=run.id, tenant=self.project.tenant, name=run.name, at=datetime.now(UTC), customer=customer)
-        self._tell(lambda: self._begin_run(_UnderWay(run, episode.at), episode))
+        self.soon(lambda: self._begin_run(_UnderWay(run, episode.at), episode))
+
+    def note(self, run: Run, begun: datetime, state: State, why: str = "") -> None:
+        """Writes down how a run stands, now."""
+        see(self.project.store, self.project.tenant, _UnderWay(run, begun).recorded(state, datetime.now(UTC), why))
 
     def end(self, run: Run, state: State, why: str = "") -> None:
         """It is over."""
-        self._tell(lambda: self._end_run(run, state, why))
-
-    def _tell(self, what: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and noted what was under way
-            self._loop.call_soon_threadsafe(what)
+        self.soon(lambda: self._end_run(run, state, why))
 
     # Here.
 
@@ -250,7 +264,23 @@ class Runtime:
                 functions[OWN], variants[OWN] = body, Variant(id=OWN, kind="code")
             self.resources.declare(task.name, Declaration(task.table(), variants, functions))
             known = self._manners[task.name] = self._made(task, own)
+            await asyncio.to_thread(self._look_for_examples)
         return known
+
+    def _examples(self, task: Asks, input: JSON, n: int) -> tuple[Example, ...]:
+        """Well-rated answers to the most similar questions; none until they were looked up the first time."""
+        shown = self._shown.get(task.name)
+        names = [field.name for field in task.signature.fields]
+        found = [] if shown is None else shown.like(input, n)
+        return tuple(Example(as_values(one.input, names), words_of(one.output)) for one in found)
+
+    def _look_for_examples(self) -> None:
+        """Looks up what was rated well, in a thread, for the tasks whose variants show any."""
+        for name, manner in list(self._manners.items()):
+            variants = [self.resources.variant(each) for each in manner.task.variants]
+            if manner.task.metric is not None and any(variant.examples for variant in variants):
+                metric = self.resources.catalog.metric(manner.task.metric)
+                self._shown[name] = Shown(well_rated(self.project.store, self.project.tenant, name, metric))
 
     def _made(self, task: Asks, own: Prompt) -> Manner:
         def takes_schema(variant: str) -> bool:
@@ -266,7 +296,7 @@ class Runtime:
             task=self.resources.catalog.tasks[task.name],
             signature=task.signature,
             prompt_of=lambda name: self._shelf.prompt(task.name, name, own),
-            examples_of=lambda input, n: (),
+            examples_of=lambda input, n: self._examples(task, input, n),
             takes_schema=takes_schema,
             note_no_schema=note_no_schema,
             repairs=task.repairs,
@@ -307,6 +337,9 @@ class Runtime:
         reply = _Reply(ended, pieces, lambda: held.settle(exchange.cost_usd))
         door = OPENAI._replace(write_answer=lambda answer: {}, stream_writer=lambda with_usage: pieces)
         exchange = Exchange(self._gateway, door, reply, origin)
+        caller = self.resources.callers.anybody
+        if scope.customer is not None or scope.plan is not None:
+            caller = msgspec.structs.replace(caller, customer=scope.customer, plan_name=scope.plan, plan=plan)
         stop = partial(exchange.give_up, _STOPPED)
         if scope.run is not None:
             scope.run.check()
@@ -315,7 +348,7 @@ class Runtime:
         assert waiting is not None
         self._waiting.add(waiting)
         try:
-            exchange.ask(make, Caller(customer=scope.customer, plan_name=scope.plan, plan=plan))
+            exchange.ask(make, caller)
             status, body = await ended
         except asyncio.CancelledError:
             stop()
@@ -349,7 +382,7 @@ class Runtime:
             with suppress(FreeholdError):
                 self._written(self._episodes, ended, (), datetime.now(UTC))
         finally:
-            self._writer.end()
+            self._writer.join()  # here, for a program that ends starts no threads any more
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_END_S)
             if not self._thread.is_alive():
@@ -358,15 +391,18 @@ class Runtime:
 
     async def _end(self) -> None:
         """Ends what is under way here. It begins no threads: where the program is ending there can be none."""
-        self._looking.cancel()
-        self._gateway.close()
-        if self._waiting:
-            await asyncio.wait(self._waiting, timeout=_END_S / 2)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=_LOOK_S)
+        try:
+            self._looking.cancel()
+            self._gateway.close()
+            if self._waiting:
+                await asyncio.wait(self._waiting, timeout=_END_S / 2)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=_LOOK_S)
+        finally:
+            self._writer.stop()
 
 
 class _UnderWay:
@@ -380,7 +416,7 @@ class _UnderWay:
 
     def recorded(self, state: State, now: datetime, why: str = "") -> Recorded:
         run = self.run
-        progress = msgspec.structs.replace(run.progress(), host=socket.gethostname(), pid=os.getpid(), why=why[:2_000])
+        progress = msgspec.structs.replace(run.progress, host=socket.gethostname(), pid=os.getpid(), why=why[:2_000])
         return Recorded(id=run.id, kind=run.kind, name=run.name, state=state, begun=self.begun, seen=now, progress=progress)
 
 
@@ -390,20 +426,19 @@ class _Held:
     def __init__(self, scope: Scope) -> None:
         self.refused: StepFailed | None = None
         self._scope = scope
-        self._nano = 0
+        self._held = Held()
 
-    def hold(self, amount_nano: int) -> None:
+    def hold(self, most_nano: int) -> None:
         try:
-            self._scope.hold(amount_nano)
+            self._held = self._scope.hold(most_nano)
         except StepFailed as error:
             self.refused = error
             raise
-        self._nano = amount_nano
 
     def settle(self, cost_usd: float | None) -> None:
         """It has ended. What it cost is charged; where that is unknown, what was set aside."""
-        held, self._nano = self._nano, 0
-        self._scope.settle(held, held if cost_usd is None else nano(cost_usd))
+        held, self._held = self._held, Held()
+        self._scope.settle(held, held.most_nano if cost_usd is None else nano(cost_usd))
 
 
 class _Reply:

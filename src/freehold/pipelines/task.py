@@ -18,6 +18,7 @@ from freehold.errors import CallerError, OperatorError
 from freehold.journal.call import Call
 from freehold.pipelines.failure import NotAsked, failure_of
 from freehold.pipelines.form import Typed
+from freehold.pipelines.job import Job, Report
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Scope, current
 from freehold.pipelines.signature import Misuse, Signature, where_of
@@ -162,6 +163,12 @@ class Task(Generic[P, T]):
         """As `map`, for a program that awaits."""
         values, at = self._bound(items), runtime()
         return await at.arun(self._map(at, values, at_once, current()))
+
+    def batch(self, job: Job) -> Report:
+        """Runs over the rows of a file, durably, as `freehold batch` does. Raises CallerError and OperatorError."""
+        from freehold.pipelines.batch import batch  # which needs this
+
+        return batch(self, job)
 
     async def _map(self, at: Runtime, items: list[dict[str, Any]], at_once: int, scope: Scope) -> list[T]:
         if at_once < 1:

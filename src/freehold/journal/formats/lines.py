@@ -24,7 +24,12 @@ def open_text(source: Source) -> Stream:
     stream = source.path.open("rb")
     packed = stream.read(2) == _GZIP_MAGIC
     stream.seek(0)
-    return _Unpacked(stream) if packed else stream
+    return unpacked(stream) if packed else stream
+
+
+def unpacked(stream: BinaryIO) -> gzip.GzipFile:
+    """What a gzip stream holds. All that could be unpacked is handed out before it is said that the rest is broken."""
+    return _Unpacked(stream)
 
 
 class _Unpacked(gzip.GzipFile):
