@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import freehold
-from pages import DOCS, answering, blocks, in_project, run_command, run_program
 from freehold.pipelines import failure
 from freehold.routing.check import Scope, check
 from freehold.routing.program import parse
+from pages import DOCS, answering, blocks, in_project, run_command, run_program
 from upstream import Upstream, upstream
 
 PAGE = "tasks.md"
