@@ -62,9 +62,7 @@ def by_pyright(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, int,
     said = json.loads(run(sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, *files, cwd=folder))
     assert said["summary"]["filesAnalyzed"] == len(FILES)
     found = said["generalDiagnostics"]
-    return [
-        (Path(one["file"]).stem, one["range"]["start"]["line"] + 1, one.get("rule", "")) for one in found if one["severity"] == "error"
-    ]
+    return [(Path(one["file"]).stem, one["range"]["start"]["line"] + 1, one.get("rule", "")) for one in found if one["severity"] == "error"]
 
 
 @pytest.mark.parametrize("checker", ["by_mypy", "by_pyright"])
