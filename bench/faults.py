@@ -8,11 +8,12 @@ kills    every few seconds a worker gets SIGKILL, every fourth time all processe
 stop     SIGTERM while answers are under way, whole and streamed, one of which never ends by itself
 locked   another program holds the journal's database
 full     the disk with the database is full
-read_only  the folder with the database may not be written
 postgres   the database's server is away
+unopened   nothing in the folder with the database can be opened or made any more; what is open goes on being written
 
 Whatever a client was told from beginning to end is an acknowledged call. It has to be in the journal once, with its true outcome, its true
 cost and every attempt the provider knows of. The last four also count requests that failed: the journal waits beside its store, so none may.
+`spooled` says of the first three of those that their store did fail.
 
 All of them come with a key that has a budget, and so the ledger has to be right as well: one settlement of each call, at its cost; balances that
 are what its rows add up to; nothing held back but for calls that died with their worker, and that charged once its time is over.
@@ -364,7 +365,7 @@ async def outage(bench: Bench, upstream: int, begin: Callable[[], None], end: Ca
         await asking
         judged = await bench.judged(clients)
     ends = judged["ends"]
-    return {**judged, "failed": ends["error"] + ends["broken off"] + ends["hung"], "spooled": "journal.spooling" in bench.log()}
+    return {**judged, "failed": ends["error"] + ends["broken off"] + ends["hung"], "spooled": int("journal.spooling" in bench.log())}
 
 
 async def locked(bench: Bench, upstream: int, _: ExitStack) -> dict[str, Any]:
@@ -398,23 +399,6 @@ async def full(bench: Bench, upstream: int, resources: ExitStack) -> dict[str, A
     return await outage(bench, upstream, fill, filler.unlink)
 
 
-async def read_only(bench: Bench, upstream: int, _: ExitStack) -> dict[str, Any]:
-    """The folder with the database may not be written. Root may write everywhere, unless the gateway's processes are kept from it."""
-    store = bench.folder / "store"
-    store.mkdir()
-    bench.store_url = f"sqlite:///{store / 'freehold.db'}"
-    bench.write(upstream)
-    if os.getuid() == 0:
-        bench.run = ("setpriv", "--bounding-set", "-dac_override")
-
-    def allow(file: int, folder: int) -> None:
-        for path in store.iterdir():
-            path.chmod(file)
-        store.chmod(folder)
-
-    return await outage(bench, upstream, lambda: allow(0o400, 0o500), lambda: allow(0o600, 0o700))
-
-
 async def postgres(bench: Bench, upstream: int, resources: ExitStack) -> dict[str, Any]:
     """The database's server is away: the line to it is cut."""
     server = os.environ.get("FREEHOLD_TEST_POSTGRES")
@@ -430,14 +414,32 @@ async def postgres(bench: Bench, upstream: int, resources: ExitStack) -> dict[st
         return await outage(bench, upstream, proxy.cut, proxy.mend)
 
 
+async def unopened(bench: Bench, upstream: int, _: ExitStack) -> dict[str, Any]:
+    """Files of the database cannot be opened any more, which takes nothing from those that are open: the store goes on, and has to. Root may
+    open everything, unless the gateway's processes are kept from it."""
+    store = bench.folder / "store"
+    store.mkdir()
+    bench.store_url = f"sqlite:///{store / 'freehold.db'}"
+    bench.write(upstream)
+    if os.getuid() == 0:
+        bench.run = ("setpriv", "--bounding-set", "-dac_override")
+
+    def allow(file: int, folder: int) -> None:
+        for path in store.iterdir():
+            path.chmod(file)
+        store.chmod(folder)
+
+    return await outage(bench, upstream, lambda: allow(0o400, 0o500), lambda: allow(0o600, 0o700))
+
+
 PARTS: dict[str, Callable[[Bench, int, ExitStack], Awaitable[dict[str, Any]]]] = {
     "leaks": leaks,
     "kills": kills,
     "stop": stop,
     "locked": locked,
     "full": full,
-    "read_only": read_only,
     "postgres": postgres,
+    "unopened": unopened,
 }
 
 

@@ -41,10 +41,11 @@ def ledger_of(store: Store, found: Mapping[str, Call], deaths: Deaths) -> dict[s
     """How often the ledger is wrong in which way; what it still holds back is expired for that. Nobody may be asking meanwhile.
 
     unsettled      calls of the journal that do not have one settled row, and settled rows without such a call
-    wrong_charge   rows whose cost is not the call's, or that charge something else: the cost, or where nobody knows it the estimate
+    wrong_charge   rows whose cost is not the call's, or that charge something else: the cost, or where nobody knows it the estimate, which
+                   is also what one that expired is charged
     held_back      calls for which something was held back still
     held_wrongly   how far that number is beyond what died
-    left_reserved  calls for which something is held back once all of it has expired, and those that did not expire at their estimate
+    left_reserved  calls for which something is held back once all of it has expired, and those that expired without having been held back
     differences    balances and reservations that are not what the rows add up to, before and after that
     """
     before, live = recount(store, TENANT), held_back(store)
@@ -54,6 +55,7 @@ def ledger_of(store: Store, found: Mapping[str, Call], deaths: Deaths) -> dict[s
     settled = {call: [row for row in some if row.kind == "settled"] for call, some in rows.items()}
     unsettled = {call for call in {*found, *rows} if len(settled.get(call, ())) != (call in found)}
     charges = {call for call, call_row in found.items() if settled.get(call) and not _is_charge(call_row, rows[call])}
+    charges |= {call for call, some in rows.items() if not _expired_at_estimate(some)}
     left = {call for call, some in rows.items() if sum(row.reserved_nano for row in some)}
     left |= {call for call, some in rows.items() if (call in live) != any(row.kind == "expired" for row in some)}
     after = recount(store, TENANT)
@@ -85,6 +87,13 @@ def _rows(store: Store) -> dict[str, list[Row]]:
         for call, *row in connection.exec_driver_sql("SELECT call, kind, cost_nano, charged_nano, reserved_nano FROM ledger ORDER BY seq"):
             rows[call].append(Row(*row))
     return dict(rows)
+
+
+def _expired_at_estimate(rows: list[Row]) -> bool:
+    """Whether what expired of a call, if anything did, was charged what was held back, for a cost that nobody knows."""
+    held = [row.reserved_nano for row in rows if row.kind == "reserved"]
+    ends = [row for row in rows if row.kind == "expired"]
+    return all(row.cost_nano is None and [row.charged_nano] == [-row.reserved_nano] == held for row in ends)
 
 
 def _is_charge(call: Call, rows: list[Row]) -> bool:

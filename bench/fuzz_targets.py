@@ -273,7 +273,7 @@ def stream(data: bytes) -> None:
 
 def _read(provider: Format, pieces: Sequence[bytes]) -> tuple[list[Chunk], str]:
     """The pieces of an answer, and what ended them."""
-    events, reader, found = EventReader(), provider.stream_reader(), []
+    events, reader, found = EventReader(), provider.stream_reader(1), []
     try:
         for piece in pieces:
             for told in events.feed(piece):
@@ -298,7 +298,7 @@ def _check_stream_of(door: Format, chunks: Iterable[Chunk]) -> None:
             sent.append(writer.write(chunk))
         except ProviderError:
             return
-    reader, heard = door.stream_reader(), Collected()
+    reader, heard = door.stream_reader(1), Collected()
     for told in EventReader().feed(b"".join([*sent, writer.end()])):
         for chunk in reader.read(told):
             heard.add(chunk)

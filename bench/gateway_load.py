@@ -71,11 +71,11 @@ def wrong(answer: bytearray) -> WrongAnswer:
     return WrongAnswer(f"{head.splitlines()[0]} {body[:200]}")
 
 
-def serve_upstream(port: int, cores: set[int]) -> None:
+def serve_upstream(port: int, cores: set[int], words: bytes = _WORDS) -> None:
     """Answers whole or as a stream of one word a chunk, each sent by itself."""
     os.sched_setaffinity(0, cores)
     about = {"id": "c", "object": "chat.completion", "created": 1_750_000_000, "model": "frontier"}
-    message = {"role": "assistant", "content": _WORDS.decode()}
+    message = {"role": "assistant", "content": words.decode()}
     whole = json.dumps({**about, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": _USAGE}).encode()
     whole = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(whole), whole)
     piece = {**about, "object": "chat.completion.chunk"}

@@ -1,7 +1,7 @@
 # Sourced by scripts/test and scripts/soak: the benchmarks there are.
 # shellcheck shell=bash
 
-BENCHES=(features policy journal crash ledger routing certificates zeroeval banking certify demo gateway faults telemetry fuzz)
+BENCHES=(features counting history parsing pace policy journal crash ledger routing certificates zeroeval banking certify demo gateway faults tasks batch telemetry fuzz)
 # What needs more than scripts/test installs: scripts/soak alone runs them.
 SOAK_BENCHES=(real)
 

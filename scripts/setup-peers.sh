@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs under .peers what bench/gateway.py compares with, each apart from Freehold and at one version: scripts/setup-peers.sh [NAME...]
-# Only where it is named: transformers, the model server that bench/real.py asks. One that cannot be installed is said here, and the bench leaves
-# it out by name.
+# Only where they are named: transformers, the model server that bench/real.py asks; litellm_sdk, dspy, langchain and pydantic_ai, beside which
+# bench/tasks.py calls a task; ray, for bench/batch.py. One that cannot be installed is said here, and the bench leaves it out by name.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
@@ -17,6 +17,9 @@ PORTKEY=1.15.2
 # One torch for all: a registry that serves the CPU's build has it under the same version, the public one brings gigabytes of CUDA.
 TORCH=2.13.0
 TRANSFORMERS=5.24.0
+DSPY=3.4.1
+LANGCHAIN_OPENAI=$(sed -n 's/^langchain-openai==//p' constraints.txt)
+PYDANTIC_AI=2.68.0
 
 # A virtual environment with packages, unless it has them.
 python_peer() {
@@ -39,6 +42,22 @@ litellm_peer() {
 
 tensorzero_peer() {
     python_peer tensorzero "tensorzero==$TENSORZERO"
+}
+
+litellm_sdk_peer() {
+    python_peer litellm_sdk "litellm==$LITELLM"
+}
+
+dspy_peer() {
+    python_peer dspy "dspy==$DSPY"
+}
+
+langchain_peer() {
+    python_peer langchain "langchain-openai==$LANGCHAIN_OPENAI"
+}
+
+pydantic_ai_peer() {
+    python_peer pydantic_ai "pydantic-ai-slim[openai]==$PYDANTIC_AI"
 }
 
 transformers_peer() {

@@ -12,8 +12,32 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from freehold.catalog import Sampling as Sampling
+    from freehold.context.history import Retrieve as Retrieve
+    from freehold.context.history import Summarise as Summarise
+    from freehold.context.history import Trim as Trim
+    from freehold.context.media import Audio as Audio
+    from freehold.context.media import File as File
+    from freehold.context.media import Image as Image
+    from freehold.context.video import Evenly as Evenly
+    from freehold.context.video import EveryS as EveryS
+    from freehold.context.video import Frame as Frame
+    from freehold.context.video import Video as Video
+    from freehold.pipelines.failure import AnswerRefused as AnswerRefused
+    from freehold.pipelines.failure import BudgetSpent as BudgetSpent
+    from freehold.pipelines.failure import Cancelled as Cancelled
+    from freehold.pipelines.failure import MalformedAnswer as MalformedAnswer
+    from freehold.pipelines.failure import NotAnswered as NotAnswered
+    from freehold.pipelines.failure import NotAsked as NotAsked
+    from freehold.pipelines.failure import NotKept as NotKept
+    from freehold.pipelines.failure import StepFailed as StepFailed
+    from freehold.pipelines.failure import TookTooLong as TookTooLong
+    from freehold.pipelines.job import Job as Job
     from freehold.pipelines.pipeline import episode as episode
     from freehold.pipelines.pipeline import pipeline as pipeline
+    from freehold.pipelines.plan import Goal as Goal
+    from freehold.pipelines.plan import NotReached as NotReached
+    from freehold.pipelines.plan import Plan as plan  # noqa: F401, N813 it is called as a function is
+    from freehold.pipelines.remember import History as History
     from freehold.pipelines.runtime import use as use
     from freehold.pipelines.scope import scope as scope
     from freehold.pipelines.task import Answer as Answer
@@ -28,7 +52,28 @@ if TYPE_CHECKING:
     from freehold.variants.functions import Refuse as Refuse
 
 _WHERE = {
+    **dict.fromkeys(("Goal", "NotReached"), "pipelines.plan"),
+    "plan": "pipelines.plan:Plan",
     "Sampling": "catalog",
+    **dict.fromkeys(("Retrieve", "Summarise", "Trim"), "context.history"),
+    **dict.fromkeys(("Audio", "File", "Image"), "context.media"),
+    **dict.fromkeys(("EveryS", "Evenly", "Frame", "Video"), "context.video"),
+    **dict.fromkeys(
+        (
+            "AnswerRefused",
+            "BudgetSpent",
+            "Cancelled",
+            "MalformedAnswer",
+            "NotAnswered",
+            "NotAsked",
+            "NotKept",
+            "StepFailed",
+            "TookTooLong",
+        ),
+        "pipelines.failure",
+    ),
+    "History": "pipelines.remember",
+    "Job": "pipelines.job",
     "episode": "pipelines.pipeline",
     "pipeline": "pipelines.pipeline",
     "use": "pipelines.runtime",
@@ -43,7 +88,8 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'freehold' has no attribute '{name}'")
-    return getattr(import_module(f"freehold.{_WHERE[name]}"), name)
+    module, _, other = _WHERE[name].partition(":")
+    return getattr(import_module(f"freehold.{module}"), other or name)
 
 
 def __dir__() -> list[str]:

@@ -64,23 +64,24 @@ class Asked:
         """Whether the last of those are to say what was used."""
         self.as_openai = body
         """The same in OpenAI's words, as the journal keeps it."""
-        self._is_chat = door is not EMBEDDINGS
+        self._parts: dict[str, JSON] | None = None
+        """Those of them that are the question; None where it is no chat."""
         self._text: str | None = None
         self._tags: dict[str, str] | None = None
-        if not self._is_chat:
+        if door is EMBEDDINGS:
             check_request(body)
             return
         self.stream = body.get("stream") is True
-        if door is not OPENAI:
+        if door is OPENAI:
+            options = body.get("stream_options")
+            self.wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+        else:
             self.as_openai = _as_openai(body)
-            return
-        options = body.get("stream_options")
-        self.wants_usage = isinstance(options, dict) and options.get("include_usage") is True
         try:
-            asked = question_of(body)  # before anybody is paid for an answer to nothing
+            self._parts = question_of(self.as_openai)  # before anybody is paid for an answer to nothing
         except DataError as error:
             raise CallerError(str(error)) from None
-        if "prompt" not in asked and not is_messages(asked["messages"]):
+        if door is OPENAI and "prompt" not in self._parts and not is_messages(self._parts["messages"]):
             raise CallerError("messages: expected a list of messages, each an object with a role")
 
     @property
@@ -131,7 +132,7 @@ class Asked:
     @property
     def question(self) -> Question:
         """What the journal keeps of it. Raises DataError for what no journal can keep."""
-        return question(self.as_openai) if self._is_chat else question_about(self.body["input"])
+        return question_about(self.body["input"]) if self._parts is None else question(self.as_openai, self._parts)
 
     # Put to others, and answered by others.
 
@@ -171,6 +172,10 @@ class Asked:
             request = msgspec.structs.replace(request, shape=None, tools=(), tool_choice=None)
         return spoken, written(request, target, variant, stream, turn)
 
+    def told_apart_by(self, variant: Variant) -> Mapping[str, JSON]:
+        """All that a variant's answer depends on, so that the same need not be asked twice."""
+        return self.body
+
     def says_less(self, variant: str, why: str) -> bool:
         """Whether the same can be asked without something that whoever is asked does not take. `why`: what they said of it."""
         return False
@@ -185,7 +190,7 @@ class Asked:
 
     def output(self, answer: ChatAnswer) -> JSON:
         """What an answer says, as the journal keeps it."""
-        return output_of(answer) if self._is_chat else None
+        return None if self.door is EMBEDDINGS else output_of(answer)
 
     def choices(self, found: Found, call: str) -> tuple[Choice, ...]:
         """An answer that was made here, in the form that is asked for. Raises CannotGive where it has none, and CallerError."""

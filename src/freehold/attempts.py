@@ -62,6 +62,7 @@ class Attempts:
                 started=at.timestamp(),
                 seconds=seconds,
                 first_chunk_s=asking.first_byte_at - asking.asked_at if asking.collected is not None and asking.first_byte_at else None,
+                per_chunk=asking.per_chunk,
                 usage=usage,
                 response_id=answer.id if answer is not None else "",
                 response_model=answer.model if answer is not None else "",
@@ -105,9 +106,13 @@ class Attempts:
     @property
     def tokens(self) -> int | None:
         """How many tokens they used together; None where that of any is unknown that was paid for."""
-        if any(row.usage is None and row.cost_usd != 0 for row in self.rows):
-            return None
-        return sum(row.usage.input_tokens + row.usage.output_tokens for row in self.rows if row.usage is not None)
+        tokens = 0
+        for row in self.rows:
+            if row.usage is not None:
+                tokens += row.usage.input_tokens + row.usage.output_tokens
+            elif row.cost_usd != 0:
+                return None
+        return tokens
 
     def sums(self) -> tuple[Usage | None, float | None]:
         """What they used, and what they cost, together; None where that of any is unknown that was paid for."""

@@ -4,7 +4,10 @@ They belong to no provider: `gateway/` and `providers/` read and write the wire 
 place for stands in `further`, under the format's own name, and is an error where it would have to be said in another format.
 """
 
+import re
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -93,11 +96,15 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     url: str = ""
     """Where it lies."""
     file: str = ""
-    """A provider's id of a file that was handed to it."""
+    """A provider's id of a file that was handed to it, or of a recording that it made."""
     name: str = ""
     """The file's name or title."""
     detail: str = ""
     """How closely to look, in OpenAI's words."""
+    transcript: str = ""
+    """What is said in a recording, where whoever made it says."""
+    expires_at: int = 0
+    """Seconds since 1970 UTC until which its provider knows it by `file`; 0 where nobody said."""
     cache: JSON = None
     """As of `Text`."""
 
@@ -325,6 +332,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """More of a refusal."""
     call: CallPiece | None = None
     """More of a call of a tool."""
+    media: Media | None = None
+    """A whole image, or more of a recording: its bytes, a base64 of their own, and its transcript go on where the last piece ended."""
     logprobs: JSON = None
     """Log-probabilities of these words, as OpenAI writes them."""
     finish: Finish | None = None
@@ -355,6 +364,8 @@ def pieces_of(answer: "ChatAnswer") -> Iterator[Chunk]:
                 case ToolCall():
                     yield Chunk(choice=n, call=CallPiece(index=calls, id=part.id, name=part.name, arguments=part.arguments))
                     calls += 1
+                case Media():
+                    yield Chunk(choice=n, media=part)
         yield Chunk(choice=n, finish=choice.finish, stop=choice.stop, logprobs=choice.logprobs)
     if answer.usage is not None:
         yield Chunk(usage=answer.usage)
@@ -369,6 +380,7 @@ class Collected:
         self.usage: Usage | None = None
         self._parts: dict[int, list[Part]] = {}
         self._calls: dict[tuple[int, int], int] = {}
+        self._recordings: dict[int, tuple[int, list[Media]]] = {}
         self._ends: dict[int, Chunk] = {}
         self._logprobs: dict[int, dict[str, list[JSON]]] = {}
 
@@ -376,7 +388,9 @@ class Collected:
         """Takes the next piece."""
         self.id, self.model, self.created = chunk.id or self.id, chunk.model or self.model, chunk.created or self.created
         self.usage, self.tier = chunk.usage or self.usage, chunk.tier or self.tier
-        parts = self._parts.setdefault(chunk.choice, [])
+        parts = self._parts.get(chunk.choice)
+        if parts is None:
+            parts = self._parts[chunk.choice] = []
         if chunk.thinking or chunk.signature:
             if parts and isinstance(last := parts[-1], Thinking) and not last.signature and not last.sealed:
                 parts[-1] = Thinking(text=last.text + chunk.thinking, signature=chunk.signature)
@@ -396,7 +410,9 @@ class Collected:
                 parts.append(Refusal(text=chunk.refusal))
         if chunk.call is not None:
             self._add_call(chunk.choice, chunk.call, parts)
-        if isinstance(chunk.logprobs, Mapping):
+        if chunk.media is not None:
+            self._add_media(chunk.choice, chunk.media, parts)
+        if isinstance(chunk.logprobs, dict):
             for kind, more in chunk.logprobs.items():
                 self._logprobs.setdefault(chunk.choice, {}).setdefault(kind, []).extend(more or ())
         if chunk.finish is not None:
@@ -410,6 +426,17 @@ class Collected:
         known = parts[place]
         assert isinstance(known, ToolCall)
         parts[place] = ToolCall(id=known.id or piece.id, name=known.name or piece.name, arguments=known.arguments + piece.arguments)
+
+    def _add_media(self, choice: int, piece: Media, parts: list[Part]) -> None:
+        if piece.kind == "audio":
+            place, pieces = self._recordings.get(choice, (0, []))
+            if pieces and piece.file in ("", *(known.file for known in pieces[:1])):
+                pieces.append(piece)
+                return
+            if pieces:
+                parts[place] = _joined(pieces)
+            self._recordings[choice] = len(parts), [piece]
+        parts.append(piece)
 
     def plain_text(self) -> str | None:
         """The words so far, where there are words and nothing else; None for any other answer."""
@@ -430,7 +457,28 @@ class Collected:
     def _choice(self, n: int) -> Choice:
         end = self._ends.get(n)
         finish: Finish = "length" if end is None or end.finish is None else end.finish
-        return Choice(parts=tuple(self._parts[n]), finish=finish, stop=end.stop if end else None, logprobs=self._logprobs.get(n))
+        parts = self._parts[n]
+        if n in self._recordings:
+            place, pieces = self._recordings[n]
+            parts = [*parts[:place], _joined(pieces), *parts[place + 1 :]]
+        return Choice(parts=tuple(parts), finish=finish, stop=end.stop if end else None, logprobs=self._logprobs.get(n))
+
+
+_PADDED = re.compile("[^=]+={0,2}")
+
+
+def _joined(pieces: list[Media]) -> Media:
+    """A recording from its pieces. Each is a base64 of its own, or all are cut from one: padding says where one ends."""
+    data = "".join(piece.data for piece in pieces)
+    if "=" in data.rstrip("="):
+        with suppress(ValueError):  # what is no base64 stays as it came
+            data = b64encode(b"".join(b64decode(one) for one in _PADDED.findall(data))).decode()
+    return msgspec.structs.replace(
+        pieces[0],
+        data=data,
+        transcript="".join(piece.transcript for piece in pieces),
+        expires_at=max(piece.expires_at for piece in pieces),
+    )
 
 
 def text_of(asked: JSON) -> str:
@@ -444,12 +492,25 @@ def text_of(asked: JSON) -> str:
     messages = _messages_in(asked)
     if messages is None:
         return "\n".join(_leaves(asked))
-    return "\n".join(_words([m for m in messages if m["role"] not in _ROLES_OF_THE_TASK]))
+    return words_of(messages, of_the_task=False)
 
 
 def system_text_of(asked: JSON) -> str:
     """The system's and the developer's words of an input made of chat messages; empty for every other input."""
-    return "\n".join(_words([m for m in _messages_in(asked) or () if m["role"] in _ROLES_OF_THE_TASK]))
+    return words_of(_messages_in(asked) or (), of_the_task=True)
+
+
+def words_of(messages: Iterable[Mapping[str, JSON]], of_the_task: bool) -> str:
+    """The text parts of chat messages, of those that belong to the task or of the others."""
+    said: list[str] = []
+    for message in messages:
+        if (message["role"] in _ROLES_OF_THE_TASK) is of_the_task:
+            content = message.get("content")
+            if isinstance(content, str):
+                said.append(content)
+            else:
+                said += _leaves(content)
+    return "\n".join(said)
 
 
 def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
@@ -475,17 +536,6 @@ def is_messages(value: JSON) -> bool:
 def _messages_in(asked: JSON) -> list[dict[str, JSON]] | None:
     inner = asked.get("messages") if isinstance(asked, dict) else asked
     return inner if is_messages(inner) else None
-
-
-def _words(messages: Iterable[Mapping[str, JSON]]) -> list[str]:
-    said: list[str] = []
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            said.append(content)
-        else:
-            said += _leaves(content)
-    return said
 
 
 def _leaves(value: JSON) -> Iterator[str]:
@@ -519,7 +569,9 @@ def _part(part: Mapping[str, JSON]) -> Iterator[str]:
 
 
 _PARTS_OF_TEXT = frozenset({"text", "input_text", "output_text"})
-_PARTS_WITHOUT_WORDS = frozenset({"image", "image_url", "input_image", "audio", "input_audio", "file", "input_file", "document", "video"})
+_PARTS_WITHOUT_WORDS = frozenset(
+    {"image", "image_url", "input_image", "audio", "audio_url", "input_audio", "file", "input_file", "document", "video", "video_url"}
+)
 _KEYS_WITHOUT_WORDS = frozenset({"type", "id", "tool_use_id", "call_id", "cache_control", "signature"})
 
 

@@ -1,7 +1,9 @@
 """The lower line of the loop: journal to paired items, to a certified policy, to the gate that lets traffic onto it."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +17,7 @@ from freehold.datasets.freeze import erase_frozen, erased_items, freeze, thaw
 from freehold.datasets.load import Loaded, Usable, load_pairs, usable
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE, Fractions, checked
-from freehold.errors import CallerError, DataError, OperatorError, nearest
+from freehold.errors import CallerError, DataError, OperatorError, StoreBusy, nearest
 from freehold.journal.answers import items_of_subject, tags_of, variants_of
 from freehold.journal.erase import erase
 from freehold.project import Project
@@ -68,10 +70,13 @@ class Issued(NamedTuple):
     usable: Usable
 
 
-def certify_task(project: Project, request: Request, embedder: Embedder | None = None, say: Report = lambda _: None) -> Issued:
+def certify_task(
+    project: Project, request: Request, embedder: Embedder | None = None, say: Report = lambda _: None, wait_s: float = _OTHERS_S
+) -> Issued:
     """Loads, freezes, certifies and writes down: the frozen data, the arrays, an inactive policy row and the certificate.
 
-    Asking again for the same, of the same data, spends no further δ. Raises CallerError, DataError.
+    Asking again for the same, of the same data, spends no further δ. Raises CallerError, DataError, and StoreBusy where another
+    certification of the project takes longer than `wait_s`.
     """
     request = _checked(request)
     task, metric = _task(project, request), _metric(project, request)
@@ -105,7 +110,7 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
     say("training on the training part, walking the calibration part")
     unpaired = _unpaired(loaded.pairs, items)
     now = datetime.now(UTC)
-    with KernelLock(project.folder / ".certify.lock").held(_OTHERS_S):  # two at once would spend one attempt's δ twice
+    with _alone(project.folder, wait_s, say):
         for attempt in _attempts(project, task.id, pairs, request.fractions, spec):
             settings = settings._replace(attempt=attempt.number)
             made = certify(pairs, items.candidates, metric, settings, unpaired, now, project.tenant, embedder)
@@ -129,6 +134,33 @@ def certify_task(project: Project, request: Request, embedder: Embedder | None =
         certificate.created_at,
     )
     return Issued(certificate, made, items)
+
+
+@contextmanager
+def _alone(folder: Path, wait_s: float, say: Report) -> Iterator[None]:
+    """One certification of a project at a time, for two at once would spend one attempt's δ twice. Raises StoreBusy that names the other."""
+    lock = KernelLock(folder / ".certify.lock")
+    with ExitStack() as turn:
+        turn.callback(lock.close)
+        try:
+            turn.enter_context(lock.held(0.0))
+        except StoreBusy:
+            say(f"waiting for {_holder(lock.path)}, which certifies in this project")
+            try:
+                turn.enter_context(lock.held(wait_s))
+            except StoreBusy:
+                raise StoreBusy(
+                    f"Another certification of '{folder}' goes on, by {_holder(lock.path)}, for more than {wait_s:g} s; two at once would spend "
+                    f"one attempt's confidence twice. Let it end, or end it (`fuser {lock.path}` names it), then certify again."
+                ) from None
+        lock.path.write_text(f"{os.getpid()}\n")
+        yield
+
+
+def _holder(path: Path) -> str:
+    """Whoever holds the lock of certifications, as far as it says."""
+    said = path.read_text().strip()
+    return f"process {said}" if said.isdecimal() else "another process"
 
 
 def _checked(request: Request) -> Request:
@@ -441,14 +473,9 @@ def erase_subject(project: Project, subject: str) -> Erased:
     items: dict[str, set[str]] = {}
     for task, item in items_of_subject(project.store, project.tenant, subject):
         items.setdefault(task, set()).add(item)
-    frozen: dict[str, int] = {}
-    unreadable: set[str] = set()
-    for task, names in items.items():
-        removed = erase_frozen(project.datasets, task, names)
-        frozen |= removed.items
-        unreadable |= {str(path) for path in removed.unreadable}
+    removed = erase_frozen(project.datasets, items)
     counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
-    rows = records.policies_from(project.store, project.tenant, frozen)
+    rows = records.policies_from(project.store, project.tenant, removed.items)
     active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
     learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
-    return Erased(counts.calls, frozen, tuple(learnt), tuple(sorted(unreadable)))
+    return Erased(counts.calls, removed.items, tuple(learnt), tuple(map(str, removed.unreadable)))

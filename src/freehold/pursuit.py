@@ -9,19 +9,24 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVarTuple
 
 from freehold.attempts import Attempts
 from freehold.chat import Cause, ChatAnswer, Chunk, Outcome, Usage
 from freehold.errors import CallerError
 from freehold.gateway.formats import Format
 from freehold.gateway.limits import LimitReached, Pass
+from freehold.providers import pacing
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
+from freehold.providers.pace import Ending
 from freehold.providers.provider import Target
 from freehold.resources import How, Resources
 from freehold.telemetry.trace import Trace
 
+_NOT_SO = frozenset({400, 422})
+"""Statuses by which a provider says that it does not take something of what was sent."""
+_Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
 
 
@@ -36,6 +41,10 @@ class Pursued(Protocol):
     @property
     def may_stream(self) -> bool:
         """Whether pieces of an answer are of use as they come."""
+
+    @property
+    def answers(self) -> int:
+        """How many answers are asked for."""
 
     def caller_id(self) -> str:
         """Who asks, for turns."""
@@ -52,7 +61,10 @@ class Pursued(Protocol):
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """In which format they are asked, and the body. Raises CallerError where they cannot be asked this."""
 
-    def safely(self, step: Callable[[], None]) -> None:
+    def says_less(self, variant: str, why: str) -> bool:
+        """As of `Asked`."""
+
+    def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
 
     def outcome(self, answer: ChatAnswer) -> Outcome:
@@ -81,6 +93,8 @@ class _Live(NamedTuple):
     """Leave to be asked, to be given back."""
     span: str
     """The id of its span."""
+    paced: pacing.Turn | None
+    """Leave of a batch's own, likewise."""
 
 
 class Pursuit:
@@ -107,6 +121,8 @@ class Pursuit:
         self._hedge: asyncio.TimerHandle | None = None
         self._asked_since = 0.0
         self._is_over = False
+        self._said_less: set[str] = set()
+        """Who was asked again with less."""
 
     @property
     def is_waiting(self) -> bool:
@@ -129,25 +145,42 @@ class Pursuit:
         if not self._has.breakers.allows(target.health, time.time()):
             self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
             return
+        if self._has.pacing is None:
+            self._ask_in_pace(target, cause, None)
+            return
+        line = object()
+
+        def go(paced: pacing.Turn) -> None:
+            self._lines.pop(line, None)
+            if self._is_over or self.speaking is not None:
+                self._give_back(target, None, paced)
+            else:
+                self._request.safely(self._ask_in_pace, target, cause, paced)
+
+        leave = self._has.pacing.enter(target.health, self._request.tokens(), go)
+        if leave is not None:
+            self._lines[line] = partial(self._leave, leave, target, None)
+
+    def _ask_in_pace(self, target: Target, cause: Cause, paced: pacing.Turn | None) -> None:
         limits = self._has.limits_of(target.variant)
         if not limits.is_any:
-            self._send(target, cause, None)
+            self._send(target, cause, None, paced)
             return
         line = object()
 
         def go(turn: Pass) -> None:
             self._lines.pop(line, None)
-            self._send_in_turn(target, cause, turn)
+            self._send_in_turn(target, cause, turn, paced)
 
         def refuse(full: LimitReached) -> None:
             self._lines.pop(line, None)
-            self._has.breakers.unknown(target.health)
+            self._give_back(target, None, paced)
             self._next(Failure("failed", 429, str(full), retry_after_s=full.retry_after_s), None)
 
         name, request = f"model '{target.variant}'", self._request
         leave = self._has.limits.enter(name, limits, request.tokens(), request.caller_id(), go, refuse)
         if leave is not None:
-            self._lines[line] = partial(self._leave, leave, target)
+            self._lines[line] = partial(self._leave, leave, target, paced)
 
     def go_on_elsewhere(self, failure: Failure) -> bool:
         """Has somebody else go on with an answer that was cut, where there is anybody. Gives whether there is."""
@@ -177,34 +210,35 @@ class Pursuit:
 
     # A request goes out.
 
-    def _send_in_turn(self, target: Target, cause: Cause, turn: Pass) -> None:
+    def _send_in_turn(self, target: Target, cause: Cause, turn: Pass, paced: pacing.Turn | None) -> None:
         if self._is_over or self.speaking is not None:  # nobody waits for it any more
-            self._give_back(target, turn)
+            self._give_back(target, turn, paced)
             return
 
-        self._request.safely(lambda: self._send(target, cause, turn))
+        self._request.safely(self._send, target, cause, turn, paced)
 
-    def _give_back(self, target: Target, turn: Pass | None) -> None:
+    def _give_back(self, target: Target, turn: Pass | None, paced: pacing.Turn | None) -> None:
         """A model is not asked after all that might have been."""
         self._has.breakers.unknown(target.health)
+        if paced is not None and self._has.pacing is not None:
+            self._has.pacing.over(paced, "cancelled")
         if turn is not None:
             self._has.limits.leave(turn, 0)
 
-    def _leave(self, leave: Callable[[], None], target: Target) -> None:
+    def _leave(self, leave: Callable[[], None], target: Target, paced: pacing.Turn | None) -> None:
         leave()
-        self._has.breakers.unknown(target.health)
+        self._give_back(target, None, paced)
 
     def _leave_lines(self) -> None:
-        lines, self._lines = self._lines, {}
-        for leave in lines.values():
-            leave()
+        while self._lines:
+            self._lines.popitem()[1]()
 
-    def _send(self, target: Target, cause: Cause, turn: Pass | None) -> None:
+    def _send(self, target: Target, cause: Cause, turn: Pass | None, paced: pacing.Turn | None) -> None:
         assert self._how is not None and self._ends_at is not None
         try:
             format, body = self._request.outgoing(target)
         except CallerError:
-            self._give_back(target, turn)
+            self._give_back(target, turn, paced)
             raise
         span, lines = self.trace.hop() if self.trace is not None else ("", b"")
         outgoing = target.provider.request(format.path, body, lines)
@@ -212,7 +246,7 @@ class Pursuit:
         if not self._live:
             self._request.variant = target.variant
             self._asked_since = time.perf_counter()
-        self._live[asking] = _Live(turn, span)
+        self._live[asking] = _Live(turn, span, paced)
         asking.send(outgoing)
         if self._how.hedge_after_s is not None and self._hedge is None and self.speaking is None:
             self._hedge = self._loop.call_later(self._how.hedge_after_s, self._ask_another, target)
@@ -227,6 +261,11 @@ class Pursuit:
             _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self._request.id})
 
     # A provider answers. `Asking` calls these.
+
+    @property
+    def answers(self) -> int:
+        """As of `Hearer`."""
+        return self._request.answers
 
     def on_chunks(self, asking: Asking, chunks: Sequence[Chunk]) -> None:
         """As of `Hearer`."""
@@ -256,7 +295,7 @@ class Pursuit:
             health = asking.target.health
             if failure.status >= 500:
                 assert self._how is not None
-                self._has.breakers.failed(health, time.time(), failure.message, self._how.open_after)
+                self._has.breakers.failed(health, time.time(), failure.message, self._open_after())
             else:
                 self._has.breakers.unknown(health)
             if self.speaking is asking:
@@ -275,6 +314,9 @@ class Pursuit:
         if self._is_over or self._live:  # somebody may still answer
             return
         assert self._how is not None and self._ends_at is not None
+        if target is not None and failure.status in _NOT_SO and self._may_say_less(target.variant, failure):
+            self._ask_later(target, "retry")
+            return
         if target is not None and failure.may_retry and self._retries < self._how.retries:
             wait = wait_s(self._retries, failure.retry_after_s, self._has.rng)
             if self._loop.time() + wait < self._ends_at and (wait <= LONG_WAIT_S or not self._left):
@@ -287,8 +329,20 @@ class Pursuit:
             return
         self._request.on_nobody(failure)
 
+    def _open_after(self) -> int:
+        """As of `How`; never for a batch, whose pace and patience see to it."""
+        assert self._how is not None
+        return 0 if self._has.pacing is not None else self._how.open_after
+
+    def _may_say_less(self, variant: str, failure: Failure) -> bool:
+        """Whether one who refuses what was sent can be asked the same in another way, once."""
+        if variant in self._said_less or not self._request.says_less(variant, failure.message):
+            return False
+        self._said_less.add(variant)
+        return True
+
     def _ask_later(self, target: Target, cause: Cause) -> None:
-        self._request.safely(lambda: self.ask(target, cause))
+        self._request.safely(self.ask, target, cause)
 
     def _cancel_others(self, asking: Asking) -> None:
         if self._hedge is not None:
@@ -308,12 +362,23 @@ class Pursuit:
         self, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None = None, answer: ChatAnswer | None = None
     ) -> None:
         """Whoever was being asked is no longer: that is noted, and the next may take the turn."""
-        turn, span = self._live.pop(asking)
+        turn, span, paced = self._live.pop(asking)
         if not self._live:
             self.upstream_s += time.perf_counter() - self._asked_since
         if turn is not None:
             self._has.limits.leave(turn, None if usage is None else usage.input_tokens + usage.output_tokens)
+        if paced is not None and self._has.pacing is not None:
+            self._in_pace(self._has.pacing, paced, asking, outcome, usage, failure)
         is_free = failure is not None and failure.is_unbilled
         tier = answer.tier if answer is not None else ""
         priced = (0.0, None) if is_free else self._has.price(asking.target.variant, usage, self._attempts.at, tier)
         self._attempts.asked(asking, outcome, usage, priced, failure, answer, span)
+
+    def _in_pace(
+        self, lines: pacing.Pacing, turn: pacing.Turn, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None
+    ) -> None:
+        ending: Ending = "answered"
+        if failure is not None:
+            ending = "limited" if failure.status == 429 else "cancelled" if outcome == "cancelled" else "failed"
+        tokens = None if usage is None else float(usage.input_tokens + usage.output_tokens)
+        lines.over(turn, ending, tokens, None if failure is None else failure.retry_after_s, asking.headers, time.time())

@@ -16,12 +16,11 @@ from freehold.chat import JSON, Usage
 from freehold.config import Config, LimitsTable, ServingTable, TaskTable, with_declared
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
-from freehold.gateway.budget import Scope
-from freehold.gateway.caller import Caller, caller_of
+from freehold.gateway.caller import Caller, Callers
 from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
 from freehold.gateway.head import Head
-from freehold.gateway.keys import Key, Keyring, Role
+from freehold.gateway.keys import Keyring, Role
 from freehold.gateway.ledger import Settlement
 from freehold.gateway.limits import Limits
 from freehold.gateway.match import Matcher
@@ -37,6 +36,7 @@ from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
 from freehold.providers.breaker import FEWEST, Breakers
 from freehold.providers.known import State, known_breakers, tell_breakers
+from freehold.providers.pacing import Pacing
 from freehold.providers.provider import Provider, Target
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
@@ -92,6 +92,17 @@ class Words(NamedTuple):
     """What came along."""
 
 
+class Declaration(NamedTuple):
+    """What a program declares about a task."""
+
+    table: TaskTable
+    """As the configuration would say it."""
+    variants: Mapping[str, Variant] = {}
+    """The variants that are declared with it."""
+    functions: Mapping[str, Functions] = {}
+    """The functions that those are made of, by variant."""
+
+
 class How(NamedTuple):
     """How a model is asked for a task: what the configuration says, the task's word before the model's."""
 
@@ -128,21 +139,25 @@ class Resources:
         self.matcher = Matcher(config.match)
         self.answers = Answers()
         self.memory = Memory()
+        self.pacing: Pacing | None = None
+        """The lines in which requests of a batch wait; None where each is sent at once."""
         self.rng = Random()  # noqa: S311 of waits between retries
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""
         self._content = config.journal.content
-        prices = config.price_book()
-        self.tariff = Tariff(config, prices)
+        self._prices = config.price_book()
+        self.tariff = Tariff(config, self._prices)
         self.keyring = Keyring(store, tenant)
-        self._builder = Builder(None, tenant, "found", self.catalog, prices, datetime.now(UTC))
+        self.callers = Callers(self.keyring, config, self.tariff.plan)
+        self._builder = self._priced_by(self.catalog)
+        self._targets = self._find_targets()
+        self._pools = {name for name, table in config.models.items() if table.provider is None and table.serving.fallbacks}
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
-        self._declared: dict[str, Variant] = {}
-        self._functions: dict[tuple[str, str], Functions] = {}
+        self._configured = config
+        self._declared: dict[str, Declaration] = {}
         self._untold: dict[str, State] = {}
-        self._scopes: dict[str, tuple[Key | None, tuple[Scope, ...]]] = {}
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
 
@@ -165,32 +180,38 @@ class Resources:
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
 
     def caller(self, headers: Head, role: Role, about: Mapping[bytes, str]) -> Caller:
-        """Whoever sent a request with these headers. Raises as `caller_of`."""
-        return caller_of(self.keyring, headers, role, time.time(), about, self.tariff.plan)
-
-    def scopes(self, caller: Caller) -> tuple[Scope, ...]:
-        """The budgets that a caller's calls are in."""
-        known = self._scopes.get(caller.id)
-        if known is None or known[0] is not caller.key:  # it may have been given other limits since
-            known = self._scopes[caller.id] = caller.key, caller.scopes(self.config)
-        return known[1]
+        """Whoever sent a request with these headers. Raises as `Callers.caller`."""
+        return self.callers.caller(headers, role, time.time(), about)
 
     def estimate(self, task: str | None, models: Iterable[str], said_to: SaidTo, at: datetime) -> int:
         """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
         dollar. `said_to`: the body that a variant is sent, and how many bytes of JSON that is. Raises Unpriced."""
         total = 0
         for model in models:
+            if not self.is_pool(model) and self.priced_name(model) is None:
+                continue
             request, size_bytes = said_to(self.variant(model))
             size = size_of(request, size_bytes)
             most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
             answers = request.get("n") if type(request.get("n")) is int else 1
             how = self.how(task, model)
             dearest = 0
-            for one in (model, *how.fallbacks) if how.fallbacks else (model,):
-                if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
-                    dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
+            for name in self._priced_names(how, model):
+                dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
             total += dearest * (2 if how.hedge_after_s is not None else 1)
         return total
+
+    def check_price(self, task: str | None, model: str, at: datetime) -> None:
+        """Raises Unpriced for a model that is not to be asked because nobody knows what it, or one of its fallbacks, costs."""
+        if self.config.gateway.unpriced == "refuse":
+            for name in self._priced_names(self.how(task, model), model):
+                self.tariff.check(name, at)
+
+    def _priced_names(self, how: How, model: str) -> Iterable[str]:
+        """By which names a model, and its fallbacks, are priced."""
+        for one in (model, *how.fallbacks) if how.fallbacks else (model,):
+            if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
+                yield name
 
     def priced_name(self, variant: str) -> str | None:
         """The name by which a variant is priced; None for one that answers here."""
@@ -200,11 +221,20 @@ class Resources:
         model = self.catalog.models.get(known.model or variant)
         return variant if model is None else model.name or model.id
 
+    def _find_targets(self) -> dict[str, Target]:
+        """Who answers to each configured name, of a model or of a variant that is one."""
+        models = {**{name: name for name in self.catalog.models}, **{v.id: v.model for v in self.catalog.variants.values() if v.model}}
+        return {
+            name: Target(name, self.providers[model.provider], model.name or model.id, model.id)
+            for name, behind in models.items()
+            if (model := self.catalog.models.get(behind)) is not None and model.provider in self.providers
+        }
+
     def target(self, name: str, door: Format) -> Target:
         """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
-        model = self.catalog.models.get(self.variant(name).model or name)
-        if model is not None and model.provider in self.providers:
-            return Target(name, self.providers[model.provider], model.name or model.id, model.id)
+        known = self._targets.get(name)
+        if known is not None:
+            return known
         if name in self._replayed:
             raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
         if not name:
@@ -215,8 +245,8 @@ class Resources:
         of_this_kind = [provider for provider in self.providers.values() if provider.format is door]
         if len(of_this_kind) == 1:  # an unchanged client, and one provider that it can have meant
             return Target(name, of_this_kind[0], name, f"{of_this_kind[0].name}/…")
-        known = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
-        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, known)}")
+        names = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
+        raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, names)}")
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; a model alone for a name that nobody declared."""
@@ -224,11 +254,12 @@ class Resources:
 
     def functions_of(self, task: str, variant: str) -> Functions:
         """The functions of the project's own that a variant of a task is made of."""
-        return self._functions.get((task, variant), _NO_FUNCTIONS)
+        declared = self._declared.get(task)
+        return _NO_FUNCTIONS if declared is None else declared.functions.get(variant, _NO_FUNCTIONS)
 
     def takes_time(self, task: str, variant: Variant) -> bool:
         """Whether a variant asks others, or is a function of the project's own, and so is no matter of this moment."""
-        return variant.kind in COMPOSED or (task, variant.id) in self._functions
+        return variant.kind in COMPOSED or self.functions_of(task, variant.id).body is not None
 
     def may_be_asked(self, task: str, variant: str) -> Iterator[str]:
         """The models that may have to be asked for a variant's answer, each as often as that may be."""
@@ -243,21 +274,33 @@ class Resources:
             if known.by is not None:
                 yield from self.may_be_asked(task, known.by)
 
-    def declare(
-        self, tasks: Mapping[str, TaskTable], variants: Mapping[str, Variant], functions: Mapping[tuple[str, str], Functions]
-    ) -> None:
-        """Takes what a program declares beside the configuration, which comes before it, key by key."""
-        self.config = with_declared(self.config, tasks)
-        self._declared = {**{name: one for name, one in variants.items() if name not in self.config.variants}, **self._declared}
+    def declare(self, task: str, declared: Declaration) -> None:
+        """Takes what a program declares about a task, in the place of what it declared before. What the configuration says comes before it.
+
+        Raises CallerError for a variant that another task declares otherwise.
+        """
+        for other, known in self._declared.items():
+            for name, variant in declared.variants.items():
+                if other != task and known.variants.get(name, variant) != variant:
+                    raise CallerError(
+                        f"Tasks '{other}' and '{task}' each declare a variant '{name}', and they differ. Give one of them a name of its own, "
+                        "by name=."
+                    )
+        self._declared[task] = declared
+        configured = self._configured
+        self.config = with_declared(configured, {name: one.table for name, one in self._declared.items()})
         catalog = self.config.catalog()
-        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **self._declared})
-        self._functions.update(functions)
+        variants = {name: variant for one in self._declared.values() for name, variant in one.variants.items()}
+        written = {name: catalog.variants[name] for name in (*configured.models, *configured.variants)}
+        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **variants, **written})
+        self._builder = self._priced_by(self.catalog)
+        self._recordings |= self._record(self.store, {task} - configured.tasks.keys())
+        self._targets = self._find_targets()
         self._hows.clear()
 
     def is_pool(self, name: str) -> bool:
         """Whether a model only stands for its fallbacks."""
-        table = self.config.models.get(name)
-        return table is not None and table.provider is None and bool(table.serving.fallbacks)
+        return name in self._pools
 
     def task(self, name: str) -> Task:
         """The task of that name. Raises UnknownModel."""
@@ -314,12 +357,8 @@ class Resources:
         table = self.config.tasks.get(task or "")
         if table is None or not table.explore:
             return 0.0, []
-        can = [name for name in table.variants if name != variant and self._is_served(name)]
+        can = [name for name in table.variants if name != variant and name in self._targets]
         return (table.explore if can else 0.0), can
-
-    def _is_served(self, name: str) -> bool:
-        model = self.catalog.models.get(name)
-        return model is not None and model.provider in self.providers
 
     def append(self, call: Call, settlement: Settlement | None, done: Callable[[FreeholdError | None], None]) -> None:
         """Journals a call, with as much of its content as is kept, and books what it cost."""
@@ -328,11 +367,11 @@ class Resources:
 
     def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> Priced:
         """What an answer of a variant cost. `tier`: the class of service its provider names."""
-        return self._builder.price(variant, usage, at, tier_of(tier))
+        return self._builder.price(self.variant(variant).model or variant, usage, at, tier_of(tier))
 
     def names(self) -> list[str]:
         """What can be asked for: the models that somebody serves, and the tasks."""
-        asked = [name for name, model in self.catalog.models.items() if model.provider in self.providers or self.is_pool(name)]
+        asked = [name for name in self.catalog.models if name in self._targets or name in self._pools]
         return [*asked, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
 
     def close(self) -> None:
@@ -348,10 +387,14 @@ class Resources:
         else:
             _log.warning("breaker.closed: '%s' answers again", model)
 
-    def _record(self, store: Store) -> dict[tuple[str, str], Recordings]:
-        """The recordings of every task that has a variant which is replayed."""
+    def _priced_by(self, catalog: Catalog) -> Builder:
+        return Builder(None, self.tenant, "found", catalog, self._prices, datetime.now(UTC))
+
+    def _record(self, store: Store, names: Iterable[str] | None = None) -> dict[tuple[str, str], Recordings]:
+        """The recordings of every task, or of these, that has a variant which is replayed."""
         found: dict[tuple[str, str], Recordings] = {}
-        for name, task in self.catalog.tasks.items():
+        for name in self.catalog.tasks if names is None else names:
+            task = self.catalog.tasks[name]
             if self._replayed.isdisjoint({*task.variants, task.reference}):
                 continue
             for call in calls(store, self.tenant, name):

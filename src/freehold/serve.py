@@ -8,9 +8,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVarTuple
 
 import msgspec
 
@@ -18,7 +17,6 @@ from freehold.asked import Asked, Turn
 from freehold.attempts import Attempts
 from freehold.catalog import Task
 from freehold.chat import (
-    JSON,
     ChatAnswer,
     Choice,
     Chunk,
@@ -64,7 +62,7 @@ from freehold.telemetry.telemetry import Telemetry
 from freehold.telemetry.trace import Trace
 from freehold.variants import terms
 from freehold.variants.compose import NoAnswer
-from freehold.variants.functions import FunctionFailed
+from freehold.variants.functions import FunctionFailed, Refuse
 from freehold.variants.outcome import Outcome as Found
 from freehold.work import Case, Unanswered, Work
 
@@ -73,12 +71,12 @@ _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
 _NO_HEADERS = Head(b"")
-_ANYBODY = Caller()
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
 _STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
 _encode = msgspec.json.Encoder().encode
+_Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
 
 
@@ -217,7 +215,7 @@ class Exchange:
         self._said: Collected | None = None
         self._seam: Seam | None = None
         self._cache_key: bytes | None = None
-        self._caller = _ANYBODY
+        self._caller = self._has.callers.anybody
         self._pass: Pass | None = None
         self._reserved: int | None = None
         self._trace: Trace | None = None
@@ -227,17 +225,22 @@ class Exchange:
 
     def begin(self, request: Request) -> None:
         """Reads the request, finds who answers, and asks."""
-        self.safely(lambda: self._read(json_object(request), len(request.body), request.headers))
+        self.safely(self._read, request)
 
-    def ask(self, make: Callable[[], Asked], caller: Caller = _ANYBODY) -> None:
-        """As `begin`, for a request of our own, which no key comes with."""
-        self._caller = caller
-        self.safely(lambda: self._take(make(), _NO_HEADERS))
+    def ask(self, make: Callable[[], Asked], caller: Caller | None = None) -> None:
+        """As `begin`, for a request of our own, which no key comes with. `caller`: on whose behalf; None for nobody's."""
+        if caller is not None:
+            self._caller = caller
+        self.safely(self._make, make)
 
-    def _read(self, body: dict[str, JSON], size_bytes: int, headers: Head) -> None:
+    def _make(self, make: Callable[[], Asked]) -> None:
+        self._take(make(), _NO_HEADERS)
+
+    def _read(self, request: Request) -> None:
+        headers = request.headers
         about = {name: value.decode("latin-1") for name, value in headers.starting(_OWN_HEADER).items()}
         self._caller = self._has.caller(headers, "call", about)
-        self._take(Asked(self._door, body, size_bytes, about), headers)
+        self._take(Asked(self._door, json_object(request), len(request.body), about), headers)
 
     def _take(self, asked: Asked, headers: Head) -> None:
         self._trace = self._pursuit.trace = self._gateway.telemetry.trace(headers)
@@ -254,10 +257,10 @@ class Exchange:
             decision = self._decide(self._has.task(task))
             self._admit(self._may_all_be_asked(task, decision), lambda: self._follow(decision))
 
-    def safely(self, step: Callable[[], None]) -> None:
+    def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
         try:
-            step()
+            step(*told)
         except CallerError as error:
             if self._over or self._pursuit.is_waiting:  # somebody may still answer
                 _log.warning("step.failed: %s", error, extra={"call": self.id})
@@ -280,18 +283,18 @@ class Exchange:
 
         def go(given: Pass) -> None:
             self._leave_line, self._pass = None, given
-            self.safely(lambda: self._reserve(variants, begin))
+            self.safely(self._reserve, variants, begin)
 
         self._leave_line = self._has.limits.enter(
-            f"key '{self._caller.id}'", limits, self._asked.tokens, self._caller.id, go, lambda full: self.safely(partial(_raise, full))
+            f"key '{self._caller.id}'", limits, self._asked.tokens, self._caller.id, go, lambda full: self.safely(_raise, full)
         )
 
     def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
         """Holds back what the call may cost, durably, before anybody is asked."""
-        scopes = self._has.scopes(self._caller)
+        self._has.check_price(self._task, variants[0], self._at)
+        scopes = self._caller.scopes
         hold = None if self._origin is None else self._origin.hold
-        is_priced = self._has.config.gateway.unpriced != "allow" or hold is not None
-        estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or is_priced else 0
+        estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or hold is not None else 0
         if hold is not None:
             hold(estimate)
         if not scopes:
@@ -314,7 +317,7 @@ class Exchange:
             elif isinstance(error, CallerError):
                 if isinstance(error, BudgetExceeded):
                     _log.info("budget.refused: %s", error.why, extra={"call": self.id})
-                self.safely(partial(_raise, error))
+                self.safely(_raise, error)
             else:
                 self._refuse(503, f"the call's budget could not be looked at: {error}")
 
@@ -370,8 +373,7 @@ class Exchange:
 
     def _by_reference(self, task: Task) -> Decision:
         """The task's own function first, where it has one; then whom everybody is compared with."""
-        own = self._decision is None and self._has.functions_of(task.id, OWN).body is not None
-        if own:
+        if self._has.functions_of(task.id, OWN).body is not None:
             return Decision(OWN, -1)
         if task.reference is None:
             raise CallerError(
@@ -416,8 +418,9 @@ class Exchange:
             except terms.CannotGive as error:
                 found, why = Elsewhere.PASS, f" as it is asked ({error})"
         if isinstance(found, Elsewhere):  # it has no answer: the next one, or else whom everybody is compared with
-            following = decision.then or self._by_reference(self._has.task(self._task or ""))
-            if following.variant == decision.variant:
+            reference = self._has.task(self._task or "").reference
+            following = decision.then or (Decision(reference, -1) if reference is not None else None)
+            if following is None or following.variant == decision.variant:
                 raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this{why}, and nobody comes after it")
             return following
         self.variant = decision.variant
@@ -435,7 +438,9 @@ class Exchange:
 
     def _case(self) -> Case:
         assert self._task is not None
-        ends_at = None if self._origin is None else self._origin.ends_at
+        assert self._decision is not None
+        longest = asyncio.get_running_loop().time() + self._has.how(self._task, self._decision.variant).deadlines.total_s
+        ends_at = longest if self._origin is None or self._origin.ends_at is None else min(longest, self._origin.ends_at)
         return Case(
             self._has, self.id, self._task, self._asked, self._words, self._attempts, self._caller.id, ends_at, self._trace, self._policy,
             self._chosen,
@@ -443,7 +448,7 @@ class Exchange:
 
     def _worked(self, found: Found | BaseException) -> None:
         """A variant has answered that took its time, or has none."""
-        self.safely(lambda: self._take_work(found))
+        self.safely(self._take_work, found)
 
     def _take_work(self, found: Found | BaseException) -> None:
         decision = self._decision
@@ -452,15 +457,20 @@ class Exchange:
             return
         if isinstance(found, Found):
             following = self._after(decision, found, is_noted=True)
-        elif isinstance(found, NoAnswer | FunctionFailed):
-            if isinstance(found, FunctionFailed):
-                _log.warning("function.failed: '%s' of task '%s': %s", decision.variant, self._task, found, extra={"call": self.id})
+        elif isinstance(found, NoAnswer):
             following = self._after(decision, Elsewhere.PASS, f" ({found})")
-        elif isinstance(found, Unanswered) and decision.then is None:
-            self._fail(found.failure)
-            return
-        elif isinstance(found, Unanswered | DataError) and decision.then is not None:
+        elif isinstance(found, FunctionFailed):
+            _log.warning("function.failed: '%s' of task '%s': %s", decision.variant, self._task, found, extra={"call": self.id})
+            try:
+                following = self._after(decision, Elsewhere.PASS, f" ({found})")
+            except CallerError as error:  # it is not the caller's
+                self._fail(Failure("failed", 502, str(error)))
+                return
+        elif isinstance(found, Unanswered) and decision.then is not None:
             following = decision.then
+        elif isinstance(found, Unanswered | Refuse | TimeoutError):
+            self._fail(_failure_of(found))
+            return
         else:
             raise found
         if following is not None:
@@ -475,6 +485,8 @@ class Exchange:
 
     def _ask(self, model: str) -> None:
         """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
+        self._more = ()
+        self._has.check_price(self._task, model, self._at)
         self._how = self._has.how(self._task, model)
         target = self._pursuit.begin(self._how, model, None if self._origin is None else self._origin.ends_at)
         if self._how.cache_s is None or not self._answer_from_memory(target):
@@ -500,6 +512,12 @@ class Exchange:
     def may_stream(self) -> bool:
         """As of `Pursued`: not of an answer that may not do, for nobody can take back a stream."""
         return self._asked.stream and (self._decision is None or self._decision.accept is None)
+
+    @property
+    def answers(self) -> int:
+        """As of `Pursued`."""
+        count = self._asked.body.get("n")
+        return count if type(count) is int else 1
 
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """As of `Pursued`."""
@@ -535,25 +553,28 @@ class Exchange:
             self._remember(answer, None)
             self._journal(self._asked.outcome(answer), answer, 200, self._stream_ended)
             return
-        words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
-        following = self._following({"answer_chars": float(words)})
+        following = None
         if self._asked.outcome(answer) == "malformed":
-            following = None if self._decision is None else self._decision.then
             if self._ask_for_repair(asking, answer):
                 return
+            following = None if self._decision is None else self._decision.then
+        elif self._decision is not None and self._decision.accept is not None:
+            words = sum(len(part.text) for choice in answer.choices for part in choice.parts if isinstance(part, Text))
+            following = self._following({"answer_chars": float(words)})
         if following is not None:
-            self.safely(lambda: self._follow(following))
+            self.safely(self._follow, following)
             return
         raw = raw if asking.format is self._door else None
         self._remember(answer, raw)
-        self.safely(lambda: self._deliver(answer, raw))
+        self.safely(self._deliver, answer, raw)
 
     def on_nobody(self, failure: Failure) -> None:
         """As of `Pursued`."""
-        if failure.status in (400, 422) and self._how is not None and self._asked.says_less(self.variant, failure.message):
-            self.safely(lambda: self._ask(self.variant))
-            return
         self._fail(failure)
+
+    def says_less(self, variant: str, why: str) -> bool:
+        """As of `Pursued`."""
+        return self._asked.says_less(variant, why)
 
     def _ask_for_repair(self, asking: Asking, answer: ChatAnswer) -> bool:
         """Whether the same is asked to give its answer again, in the form that was asked for, because the task says so."""
@@ -587,7 +608,8 @@ class Exchange:
 
     def _answer_from_memory(self, target: Target) -> bool:
         """Whether the same was asked before and is remembered; it is answered then."""
-        self._cache_key = key_of({**self._asked.body, "model": target.variant}, self._door.name, self._caller.id)
+        told = self._asked.told_apart_by(self._has.variant(target.variant))
+        self._cache_key = key_of({**told, "model": target.variant}, self._door.name, self._caller.id)
         known = self._has.answers.find(self._cache_key, time.time())
         if known is None:
             return False
@@ -670,6 +692,16 @@ class Exchange:
 
         self._journal(failure.outcome, partial, failure.status, told)
 
+    @property
+    def cost_usd(self) -> float | None:
+        """What was paid for it so far; None where that is unknown."""
+        return self._attempts.sums()[1]
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether anybody was asked."""
+        return bool(self._attempts)
+
     def give_up(self, why: str) -> None:
         """Breaks off from our side."""
         self._fail(Failure("cancelled", 503, why))
@@ -725,7 +757,7 @@ class Exchange:
             is_answered=outcome in ("answered", "refused"),
         )
         self._has.append(call, settlement, durable)
-        if outcome == "answered" and self._task is not None and self._origin is None:
+        if outcome == "answered" and self._task is not None and (self._origin is None or self._origin.is_routed):
             self._learn(call)
 
     def _tell(self, call: Call, status: int) -> None:
@@ -764,6 +796,8 @@ class Exchange:
             return
         if call.variant == task.reference and CACHE in task.variants and isinstance(call.output, str):
             self._has.memory.keep(task.id, self._words.text, call.output, time.time())
+        if self._origin is not None and self._origin.hold is not None:  # what is learnt would be paid from the caller's budget
+            return
         share, others = self._has.others(task.id, call.variant)
         if share and self._has.rng.random() < share:
             other = self._has.rng.choice(others)
@@ -823,6 +857,15 @@ def _chain(decision: Decision | None) -> Iterator[str]:
     while decision is not None:
         yield decision.variant
         decision = decision.then
+
+
+def _failure_of(error: Unanswered | Refuse | TimeoutError) -> Failure:
+    """Why a variant that took its time gives no answer."""
+    if isinstance(error, Unanswered):
+        return error.failure
+    if isinstance(error, Refuse):
+        return Failure("refused", 403, str(error))
+    return Failure("timed_out", 504, "there was no answer in the time that there was for it")
 
 
 def _status_of(error: CallerError) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from freehold.chat import Usage
 from freehold.errors import DataError, OperatorError, StoreBusy
@@ -248,7 +248,7 @@ def test_a_call_told_again_brings_the_price_and_the_content_that_were_not_known(
 def test_the_latest_calls_come_in_the_order_they_arrived(store: Store, a_call: MakeCall) -> None:
     """By every filter, and from where the last look ended."""
     append_many(store, [a_call(n, latency_s=float(n), variant="cheap" if n % 2 else "frontier") for n in range(10)])
-    append_many(store, [a_call(10, tenant="other"), a_call(11, outcome="failed", task=None)])
+    append_many(store, [a_call(10, tenant="other"), a_call(11, outcome="failed", task=None, episode="run")])
 
     def found(limit: int = 100, after: int = 0, **wanted: Any) -> list[str]:
         return [call.id for call in read.latest(store, "default", read.Wanted(**wanted), limit, after)[0]]
@@ -258,7 +258,7 @@ def test_the_latest_calls_come_in_the_order_they_arrived(store: Store, a_call: M
 
     assert found(3) == ids(8, 9, 11)
     assert found(task="triage", variant="cheap", slow_s=4.0) == ids(5, 7, 9)
-    assert found(outcome="failed") == ids(11)
+    assert found(outcome="failed") == found(episode="run") == ids(11)
     assert found(since=NOON + timedelta(seconds=8)) == ids(8, 9, 11)
     _, newest = read.latest(store, "default", read.Wanted(), 1)
     append_many(store, [a_call(12)])
@@ -346,6 +346,25 @@ def locked(store_url: str, folder: Path) -> Iterator[None]:
         yield
 
 
+def test_the_loop_goes_on_while_somebody_else_writes(store_url: str, tmp_path: Path, a_call: MakeCall) -> None:
+    """Where nobody does it commits by itself; else a thread waits for it."""
+
+    async def serve(store: Store) -> None:
+        writer = Writer(store)
+        with locked(store_url, tmp_path):
+            waiting = asyncio.ensure_future(writer.append(a_call(1)))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+        await waiting
+        await writer.append(a_call(2))
+        await writer.close()
+
+    with open_store(store_url, tmp_path, busy_s=30.0) as store:
+        asyncio.run(asyncio.wait_for(serve(store), 20))
+        assert read.counts(store, "default").calls == 2
+
+
 def test_calls_wait_in_the_spool_until_the_store_takes_them(
     store_url: str, tmp_path: Path, a_call: MakeCall, a_score: MakeScore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -422,6 +441,27 @@ def test_a_store_that_fails_half_way_is_asked_no_more(
     asyncio.run(serve())
     assert caplog.text.count("journal.spooling: until") == 1
     assert [count for count in asked if count <= 4] == [count for count in asked if count <= 4][:1]
+
+
+def test_what_many_calls_bring_that_was_not_known_is_filled_in_at_once(store: Store, a_call: MakeCall) -> None:
+    """Prices by one statement, content by another, however many they are."""
+    known = [a_call(n, cost_usd=0.5, price_id="snapshot 1") for n in range(30)]
+    bare = [redact(msgspec.structs.replace(call, cost_usd=None, price_id=None), "none") for call in known]
+    append_many(store, [*bare[:10], *(msgspec.structs.replace(call, cost_usd=None, price_id=None) for call in known[10:20]), *known[20:]])
+    told: list[str] = []
+
+    def hear(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("UPDATE calls"):
+            told.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        assert append_many(store, known).present == 30
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
+    assert len(told) == 2
+    filled = [(call.input, call.output, call.cost_usd, call.price_id) for call in read.calls(store, "default")]
+    assert filled == [(call.input, call.output, 0.5, "snapshot 1") for call in known]
 
 
 def test_words_that_are_not_kept_leave_nothing_behind_when_they_are_told_again(store: Store, a_call: MakeCall) -> None:

@@ -298,6 +298,33 @@ def test_a_stream_whose_answer_ended_is_whole_without_its_last_event(served: Ser
     assert (served.call(id).outcome, served.call(id).usage is not None) == ("answered", True)
 
 
+def test_a_stream_that_ends_before_the_second_answer_is_broken_off(served: Served) -> None:
+    served.provider.answer = lambda said: events(*openai_events("gpt-x", True)[:-1])
+    with served.openai().chat.completions.with_streaming_response.create(model="frontier", messages=ASKED, stream=True, n=2) as raw:
+        id = raw.headers["x-freehold-call"]
+        with pytest.raises(openai.APIError, match="in the middle of its answer"):
+            list(raw.parse())
+    assert served.call(id).outcome == "failed"
+
+
+def test_how_long_each_piece_of_a_stream_took_is_measured(served: Served) -> None:
+    def count() -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        named = re.findall(r"^gen_ai_client_operation_time_per_output_chunk_seconds_count{.*} (\d+)", text, re.MULTILINE)
+        return sum(map(int, named))
+
+    before, told = count(), openai_events("gpt-x", True)
+    served.provider.answer = lambda said: events(*told, wait_s=0.01)
+    list(served.openai().chat.completions.create(model="frontier", messages=ASKED, stream=True))
+    until = time.monotonic() + 5
+    while count() == before and time.monotonic() < until:
+        time.sleep(0.02)
+    assert count() - before == len(told) - 2  # all but the first, and the last event is no piece
+
+
 def test_a_caller_who_leaves_stops_the_provider_and_is_journalled(served: Served) -> None:
     def forever(said: Said) -> Iterator[bytes]:
         yield from events(*openai_events("gpt-x", False)[:3], ends=False)
@@ -437,6 +464,22 @@ def test_a_public_address_is_refused_while_there_are_no_keys(tmp_path: Path) -> 
     assert "no keys to keep strangers out" in freehold("serve", "--host", "0.0.0.0", "--project", tmp_path, code=1).err
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/db", r"Cannot reach postgresql://me:\*\*\*@127\.0\.0\.1:1/db.*Check \[store\] url"),
+        ("sqlite:///none/freehold.db", r"Cannot open the journal '.*none/freehold\.db'.*has to exist and be writable"),
+    ],
+)
+def test_without_the_store_nobody_begins_and_it_says_what_is_away(tmp_path: Path, url: str, said: str, workers: str) -> None:
+    """The spool is for who has begun: keys, budgets and active policies stand in the store alone."""
+    (tmp_path / "freehold.toml").write_text(f'[store]\nurl = "{url}"\n[journal]\non_failure = "spool"\n')
+    ended = freehold("serve", "--port", "0", "--workers", workers, "--project", tmp_path, code=1)
+    assert re.search(said, ended.err, re.DOTALL)
+    assert "secret" not in ended.err and "Traceback" not in ended.err
+
+
 def test_a_worker_is_light(tmp_path: Path) -> None:
     """What it must not import costs memory and a second at every start."""
     code = "import freehold.worker, sys; print([m for m in ('sklearn', 'scipy', 'pandas', 'pyarrow', 'altair', 'httpx2', 'genai_prices') if m in sys.modules])"
@@ -450,6 +493,16 @@ def test_a_request_that_asks_nothing_is_refused_before_anybody_is_paid(served: S
     before = len(served.provider.asked)
     with pytest.raises(openai.BadRequestError, match="messages"):
         served.openai().post("/chat/completions", body={"model": "frontier"}, cast_to=dict[str, Any])
+    assert len(served.provider.asked) == before
+
+
+def test_a_request_without_a_message_is_refused_as_anthropic_does(served: Served) -> None:
+    before = len(served.provider.asked)
+    for model in ("claude", "frontier"):
+        with pytest.raises(anthropic.BadRequestError, match="at least one message is required") as caught:
+            served.anthropic().messages.create(model=model, max_tokens=50, messages=[])
+        said: Any = caught.value.body
+        assert said["error"]["type"] == "invalid_request_error"
     assert len(served.provider.asked) == before
 
 

@@ -9,10 +9,14 @@ import openai
 import pytest
 from test_gateway import Served, running
 
+from command import freehold
 from freehold.config import FILE_NAME
+from freehold.gateway.ledger import balances_of
+from freehold.gateway.recount import recount
 from freehold.improve import add_program
 from freehold.project import Project
 from freehold.promotion.gate import promote
+from freehold.store.open import open_store
 from simulated import NOW
 
 TOML = """
@@ -90,6 +94,28 @@ def test_a_table_of_rules_that_is_none_says_so(tmp_path: Path) -> None:
 SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "queue", "schema": {"type": "object", "required": ["queue"]}}}
 TOOLS: Any = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
 FORMS = FAQ + '"as json",,"{""queue"": ""cards""}"\n'
+
+
+def test_what_answers_here_needs_no_price_of_whoever_comes_after(tmp_path: Path) -> None:
+    """Whether with a budget or without one: a model whose price nobody knows is refused when it would be asked."""
+    (tmp_path / FILE_NAME).write_text(toml := TOML % '[gateway]\nunpriced = "refuse"')
+    (tmp_path / "faq.csv").write_text(FAQ)
+    (tmp_path / "p.policy").write_text("task triage\notherwise use faq\n")
+    with Project.at(tmp_path) as project:
+        _, hash = add_program(project, tmp_path / "p.policy")
+        promote(project.store, "default", project.task("triage"), hash, "ann", NOW)
+    for options in ((), ("--day-usd", "5")):
+        secret = freehold("keys", "create", *options, "--json", "--project", tmp_path).json["secret"]
+        with running(tmp_path, [], toml) as served, served.openai().with_options(api_key=secret) as client:
+            asked: Any = {"model": "freehold/triage", "messages": [{"role": "user", "content": "opening hours"}]}
+            assert client.chat.completions.create(**asked).choices[0].message.content == "nine to five"
+            asked["messages"][0]["content"] = "hello"
+            with pytest.raises(openai.BadRequestError, match="Nobody knows what 'gpt-x' costs"):
+                client.chat.completions.create(**asked)
+            assert served.provider.asked == []
+    with open_store("sqlite:///freehold.db", tmp_path) as store:
+        assert recount(store, "default") == []
+        assert balances_of(store, "default", ["project"])["project"].reserved == 0
 
 
 @pytest.fixture(scope="module")

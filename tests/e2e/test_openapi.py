@@ -74,3 +74,5 @@ def test_it_describes_every_route(served: Served) -> None:
     validator = jsonschema.Draft202012Validator(with_definitions)
     assert validator.is_valid({"model": "frontier", "messages": ASKED, "temperature": 0.5, "logprobs": None})
     assert not validator.is_valid({"model": "frontier", "messages": "Hi"})
+    assert validator.is_valid({"model": "frontier", "prompt": "Hi"}) and validator.is_valid({"model": "frontier", "prompt": ["Hi"]})
+    assert not any(validator.is_valid({"model": "frontier", **said}) for said in ({}, {"prompt": None}, {"prompt": ["a", "b"]}))

@@ -20,7 +20,20 @@ PRICED = """
 provider = "one"
 """
 """A model whose price the snapshot knows and the configuration does not."""
-HEAVY = {"sklearn", "scipy", "pandas", "pyarrow", "altair", "vl_convert", "alembic", "genai_prices", "httpx2", "onnxruntime", "torch"}
+HEAVY = {
+    "numpy",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "altair",
+    "vl_convert",
+    "alembic",
+    "genai_prices",
+    "httpx2",
+    "onnxruntime",
+    "torch",
+}
 TASK = """
 [tasks.triage]
 reference = "frontier"

@@ -1,11 +1,13 @@
 """From a journal to a certificate on disk: what is frozen, what is counted, what is spent, and what an erasure leaves."""
 
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
@@ -15,9 +17,9 @@ from freehold.config import FILE_NAME
 from freehold.datasets.freeze import thaw
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import Fractions
-from freehold.errors import CallerError, DataError, OperatorError
+from freehold.errors import CallerError, DataError, OperatorError, StoreBusy
 from freehold.evaluation.bounds import spend
-from freehold.improve import Request, certify_task, erase_subject, find_program, read_program, report_task, verify_file
+from freehold.improve import Request, _alone, certify_task, erase_subject, find_program, read_program, report_task, verify_file
 from freehold.journal.call import Call
 from freehold.journal.ingest import IngestOptions
 from freehold.journal.spool import Entry, Spool
@@ -178,6 +180,30 @@ def test_a_task_with_its_reference_alone_has_nothing_to_choose_from(home: Home) 
 def test_a_head_wants_a_metric_where_equal_answers_score_equally(home: Home) -> None:
     with pytest.raises(CallerError, match="deterministic = true"):
         certify_task(home(SMALL, config=CONFIG.replace("deterministic = true", "")), Request("triage", variants=("head",)))
+
+
+def _certify_for_long(folder: Path, begun: Any) -> NoReturn:
+    with _alone(folder, 0.0, lambda _: None):
+        begun.set()
+        while True:
+            os.sched_yield()
+
+
+def test_who_certifies_in_the_project_is_named_and_waited_for(home: Home) -> None:
+    project, said = home(SMALL), list[str]()
+    context = multiprocessing.get_context("spawn")
+    begun = context.Event()
+    other = context.Process(target=_certify_for_long, args=(project.folder, begun), daemon=True)
+    other.start()
+    try:
+        assert begun.wait(60)
+        with pytest.raises(StoreBusy, match=f"by process {other.pid}, for more than 0.1 s.*Let it end, or end it.*then certify again"):
+            certify_task(project, ASK, say=said.append, wait_s=0.1)
+        assert said[-1] == f"waiting for process {other.pid}, which certifies in this project"
+    finally:
+        other.kill()
+        other.join()
+    assert certify_task(project, ASK).certificate.attempt == 1
 
 
 def test_a_log_of_one_model_is_certified_for_agreement_by_a_head(home: Home) -> None:

@@ -9,6 +9,7 @@ import typer
 from freehold import __version__
 from freehold.cli import (
     asking,
+    batching,
     calls,
     checking,
     demo,
@@ -36,7 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, runs, serve, keys, usage, asking, embedder
+    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, runs, serve, keys, usage, asking, embedder
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

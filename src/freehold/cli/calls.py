@@ -60,6 +60,7 @@ def latest(
         str | None, typer.Option(help="Only calls asked since then: 90s, 15m, 2h, 7d ago, or a time such as 2026-03-04.")
     ] = None,
     slow: Annotated[float | None, typer.Option(metavar="SECONDS", min=0, help="Only calls that took at least so long.")] = None,
+    episode: Annotated[str | None, typer.Option(metavar="ID", help="Only calls of this run.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes in, until Ctrl-C.")] = False,
     project: ProjectOption = None,
@@ -71,9 +72,8 @@ def latest(
     from freehold.journal.read import Wanted
     from freehold.journal.read import latest as read_latest
 
-    wanted = Wanted(
-        task, variant, outcome.value if outcome else None, None if since is None else time_of("--since", since, datetime.now(UTC)), slow
-    )
+    asked_since = None if since is None else time_of("--since", since, datetime.now(UTC))
+    wanted = Wanted(task, variant, outcome.value if outcome else None, asked_since, slow, episode)
     with opened(project) as home:
         if task is not None:
             _refuse_unknown_task(home, task)

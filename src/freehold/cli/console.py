@@ -92,14 +92,14 @@ def steps(enabled: bool = True) -> "Iterator[Callable[[str], None]]":
 
 
 @contextmanager
-def progress_bar(total: int, enabled: bool) -> "Iterator[Callable[[int, str], None]]":
-    """Shows how much of something is done, where a person looks on."""
+def progress_bar(total: int, enabled: bool) -> "Iterator[Callable[..., None]]":
+    """Shows how much of something is done, where a person looks on: told how much, in words, and how much there is where that has changed."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeRemainingColumn())
     with Progress(*columns, console=notes(), transient=True, disable=not enabled or not notes().is_terminal) as bar:
         shown = bar.add_task("", total=total)
-        yield lambda done, text: bar.update(shown, completed=done, description=text)
+        yield lambda done, text, total=total: bar.update(shown, completed=done, description=text, total=total)
 
 
 def program() -> str:

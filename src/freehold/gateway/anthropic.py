@@ -1,5 +1,6 @@
 """Anthropic's messages: what a request and an answer say, read into our records and written from them."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -66,7 +67,9 @@ def read_request(body: JSON) -> ChatRequest:
     system = _read_blocks(fields, "system")
     _check_speaker("system", system, "system")
     messages = [Message(role="system", parts=tuple(system))] if system else []
-    for n, one in enumerate(fields.need("messages", list)):
+    if not (said := fields.need("messages", list)):
+        raise CallerError("messages: at least one message is required")
+    for n, one in enumerate(said):
         messages += _read_message(one, f"messages[{n}]")
     has_choice, has_thinking = fields.has("tool_choice"), fields.has("thinking")
     choice, thinking, config, who = (fields.inner(name) for name in ("tool_choice", "thinking", "output_config", "metadata"))
@@ -174,6 +177,9 @@ def _read_media(fields: Fields, kind: Modality, where: str) -> Media:
     match form := source.need("type", str):
         case "base64":
             media = Media(kind=kind, media_type=source.need("media_type", str), data=source.need("data", str), name=name, cache=cache)
+        case "text":
+            words = source.need("data", str)
+            media = Media(kind=kind, media_type=source.take("media_type", str, "text/plain"), data=_encoded(words), name=name, cache=cache)
         case "url":
             media = Media(kind=kind, url=source.need("url", str), name=name, cache=cache)
         case "file":
@@ -182,6 +188,10 @@ def _read_media(fields: Fields, kind: Modality, where: str) -> Media:
             raise CallerError(f"{where}.source.type '{form}' cannot be said to a provider of another format")
     source.end()
     return media
+
+
+def _encoded(words: str) -> str:
+    return b64encode(words.encode("utf-8", "surrogatepass")).decode()
 
 
 def _read_tool(value: JSON, where: str) -> Tool:
@@ -318,7 +328,8 @@ def _write_block(part: Part) -> dict[str, JSON]:
                 return {"type": "redacted_thinking", "data": part.sealed}
             return {"type": "thinking", "thinking": part.text, "signature": part.signature}
         case _:
-            raise CallerError(f"{part.kind} cannot be said to Anthropic")
+            instead = "; say its frames as images" if part.kind == "video" else ""
+            raise CallerError(f"{part.kind} cannot be said to Anthropic, whose messages hold text, images and documents{instead}")
     return block | ({"cache_control": part.cache} if part.cache is not None else {})
 
 
@@ -327,8 +338,17 @@ def _write_source(part: Media) -> dict[str, JSON]:
         return {"type": "file", "file_id": part.file}
     if part.url:
         return {"type": "url", "url": part.url}
-    default = "image/png" if part.kind == "image" else "application/pdf"
-    return {"type": "base64", "media_type": part.media_type or default, "data": part.data}
+    if part.kind == "image":
+        return {"type": "base64", "media_type": part.media_type or "image/png", "data": part.data}
+    if part.media_type in ("", "application/pdf"):
+        return {"type": "base64", "media_type": "application/pdf", "data": part.data}
+    if not part.media_type.startswith("text/"):
+        raise CallerError(f"a document of type '{part.media_type}' cannot be said to Anthropic, which takes PDF and plain text")
+    try:
+        words = b64decode(part.data, validate=True).decode()
+    except ValueError as error:  # no base64, or no UTF-8
+        raise CallerError(f"a document of type '{part.media_type}' is no text in UTF-8, as Anthropic takes it: {error}") from None
+    return {"type": "text", "media_type": "text/plain", "data": words}
 
 
 def _arguments(call: ToolCall) -> JSON:

@@ -123,9 +123,11 @@ class StreamWriter:
         self._end: Chunk | None = None
 
     def write(self, chunk: Chunk) -> bytes:
-        """The events of one piece. Raises ProviderError for a call without a name, and for more of one after something else has begun:
-        a block says what it is when it begins, and begins once."""
+        """The events of one piece. Raises ProviderError for an image or a recording, which have no place in an answer, for a call without
+        a name, and for more of one after something else has begun: a block says what it is when it begins, and begins once."""
         self._usage = chunk.usage or self._usage
+        if chunk.media is not None:
+            raise ProviderError(f"the answer holds {chunk.media.kind}, which has no place in Anthropic's format")
         told = b""
         if not self._begun:
             self._begun = True

@@ -1,7 +1,8 @@
 """Who asks: the key a request comes with, whom it is billed to, and what that lets it do."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from freehold.catalog import Budget, Plan
 from freehold.config import Config, LimitsTable
@@ -11,7 +12,6 @@ from freehold.gateway.head import Head
 from freehold.gateway.keys import Key, Keyring, Role, secret_of
 from freehold.gateway.ledger import Account
 
-_NO_LIMITS = LimitsTable()
 _MOST_NAME = 200
 
 
@@ -19,11 +19,23 @@ class Forbidden(CallerError):
     """The key is valid, and does not open this."""
 
 
-class Caller(NamedTuple):
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Whoever sent a request. Without a key it is anybody who can reach the gateway."""
 
     key: Key | None = None
     """The key it came with."""
+    id: str = ""
+    """What tells callers apart; empty for those without a key."""
+    names: tuple[str, ...] = ()
+    """What its key is known by: the id, and the owner."""
+    team: str | None = None
+    """The key's team."""
+    tags: Mapping[str, str] = {}
+    """What its key puts on every call."""
+    limits: LimitsTable = LimitsTable()
+    """How fast its key may be used."""
+    scopes: tuple[Scope, ...] = ()
+    """The budgets its calls are in."""
     customer: str | None = None
     """Whom the product bills for it."""
     plan_name: str | None = None
@@ -31,36 +43,9 @@ class Caller(NamedTuple):
     plan: Plan | None = None
     """The plan of that name."""
 
-    @property
-    def id(self) -> str:
-        """What tells callers apart; empty for those without a key."""
-        return "" if self.key is None else self.key.id
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What its key is known by: the id, and the owner."""
-        return () if self.key is None else (self.key.id, self.key.grant.owner or "")
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """What its key puts on every call."""
-        return {} if self.key is None else self.key.grant.tags
-
-    @property
-    def limits(self) -> LimitsTable:
-        """How fast its key may be used."""
-        return _NO_LIMITS if self.key is None else self.key.grant.limits
-
-    def scopes(self, config: Config) -> tuple[Scope, ...]:
-        """The budgets its calls are in."""
-        if self.key is None:
-            return scopes_of(None, Budget(), None, config)
-        return scopes_of(self.key.id, self.key.grant.budget, self.key.grant.team, config)
-
     def account(self, tenant: str, task: str | None, customer: str | None) -> Account:
         """Whom a call of a task is booked to."""
-        team = None if self.key is None else self.key.grant.team
-        return Account(tenant=tenant, key=self.id or None, team=team, customer=customer, plan=self.plan_name, task=task)
+        return Account(tenant=tenant, key=self.id or None, team=self.team, customer=customer, plan=self.plan_name, task=task)
 
     def check(self, model: str, task: str | None) -> None:
         """Raises Forbidden where its key does not open a model by this name, or the task that this is."""
@@ -69,20 +54,51 @@ class Caller(NamedTuple):
             raise Forbidden(why)
 
 
-def caller_of(
-    keyring: Keyring, headers: Head, role: Role, now: float, about: Mapping[bytes, str], plan_of: Callable[[str | None], Plan | None]
-) -> Caller:
-    """Whoever sent a request with these headers. `about`: what those say to us; they come before what the key says.
+class Callers:
+    """Who may ask. What is the same of every request of a key is found out once."""
 
-    Raises Unauthorized, Forbidden for a key without the role, CallerError for a plan that is none.
-    """
-    key = None if keyring.is_empty else keyring.key_of(secret_of(headers) or b"", now)
-    if key is not None and not key.may(role):
-        raise Forbidden(f"This key does not open this: it has the roles {', '.join(key.grant.roles)}, and this takes '{role}'.")
-    customer, plan = about.get(b"customer"), about.get(b"plan")
-    for name in (customer, plan):
-        if name is not None and not 0 < len(name) <= _MOST_NAME:
-            raise CallerError(f"x-freehold-customer and x-freehold-plan are names of 1 to {_MOST_NAME} characters")
-    if key is not None:
-        customer, plan = customer or key.grant.customer, plan or key.grant.plan
-    return Caller(key, customer, plan, plan_of(plan))
+    def __init__(self, keyring: Keyring, config: Config, plan_of: Callable[[str | None], Plan | None]) -> None:
+        """`plan_of` raises CallerError for a plan that is none."""
+        self.anybody = Caller(scopes=scopes_of(None, Budget(), None, config))
+        """Who comes without a key."""
+        self._keyring = keyring
+        self._config = config
+        self._plan_of = plan_of
+        self._known: dict[str, Caller] = {}
+
+    def caller(self, headers: Head, role: Role, now: float, about: Mapping[bytes, str]) -> Caller:
+        """Whoever sent a request with these headers. `about`: what those say to us; they come before what the key says.
+
+        Raises Unauthorized, Forbidden for a key without the role, CallerError for a plan that is none.
+        """
+        if self._keyring.is_empty:
+            known = self.anybody
+        else:
+            key = self._keyring.key_of(secret_of(headers) or b"", now)
+            if not key.may(role):
+                raise Forbidden(f"This key does not open this: it has the roles {', '.join(key.grant.roles)}, and this takes '{role}'.")
+            known = self._known.get(key.id) or self.anybody
+            if known.key is not key:  # it may have been given other limits since
+                known = self._known[key.id] = self._of(key)
+        customer, plan = about.get(b"customer"), about.get(b"plan")
+        for name in (customer, plan):
+            if name is not None and not 0 < len(name) <= _MOST_NAME:
+                raise CallerError(f"x-freehold-customer and x-freehold-plan are names of 1 to {_MOST_NAME} characters")
+        if customer is None and plan is None and known.plan_name is None:
+            return known
+        plan = plan or known.plan_name
+        return msgspec.structs.replace(known, customer=customer or known.customer, plan_name=plan, plan=self._plan_of(plan))
+
+    def _of(self, key: Key) -> Caller:
+        grant = key.grant
+        return Caller(
+            key=key,
+            id=key.id,
+            names=(key.id, grant.owner or ""),
+            team=grant.team,
+            tags=grant.tags,
+            limits=grant.limits,
+            scopes=scopes_of(key.id, grant.budget, grant.team, self._config),
+            customer=grant.customer,
+            plan_name=grant.plan,
+        )

@@ -48,8 +48,8 @@ class Format(NamedTuple):
     """Body to answer. Raises DataError."""
     write_answer: Callable[[ChatAnswer], dict[str, JSON]]
     """Answer to body."""
-    stream_reader: Callable[[], StreamReader]
-    """Reads one stream."""
+    stream_reader: Callable[[int], StreamReader]
+    """Reads one stream; told how many answers were asked for."""
     stream_writer: Callable[[bool], StreamWriter]
     """Writes one stream; told whether the caller asked for usage in it."""
     credentials: Callable[[str], list[tuple[str, str]]]
@@ -110,7 +110,7 @@ ANTHROPIC = Format(
     write_request=anthropic.write_request,
     read_answer=anthropic.read_answer,
     write_answer=anthropic.write_answer,
-    stream_reader=anthropic_stream.StreamReader,
+    stream_reader=lambda answers: anthropic_stream.StreamReader(),
     stream_writer=lambda with_usage: anthropic_stream.StreamWriter(),
     credentials=lambda key: [("x-api-key", key), ("anthropic-version", "2023-06-01")],
     error=_anthropic_error,

@@ -3,10 +3,9 @@
 A secret is `fh-ID-RANDOM`. The store has its SHA-256 alone: with 192 random bits there is nothing a slower hash would protect.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from hmac import compare_digest
 from secrets import token_hex, token_urlsafe
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -30,7 +29,6 @@ ROLES: dict[Role, str] = {
 _PREFIX = "fh"
 _ID_BYTES = 6
 _SECRET_BYTES = 24
-_NOBODY = sha256(b"").digest()
 _COLUMNS = ("tenant", "id", "digest", "old_digest", "old_until", "created_at", "expires_at", "revoked_at", "body")
 
 
@@ -99,13 +97,9 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Held(NamedTuple):
-    """A key with what secrets are compared with."""
+    """A key, and until when one of its secrets is taken, in seconds since 1970."""
 
     key: Key
-    digest: bytes
-    old_digest: bytes | None
-    old_until: float
-    """Seconds since 1970, as the next one."""
     until: float
 
 
@@ -115,16 +109,15 @@ class Keyring:
     def __init__(self, store: Store, tenant: str) -> None:
         self._store = store
         self._tenant = tenant
-        self._rows: dict[str, Sequence[Any]] = {}
-        self._held: dict[str, _Held] = {}
+        self._keys: dict[Sequence[Any], Key] = {}
+        self._held: dict[bytes, _Held] = {}
+        """By the digests of secrets: who could make use of how long it takes to look one up would have to know its secret."""
         self.refresh()
 
     def refresh(self) -> None:
         """Looks at the store. What did not change is not read again. Raises OperatorError, and keeps what it had."""
-        rows = {row[1]: row for row in _rows(self._store, self._tenant)}
-        same = {id for id, row in rows.items() if self._rows.get(id) == row}
-        self._held = {id: self._held[id] if id in same else _held(row) for id, row in rows.items()}
-        self._rows = rows
+        self._keys = {row: self._keys.get(row) or _key(row) for row in _rows(self._store, self._tenant)}
+        self._held = {digest: held for row, key in self._keys.items() for digest, held in _held(row, key)}
 
     @property
     def is_empty(self) -> bool:
@@ -133,15 +126,10 @@ class Keyring:
 
     def key_of(self, secret: bytes, now: float) -> Key:
         """The key whose secret this is, at this time in seconds since 1970. Raises Unauthorized."""
-        parts = secret.split(b"-", 2)
-        held = self._held.get(parts[1].decode("ascii", "replace")) if len(parts) == 3 else None
-        digest = sha256(secret).digest()
-        is_right = compare_digest(digest, held.digest if held is not None else _NOBODY)
+        held = self._held.get(sha256(secret).digest())
         if held is None or now >= held.until:
             raise Unauthorized
-        if is_right or (held.old_digest is not None and now < held.old_until and compare_digest(digest, held.old_digest)):
-            return held.key
-        raise Unauthorized
+        return held.key
 
 
 def secret_of(headers: Head) -> bytes | None:
@@ -211,10 +199,12 @@ def _rows(store: Store, tenant: str) -> list[Sequence[Any]]:
         return [tuple(row) for row in found]
 
 
-def _held(row: Sequence[Any]) -> _Held:
-    key = _key(row)
-    ends = [at / 1e6 for at in row[6:8] if at is not None]
-    return _Held(key, bytes(row[2]), None if row[3] is None else bytes(row[3]), (row[4] or 0) / 1e6, min(ends, default=float("inf")))
+def _held(row: Sequence[Any], key: Key) -> Iterator[tuple[bytes, _Held]]:
+    """What a key's secrets open: the one before only for a while."""
+    until = min([at / 1e6 for at in row[6:8] if at is not None], default=float("inf"))
+    if row[3] is not None:
+        yield bytes(row[3]), _Held(key, min(until, (row[4] or 0) / 1e6))
+    yield bytes(row[2]), _Held(key, until)
 
 
 def _key(row: Sequence[Any]) -> Key:

@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from freehold.config import LimitsTable
 from freehold.errors import CallerError
-from freehold.gateway.shared import Shared
+from freehold.gateway.shared import REQUESTS, TOKENS, Shared
 
 _BUCKET_S = 60.0
 _ROUNDING_S = 1e-6
@@ -28,7 +30,7 @@ class LimitReached(CallerError):
         self.retry_after_s = retry_after_s
 
 
-class Pass(NamedTuple):
+class Pass(msgspec.Struct, frozen=True, gc=False):
     """Leave to go on, to be given back."""
 
     name: str
@@ -97,8 +99,8 @@ class Limits:
                 shared.end(place)
             if limits.tokens_per_min is not None and tokens is not None and tokens != given.tokens:
                 more_s = (tokens - given.tokens) * _BUCKET_S / limits.tokens_per_min
-                shared.fill(place, True, max(shared.filled_until(place, True), self._clock()) + more_s)
-        if given.name in self._lines:
+                shared.filled[place + TOKENS] = max(shared.filled[place + TOKENS], self._clock()) + more_s
+        if self._lines and given.name in self._lines:
             self._look_later(0.0)
 
     @property
@@ -110,22 +112,22 @@ class Limits:
         """Lets it in and gives None, or gives in how many seconds there may be room."""
         shared, limits, now = self._shared, wanted.limits, self._clock()
         requests, tokens, concurrent = limits.requests_per_min, limits.tokens_per_min, limits.concurrent
-        requests_until = tokens_until = now
+        filled, requests_until, tokens_until = shared.filled, now, now
         with shared.locked:
             place = shared.place(wanted.name)
             if concurrent is not None and shared.under_way(place) >= concurrent:
                 return _LOOK_S
             if requests is not None:
-                requests_until = max(shared.filled_until(place, False), now) + min(1, requests) * _BUCKET_S / requests
+                requests_until = max(filled[place + REQUESTS], now) + min(1, requests) * _BUCKET_S / requests
             if tokens is not None:
-                tokens_until = max(shared.filled_until(place, True), now) + min(wanted.tokens, tokens) * _BUCKET_S / tokens
+                tokens_until = max(filled[place + TOKENS], now) + min(wanted.tokens, tokens) * _BUCKET_S / tokens
             wait_s = max(requests_until, tokens_until) - now - _BUCKET_S
             if wait_s > _ROUNDING_S:
                 return wait_s
             if requests is not None:
-                shared.fill(place, False, requests_until)
+                filled[place + REQUESTS] = requests_until
             if tokens is not None:
-                shared.fill(place, True, tokens_until)
+                filled[place + TOKENS] = tokens_until
             if concurrent is not None:
                 shared.begin(place)
         return None

@@ -59,6 +59,16 @@ _SETTINGS: dict[str, tuple[str, Any]] = {
 }
 """Settings that are the same there, by our name: theirs, and the type."""
 _PREFIX = "openai."
+_AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4"}
+"""Media types of recordings that are not `audio/` and the format's name."""
+_AUDIO_FORMATS = {theirs: name for name, theirs in _AUDIO_TYPES.items()} | {
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/vnd.wave": "wav",
+    "audio/x-flac": "flac",
+    "audio/x-m4a": "m4a",
+}
+"""Formats of recordings that are not what comes after `audio/` in the media type."""
 
 
 def read_request(body: JSON) -> ChatRequest:
@@ -108,6 +118,9 @@ def _read_message(value: JSON, where: str) -> Message:
     else:
         parts += said
     if role == "assistant":  # of others it is left over, and named below
+        parts += _read_images(fields.take("images", list, []), where)
+        if (sound := fields.raw("audio")) is not None:
+            parts.append(_read_sound(Fields(sound, f"{where}.audio")))
         if refusal := fields.take("refusal", str):
             parts.append(Refusal(text=refusal))
         parts += [_read_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(fields.take("tool_calls", list, []))]
@@ -134,29 +147,61 @@ def _read_part(value: JSON, where: str) -> Text | Media | Refusal:
             part = Refusal(text=fields.need("refusal", str))
         case "image_url":
             image = Fields(fields.raw("image_url"), f"{where}.image_url")
-            part = _media_at(image.need("url", str), "image", detail=image.take("detail", str, ""))
+            part = media_at(image.need("url", str), "image", detail=image.take("detail", str, ""))
             image.end()
         case "input_audio":
             audio = Fields(fields.raw("input_audio"), f"{where}.input_audio")
-            part = Media(kind="audio", media_type=f"audio/{audio.need('format', str)}", data=audio.need("data", str))
+            format = audio.need("format", str)
+            part = Media(kind="audio", media_type=_AUDIO_TYPES.get(format, f"audio/{format}"), data=audio.need("data", str))
             audio.end()
+        case "audio_url" | "video_url":  # vLLM has both, OpenRouter the second (2026-11); OpenAI's own servers have neither
+            address = Fields(fields.raw(kind), f"{where}.{kind}")
+            part = media_at(address.need("url", str), "audio" if kind == "audio_url" else "video")
+            address.end()
         case "file":
             file = Fields(fields.raw("file"), f"{where}.file")
-            data, name = file.take("file_data", str, ""), file.take("filename", str, "")
-            part = _media_at(data, "file", name=name) if data else Media(kind="file", file=file.take("file_id", str, ""), name=name)
+            part = _read_file(file)
             file.end()
         case _:
-            raise CallerError(f"{where}.type is '{kind}'; expected text, image_url, input_audio, file or refusal")
+            raise CallerError(f"{where}.type is '{kind}'; expected text, image_url, input_audio, audio_url, video_url, file or refusal")
     fields.end()
     return part
 
 
-def _media_at(url: str, kind: Modality, **further: str) -> Media:
-    """What an address points at; the bytes of a data address."""
-    if not url.startswith("data:"):
-        return Media(kind=kind, url=url, **further)
-    head, _, data = url[len("data:") :].partition(",")
-    return Media(kind=kind, media_type=head.removesuffix(";base64"), data=data, **further)
+def _read_file(file: Fields) -> Media:
+    """A document: by id, as a data address, as an address, or as base64 without a word of what it is."""
+    data, name = file.take("file_data", str, ""), file.take("filename", str, "")
+    if not data:
+        return Media(kind="file", file=file.take("file_id", str, ""), name=name)
+    return media_at(data, "file", name=name) if ":" in data else Media(kind="file", data=data, name=name)
+
+
+def media_at(url: str, kind: Modality, name: str = "", detail: str = "") -> Media:
+    """What an address points at; the bytes of a data address in base64."""
+    head, _, data = url.partition(",")
+    if not (head.startswith("data:") and head.endswith(";base64")):
+        return Media(kind=kind, url=url, name=name, detail=detail)
+    return Media(kind=kind, media_type=head[len("data:") :].removesuffix(";base64"), data=data, name=name, detail=detail)
+
+
+def _read_images(images: list[JSON], where: str) -> list[Media]:
+    """The images an answer holds beside its words, as OpenRouter and others give them."""
+    found = []
+    for n, one in enumerate(images):
+        image = Fields(Fields(one, f"{where}.images[{n}]").raw("image_url"), f"{where}.images[{n}].image_url")
+        found.append(media_at(image.need("url", str), "image", detail=image.take("detail", str, "")))
+    return found
+
+
+def _read_sound(sound: Fields) -> Media:
+    """The recording an answer is, or the id of one that was; in which format it is, nobody says but the request."""
+    return Media(
+        kind="audio",
+        data=sound.take("data", str, ""),
+        file=sound.take("id", str, ""),
+        transcript=sound.take("transcript", str, ""),
+        expires_at=sound.take("expires_at", int, 0),
+    )
 
 
 def _read_call(value: JSON, where: str) -> ToolCall:
@@ -279,6 +324,8 @@ def _write_message(message: Message) -> list[dict[str, JSON]]:
     beside: dict[str, JSON] = {}
     for part in message.parts:
         match part:
+            case Text():
+                said.append(_write_part(part))
             case ToolResult():
                 content = [_write_part(one) for one in part.parts]
                 out.append({"role": "tool", "tool_call_id": part.call, "content": _plain(content)})
@@ -289,6 +336,8 @@ def _write_message(message: Message) -> list[dict[str, JSON]]:
             case Thinking():
                 if part.text:
                     beside["reasoning_content"] = part.text
+            case Media(kind="audio", file=id) if id and message.role == "assistant":
+                beside["audio"] = {"id": id}  # all that OpenAI takes of what it said itself
             case _:
                 said.append(_write_part(part))
     if said or calls or beside or not out:
@@ -310,19 +359,37 @@ def _write_part(part: Part) -> dict[str, JSON]:
             return {"type": "text", "text": part.text} | ({"cache_control": part.cache} if part.cache is not None else {})
         case Refusal():
             return {"type": "refusal", "refusal": part.text}
-        case Media(kind="image"):
-            if part.file:
-                raise CallerError("an image by a file's id cannot be said to an OpenAI-compatible provider")
-            url = part.url or f"data:{part.media_type or 'image/png'};base64,{part.data}"
-            return {"type": "image_url", "image_url": {"url": url} | ({"detail": part.detail} if part.detail else {})}
-        case Media(kind="audio") if part.data:
-            format = part.media_type.removeprefix("audio/").replace("mpeg", "mp3").removeprefix("x-")
+        case Media():
+            return _write_media(part)
+    raise CallerError(f"{type(part).__name__} cannot be said to an OpenAI-compatible provider")
+
+
+def _write_media(part: Media) -> dict[str, JSON]:
+    match part.kind:
+        case "image" if not part.file:
+            return {
+                "type": "image_url",
+                "image_url": {"url": _address(part, "image/png")} | ({"detail": part.detail} if part.detail else {}),
+            }
+        case "audio" if part.data and part.media_type:
+            format = _AUDIO_FORMATS.get(part.media_type, part.media_type.removeprefix("audio/"))
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": format}}
-        case Media(kind="file") if not part.url:
-            held = {"file_id": part.file} if part.file else {"file_data": f"data:{part.media_type or 'application/pdf'};base64,{part.data}"}
+        case "audio" if part.data:
+            raise CallerError("a recording cannot be said to an OpenAI-compatible provider without its format; say its media type")
+        case "audio" if part.url:
+            return {"type": "audio_url", "audio_url": {"url": part.url}}
+        case "video" if not part.file:
+            return {"type": "video_url", "video_url": {"url": _address(part, "video/mp4")}}
+        case "file" if not part.url:
+            held = {"file_id": part.file} if part.file else {"file_data": _address(part) if part.media_type else part.data}
             return {"type": "file", "file": held | ({"filename": part.name} if part.name else {})}
-    what = part.kind if isinstance(part, Media) else type(part).__name__
-    raise CallerError(f"{what} by address cannot be said to an OpenAI-compatible provider")
+    how = "a file's id" if part.file else "address"
+    raise CallerError(f"{part.kind} by {how} cannot be said to an OpenAI-compatible provider; say its bytes")
+
+
+def _address(part: Media, default: str = "") -> str:
+    """Where it lies; a data address of its bytes."""
+    return part.url or f"data:{part.media_type or default};base64,{part.data}"
 
 
 def _write_tool(tool: Tool) -> dict[str, JSON]:
@@ -353,6 +420,8 @@ class _AnswerMessage(msgspec.Struct):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[Any] | None = None
+    images: list[Any] | None = None
+    audio: Any = None
 
 
 class _AnswerChoice(msgspec.Struct):
@@ -403,6 +472,10 @@ def _read_choice(choice: _AnswerChoice, where: str) -> Choice:
     else:
         said = [_read_part(part, f"{where}.message.content[{n}]") for n, part in enumerate(message.content or ())]
         parts += [Text(text=part.text) if isinstance(part, Text) else part for part in said if part != Text(text="")]
+    if message.images:
+        parts += _read_images(message.images, f"{where}.message")
+    if message.audio is not None:
+        parts.append(_read_sound(Fields(message.audio, f"{where}.message.audio")))
     if message.refusal:
         parts.append(Refusal(text=message.refusal))
     parts += [_read_call(call, f"{where}.message.tool_calls[{n}]") for n, call in enumerate(message.tool_calls or ())]
@@ -462,6 +535,8 @@ def _by_modality(details: Mapping[str, Any], total: int) -> dict[str, int] | Non
 
 def read_usage(value: JSON) -> Usage | None:
     """The usage an answer states; None where it states none, or one that cannot be: an unknown usage is better than a wrong one."""
+    if value is None:
+        return None
     try:
         if isinstance(value, dict) and len(value) == 3:  # the three numbers that everybody says, and nothing else
             into, out, total = value.get("prompt_tokens"), value.get("completion_tokens"), value.get("total_tokens")
@@ -474,7 +549,7 @@ def read_usage(value: JSON) -> Usage | None:
 
 
 def write_answer(answer: ChatAnswer) -> dict[str, JSON]:
-    """The body that holds the answer."""
+    """The body that holds the answer. Raises CallerError for media that OpenAI's format has no place for in an answer."""
     body: dict[str, JSON] = {
         "id": answer.id,
         "object": "chat.completion",
@@ -486,14 +561,37 @@ def write_answer(answer: ChatAnswer) -> dict[str, JSON]:
 
 
 def _write_choice(index: int, choice: Choice) -> dict[str, JSON]:
-    text = "".join(part.text for part in choice.parts if isinstance(part, Text))
-    thought = "".join(part.text for part in choice.parts if isinstance(part, Thinking))
-    refusal = "".join(part.text for part in choice.parts if isinstance(part, Refusal))
-    calls = list(write_calls(part for part in choice.parts if isinstance(part, ToolCall)))
-    message: dict[str, JSON] = {"role": "assistant", "content": text or (None if calls or refusal else ""), "refusal": refusal or None}
+    text = thought = refusal = ""
+    calls: list[dict[str, JSON]] = []
+    media: dict[str, JSON] = {}
+    for part in choice.parts:
+        match part:
+            case Text():
+                text += part.text
+            case Thinking():
+                thought += part.text
+            case Refusal():
+                refusal += part.text
+            case ToolCall():
+                calls += write_calls((part,))
+            case Media():
+                write_answer_media(part, media)
+    nothing = None if calls or refusal or media else ""
+    message: dict[str, JSON] = {"role": "assistant", "content": text or nothing, "refusal": refusal or None, **media}
     message |= {"reasoning_content": thought} if thought else {}
     message |= {"tool_calls": calls} if calls else {}
     return {"index": index, "message": message, "finish_reason": finish_word(choice.finish), "logprobs": choice.logprobs}
+
+
+def write_answer_media(part: Media, beside: dict[str, JSON]) -> None:
+    """Puts an image or a recording beside the words of an answer. Raises CallerError for anything else, and for a second recording."""
+    if part.kind == "image" and not part.file:
+        beside.setdefault("images", []).append(_write_media(part))
+    elif part.kind == "audio" and not part.url and "audio" not in beside:
+        sound = {"id": part.file, "data": part.data, "transcript": part.transcript, "expires_at": part.expires_at}
+        beside["audio"] = {name: value for name, value in sound.items() if value}
+    else:
+        raise CallerError(f"an answer that holds a {part.kind} beside its words, images and one recording has no place in OpenAI's format")
 
 
 def write_calls(calls: Iterable[ToolCall]) -> Iterable[dict[str, JSON]]:

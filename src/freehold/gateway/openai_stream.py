@@ -1,12 +1,13 @@
 """OpenAI's streams: events into pieces of an answer, and pieces into events."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from freehold.chat import JSON, CallPiece, Chunk, Usage
-from freehold.errors import ProviderError
-from freehold.gateway.openai import FINISHES, finish_word, read_usage, write_usage
+from freehold.chat import JSON, CallPiece, Chunk, Media, Usage
+from freehold.errors import CallerError, ProviderError
+from freehold.gateway.openai import FINISHES, finish_word, media_at, read_usage, write_answer_media, write_usage
 from freehold.gateway.sse import DONE, Event, event
 
 _encode = msgspec.json.Encoder().encode
@@ -23,8 +24,20 @@ class _Call(msgspec.Struct):
     function: _Function | None = None
 
 
+class _Address(msgspec.Struct):
+    url: str
+
+
 class _Part(msgspec.Struct):
     text: str | None = None
+    image_url: _Address | None = None
+
+
+class _Sound(msgspec.Struct):
+    id: str | None = None
+    data: str | None = None
+    transcript: str | None = None
+    expires_at: int | None = None
 
 
 class _Delta(msgspec.Struct):
@@ -33,6 +46,8 @@ class _Delta(msgspec.Struct):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[_Call] | None = None
+    images: list[_Part] | None = None
+    audio: _Sound | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -54,16 +69,18 @@ class _Piece(msgspec.Struct):
     error: Any = None
 
 
+_SILENCE, _NOTHING = _Delta(), _Piece()
 _decode = msgspec.json.Decoder(_Piece).decode
 
 
 class StreamReader:
     """Reads a provider's events. `is_done` once the stream has said that it ended: by its last event, or, as some servers leave that out
-    (`transformers serve`, 2026-11), by saying of every answer that began why it ended."""
+    (`transformers serve`, 2026-11), by saying of every answer why it ended: of those that were asked for, and of any that began."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: int = 1) -> None:
+        """`answers`: how many were asked for."""
         self._is_over = False
-        self._begun: set[int] = set()
+        self._answers = answers
         self._ended: set[int] = set()
         self._calls: dict[tuple[int, int], tuple[int, str]] = {}
         self._counts: dict[int, int] = {}
@@ -80,47 +97,50 @@ class StreamReader:
         if piece.error is not None:
             said = piece.error.get("message") if isinstance(piece.error, dict) else piece.error
             raise ProviderError(f"the provider broke its answer off: {said}")
-        found = [chunk for choice in piece.choices or () for chunk in self._chunks(choice)] or [Chunk()]
-        found[0] = msgspec.structs.replace(
-            found[0],
-            id=piece.id or "",
-            model=piece.model or "",
-            created=int(piece.created or 0),
-            usage=read_usage(piece.usage),
-            tier=piece.service_tier or "",
-        )
+        first, *others = piece.choices or [_Choice()]
+        found = self._chunks(first, piece)
+        for choice in others:
+            found += self._chunks(choice, _NOTHING)
         return found
 
     @property
     def is_done(self) -> bool:
         """Whether the stream has said that it ended."""
-        return self._is_over or (bool(self._begun) and self._ended == self._begun)
+        return self._is_over or len(self._ended) >= self._answers
 
-    def _chunks(self, choice: _Choice) -> list[Chunk]:
-        n, delta, finish = choice.index or 0, choice.delta or _Delta(), choice.finish_reason
-        calls = [
-            CallPiece(
-                index=self._number(n, call),
-                id=call.id or "",
-                name=(call.function and call.function.name) or "",
-                arguments=(call.function and call.function.arguments) or "",
-            )
-            for call in delta.tool_calls or ()
-        ]
+    def _chunks(self, choice: _Choice, about: _Piece) -> list[Chunk]:
+        """What is said of one answer, and `about` all of them."""
+        n, delta, finish = choice.index or 0, choice.delta or _SILENCE, choice.finish_reason
+        calls = [self._call(n, call) for call in delta.tool_calls] if delta.tool_calls else []
         content = delta.content or ""
-        self._begun.add(n)
+        self._answers = max(self._answers, n + 1)
         if finish:
             self._ended.add(n)
         first = Chunk(
             choice=n,
+            id=about.id or "",
+            model=about.model or "",
+            created=int(about.created or 0),
             text=content if isinstance(content, str) else "".join(part.text or "" for part in content),
             thinking=delta.reasoning_content or delta.reasoning or "",
             refusal=delta.refusal or "",
             call=calls[0] if calls else None,
             logprobs=choice.logprobs,
             finish=FINISHES.get(finish, "stop") if finish else None,
+            usage=read_usage(about.usage),
+            tier=about.service_tier or "",
         )
-        return [first, *(Chunk(choice=n, call=call) for call in calls[1:])]
+        if calls:
+            found = [first, *(Chunk(choice=n, call=call) for call in calls[1:])]
+        else:
+            found = [first]
+        if delta.images or delta.audio is not None or not isinstance(content, str):
+            found += [Chunk(choice=n, media=media) for media in _media(delta)]
+        return found
+
+    def _call(self, choice: int, call: _Call) -> CallPiece:
+        function = call.function or _Function()
+        return CallPiece(index=self._number(choice, call), id=call.id or "", name=function.name or "", arguments=function.arguments or "")
 
     def _number(self, choice: int, call: _Call) -> int:
         """Which of an answer's calls this is a piece of. Some providers say 0 of all, and begin each with an id and a name (2026-05)."""
@@ -132,20 +152,46 @@ class StreamReader:
         return number
 
 
+def _media(delta: _Delta) -> Iterator[Media]:
+    """The images in a piece, and more of a recording."""
+    content = delta.content if isinstance(delta.content, list) else []
+    for part in (*content, *(delta.images or ())):
+        if part.image_url is not None:
+            yield media_at(part.image_url.url, "image")
+    if (sound := delta.audio) is not None:
+        yield Media(
+            kind="audio",
+            file=sound.id or "",
+            data=sound.data or "",
+            transcript=sound.transcript or "",
+            expires_at=sound.expires_at or 0,
+        )
+
+
 class StreamWriter:
     """Writes events for a caller that speaks OpenAI's format."""
 
     def __init__(self, with_usage: bool) -> None:
         self._with_usage = with_usage
-        self._about: dict[str, JSON] = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
+        self._event: dict[str, JSON] = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": "", "choices": []}
+        """The next one, but for what it says."""
+        if with_usage:
+            self._event["usage"] = None
         self._begun: set[int] = set()
         self._usage: Usage | None = None
 
     def write(self, chunk: Chunk) -> bytes:
-        """The events of one piece; nothing where it says nothing that this format has a word for."""
-        for key in ("id", "model", "created"):
-            self._about[key] = getattr(chunk, key) or self._about[key]
-        self._usage = chunk.usage or self._usage
+        """The events of one piece; nothing where it says nothing that this format has a word for. Raises ProviderError for a video or a
+        document, which this format has no place for in an answer."""
+        told = self._event
+        if chunk.id:
+            told["id"] = chunk.id
+        if chunk.created:
+            told["created"] = chunk.created
+        if chunk.model:
+            told["model"] = chunk.model
+        if chunk.usage is not None:
+            self._usage = chunk.usage
         delta: dict[str, JSON] = {}
         if chunk.text:
             delta["content"] = chunk.text
@@ -157,6 +203,11 @@ class StreamWriter:
             begun = {"id": call.id, "type": "function"} if call.id or call.name else {}
             function = {"arguments": call.arguments} | ({"name": call.name} if call.name else {})
             delta["tool_calls"] = [{"index": call.index, **begun, "function": function}]
+        if chunk.media is not None:
+            try:
+                write_answer_media(chunk.media, delta)
+            except CallerError as error:
+                raise ProviderError(str(error)) from None
         if chunk.choice not in self._begun:
             self._begun.add(chunk.choice)
             delta = {"role": "assistant", "content": "", **delta}
@@ -169,13 +220,14 @@ class StreamWriter:
         }
         if chunk.logprobs is not None:
             choice["logprobs"] = chunk.logprobs
-        return event(_encode({**self._about, "choices": [choice], **({"usage": None} if self._with_usage else {})}))
+        told["choices"] = [choice]
+        return event(_encode(told))
 
     def end(self) -> bytes:
         """The events that end the stream, the one about usage first."""
         told = b""
         if self._with_usage and self._usage is not None:
-            told = event(_encode({**self._about, "choices": [], "usage": write_usage(self._usage)}))
+            told = event(_encode({**self._event, "choices": [], "usage": write_usage(self._usage)}))
         return told + event(DONE)
 
     def broken(self, message: str, kind: str) -> bytes:

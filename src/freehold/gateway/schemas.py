@@ -75,6 +75,8 @@ _OPENAI_PARTS = _either(
     _object("type", "text", type=_kind("text"), text=_text(), cache_control=_ANYTHING),
     _object("type", "image_url", type=_kind("image_url"), image_url=_object("url", url=_text(), detail=_text())),
     _object("type", "input_audio", type=_kind("input_audio"), input_audio=_object("data", "format", data=_text(), format=_text())),
+    _object("type", "audio_url", type=_kind("audio_url"), audio_url=_object("url", url=_text())),
+    _object("type", "video_url", type=_kind("video_url"), video_url=_object("url", url=_text())),
     _object("type", "file", type=_kind("file"), file=_object(file_data=_text(), file_id=_text(), filename=_text())),
     _object("type", "refusal", type=_kind("refusal"), refusal=_text()),
 )
@@ -167,40 +169,51 @@ def _feedback(about: str, meaning: str) -> Schema:
     return schema | {"anyOf": said}
 
 
+_LEGACY = "One text instead of messages, as completions had it before; for providers of this format that know it."
 _IN_RANGE = "In the range of the metric, which is from 0 to 1 unless it is configured."
 
+
+def _of_messages_or_prompt(schema: Schema) -> Schema:
+    """A request of chat completions, with what completions had before there were messages in their place."""
+    before = {"required": ["prompt"], "properties": {"prompt": {"not": {"type": "null"}}, "messages": False}}
+    return {**schema, "required": ["model"], "anyOf": [{"required": ["messages"]}, before]}
+
+
 SCHEMAS: dict[str, Schema] = {
-    "ChatCompletionRequest": _object(
-        "model",
-        "messages",
-        model=_MODEL,
-        messages=_one_or_more(_OPENAI_MESSAGE),
-        tools=_some(_OPENAI_TOOL),
-        tool_choice=_either(
-            {"enum": ["auto", "none", "required"]},
-            _object("type", "function", type=_kind("function"), function=_object("name", name=_text())),
-        ),
-        parallel_tool_calls=_BOOL,
-        response_format=_OPENAI_SHAPE,
-        max_completion_tokens=_WHOLE,
-        max_tokens=_WHOLE,
-        stop=_either(_text(), _some(_text())),
-        temperature=_NUMBER,
-        top_p=_NUMBER,
-        top_k=_WHOLE,
-        seed=_WHOLE,
-        frequency_penalty=_NUMBER,
-        presence_penalty=_NUMBER,
-        logit_bias=_mapping(_NUMBER),
-        logprobs=_BOOL,
-        top_logprobs=_WHOLE,
-        n=_WHOLE,
-        reasoning_effort=_text(),
-        service_tier=_text(),
-        user=_text(),
-        metadata=_mapping(_text(), "Tags of the call, which policies may ask for."),
-        stream=_BOOL,
-        stream_options=_object(include_usage=_BOOL),
+    "ChatCompletionRequest": _of_messages_or_prompt(
+        _object(
+            "model",
+            "messages",
+            model=_MODEL,
+            messages=_one_or_more(_OPENAI_MESSAGE),
+            prompt={**_either(_SOMETHING, {**_one_or_more(_SOMETHING), "maxItems": 1}), "description": _LEGACY},
+            tools=_some(_OPENAI_TOOL),
+            tool_choice=_either(
+                {"enum": ["auto", "none", "required"]},
+                _object("type", "function", type=_kind("function"), function=_object("name", name=_text())),
+            ),
+            parallel_tool_calls=_BOOL,
+            response_format=_OPENAI_SHAPE,
+            max_completion_tokens=_WHOLE,
+            max_tokens=_WHOLE,
+            stop=_either(_text(), _some(_text())),
+            temperature=_NUMBER,
+            top_p=_NUMBER,
+            top_k=_WHOLE,
+            seed=_WHOLE,
+            frequency_penalty=_NUMBER,
+            presence_penalty=_NUMBER,
+            logit_bias=_mapping(_NUMBER),
+            logprobs=_BOOL,
+            top_logprobs=_WHOLE,
+            n=_WHOLE,
+            reasoning_effort=_text(),
+            service_tier=_text(),
+            user=_text(),
+            metadata=_mapping(_text(), "Tags of the call, which policies may ask for."),
+            stream=_BOOL,
+            stream_options=_object(include_usage=_BOOL),
+        )
     ),
     "ChatCompletion": _object(
         "choices",
@@ -225,7 +238,7 @@ SCHEMAS: dict[str, Schema] = {
         "messages",
         model=_MODEL,
         max_tokens=_WHOLE,
-        messages=_some(_closed("role", role={"enum": ["user", "assistant"]}, content=_either(_text(), _some(_ANTHROPIC_BLOCK)))),
+        messages=_one_or_more(_closed("role", role={"enum": ["user", "assistant"]}, content=_either(_text(), _some(_ANTHROPIC_BLOCK)))),
         system=_either(_text(), _some(_ANTHROPIC_TEXT)),
         tools=_some(_ANTHROPIC_TOOL),
         tool_choice=_ANTHROPIC_CHOICE,

@@ -6,7 +6,8 @@ has under way. A worker that dies leaves its own count behind, which is cleared 
 
 import fcntl
 import mmap
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 from types import TracebackType
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from freehold.errors import OperatorError
 MOST_WORKERS = 64
 _SLOTS = 4_096
 _WIDTH = 3 + MOST_WORKERS
-_HASH, _REQUESTS, _TOKENS, _UNDER_WAY = 0, 1, 2, 3
+_HASH, REQUESTS, TOKENS, _UNDER_WAY = 0, 1, 2, 3
 MEMORY_BYTES = _SLOTS * _WIDTH * 8
 
 
@@ -40,9 +41,10 @@ class Shared:
         """`memory`: of MEMORY_BYTES, one's own where there is none. `lock`: a file that each worker has opened for itself."""
         view = memoryview(memory if memory is not None else mmap.mmap(-1, MEMORY_BYTES))
         self._whole = view.cast("q")
-        self._real = view.cast("d")
+        self.filled = view.cast("d")
+        """At a place and REQUESTS or TOKENS: until when, by the monotonic clock, that bucket is filled."""
         self._worker = worker
-        self.locked: AbstractContextManager[None] = nullcontext() if lock is None else _Held(lock)
+        self.locked: AbstractContextManager[object] = threading.Lock() if lock is None else _Held(lock)
         """While it is entered, nobody else reads or writes."""
         self._workers = 1 if lock is None else MOST_WORKERS
         self._places: dict[str, int] = {}
@@ -63,14 +65,6 @@ class Shared:
                 self._places[name] = place
                 return place
         raise OperatorError(f"More than {_SLOTS:,} keys and models have limits; nothing more can be counted.")
-
-    def filled_until(self, place: int, tokens: bool) -> float:
-        """Until when, by the monotonic clock, the bucket of requests or of tokens is filled."""
-        return self._real[place + (_TOKENS if tokens else _REQUESTS)]
-
-    def fill(self, place: int, tokens: bool, until: float) -> None:
-        """Sets it."""
-        self._real[place + (_TOKENS if tokens else _REQUESTS)] = until
 
     def under_way(self, place: int) -> int:
         """Requests of all workers."""

@@ -30,19 +30,21 @@ class EventReader:
 
     def feed(self, piece: bytes) -> list[Event]:
         """The events that this piece completes. Raises ProviderError for one beyond all bounds."""
-        self._held.append(piece)
-        self._held_size += len(piece)
+        if self._held:
+            self._held.append(piece)
         found: list[Event] = []
-        lines = b"".join(self._held).split(b"\n") if b"\n" in piece else []
-        if lines:
-            self._held = [lines.pop()]
-            self._held_size = len(self._held[0])
-        for line in lines:
-            if line := line.removesuffix(b"\r"):
-                self._take(line)
-            elif self._data:
-                found.append(Event(self._name, b"\n".join(self._data)))
-                self._name, self._data, self._size = b"", [], 0
+        if b"\n" in piece:
+            *lines, rest = (b"".join(self._held) if self._held else piece).split(b"\n")
+            self._held, self._held_size = [rest] if rest else [], len(rest)
+            for line in lines:
+                if line := line.removesuffix(b"\r"):
+                    self._take(line)
+                elif self._data:
+                    found.append(Event(self._name, b"\n".join(self._data) if len(self._data) > 1 else self._data[0]))
+                    self._name, self._data, self._size = b"", [], 0
+        else:
+            self._held = self._held or [piece]
+            self._held_size += len(piece)
         if self._held_size + self._size > MOST_EVENT_BYTES:
             raise ProviderError(f"the provider sent an event of more than {MOST_EVENT_BYTES // 2**20} MiB")
         return found

@@ -20,7 +20,7 @@ MEDIA_TOKENS = 4_000
 """What an image, a recording or a document is taken to have."""
 BYTES_PER_TOKEN = 2
 """Prose has four and more in most tokenisers, code three: a token for every two bytes of the request's JSON is more than nearly all has."""
-_MEDIA = {"image_url", "image", "input_image", "input_audio", "audio", "file", "document"}
+_MEDIA = {"image_url", "image", "input_image", "input_audio", "audio", "audio_url", "video_url", "file", "document"}
 
 
 _MEDIA_DEPTH = 3
@@ -52,18 +52,21 @@ class Tariff:
     def estimate(self, name: str, size: Size, max_output_tokens: int | None = None, answers: int = 1, at: datetime | None = None) -> int:
         """The most that asking the model of this priced name may cost, as far as one can tell, in billionths of a dollar.
 
-        Of a model without a price that is the assumed price's, or 0 where such are allowed. Raises Unpriced where they are refused.
+        Of a model without a price that is the assumed price's, or 0: it is allowed, or will be refused when it is to be asked.
         """
         tiers = self._prices.tiers(name, at) or self._assumed
         if tiers is None:
-            if self._unpriced == "refuse":
-                raise Unpriced(
-                    f"Nobody knows what '{name}' costs, and this project refuses to call such models ([gateway] unpriced). "
-                    "Whoever runs it can set its price under [models]."
-                )
             return 0
         tokens = ceil(size.text_bytes / BYTES_PER_TOKEN) + size.media * MEDIA_TOKENS
         return _worst(tiers, tokens, (max_output_tokens or OUTPUT_TOKENS) * answers, size.media > 0)
+
+    def check(self, name: str, at: datetime | None = None) -> None:
+        """Raises Unpriced for a model without a price, where the project refuses to call such."""
+        if self._unpriced == "refuse" and not self._prices.tiers(name, at):
+            raise Unpriced(
+                f"Nobody knows what '{name}' costs, and this project refuses to call such models ([gateway] unpriced). "
+                "Whoever runs it can set its price under [models]."
+            )
 
     def settlement(
         self,
@@ -156,7 +159,8 @@ def _worst(tiers: tuple[TokenRates, ...], input_tokens: int, output_tokens: int,
     for tier in tiers[1:]:
         if input_tokens > tier.start:
             rates = tier
-    media = tuple(rates.input_modality.values()) if has_media else ()
-    per_input = max(rate for rate in (rates.fresh, rates.cached_write, *media, 0.0) if rate is not None)
-    per_output = max(rate for rate in (rates.output, rates.reasoning, 0.0) if rate is not None)
+    per_input = max(rates.fresh or 0.0, rates.cached_write or 0.0)
+    if has_media:
+        per_input = max((per_input, *rates.input_modality.values()))
+    per_output = max(rates.output or 0.0, rates.reasoning or 0.0)
     return ceil((rates.per_call + input_tokens * per_input + output_tokens * per_output) * NANO)

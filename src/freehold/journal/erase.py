@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Delete, Update, delete, exists, insert, or_, select, text, update
 
+from freehold.context.conversation import forget
 from freehold.journal.read import slices
 from freehold.journal.rows import digest_of
 from freehold.store.open import Store
@@ -32,6 +33,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Files among those."""
     draws: int
     """Places in labelling sessions whose item is gone."""
+    conversation_messages: int
+    """Messages of the conversations about the person, and of those in which one of the calls was made."""
     billed: int
     """Rows of the ledger whose customer was the person, by that name: they stay, and the customer is a hash now."""
     items: tuple[tuple[str | None, str], ...]
@@ -67,6 +70,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
     of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
     about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
     said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
+    messages = forget(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
     asked = _count(connection, delete(calls).where(theirs))
     gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))
@@ -80,6 +84,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         contents=removed,
         blobs=blobs,
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
+        conversation_messages=messages,
         billed=_count(connection, _unnamed(tenant, subject)),
         items=gone,
     )

@@ -165,6 +165,8 @@ class Wanted(NamedTuple):
     """Asked at this time or later."""
     slow_s: float | None = None
     """That took at least so many seconds."""
+    episode: str | None = None
+    """Of this run."""
 
 
 def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0) -> tuple[list[Call], int]:
@@ -176,6 +178,7 @@ def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0
     conditions += [c.outcome == wanted.outcome] if wanted.outcome is not None else []
     conditions += [c.at >= microseconds(wanted.since)] if wanted.since is not None else []
     conditions += [c.latency_s >= wanted.slow_s] if wanted.slow_s is not None else []
+    conditions += [c.episode == wanted.episode] if wanted.episode is not None else []
     with store.reading() as connection:
         rows = connection.execute(_whole().where(*conditions).order_by(c.seq.desc()).limit(limit)).all()
         newest = connection.execute(select(func.max(c.seq))).scalar_one() or 0
@@ -256,6 +259,28 @@ def calls_by_id(store: Store, connection: Connection, ids: Sequence[str]) -> dic
         rows = connection.execute(_whole().where(calls_table.c.id.in_(some))).all()
         found.update((call.id, call) for call in _decoded(store, connection, rows))
     return found
+
+
+def calls_by_episode(store: Store, tenant: str, episodes: Sequence[str]) -> dict[str, list[Call]]:
+    """The calls of each of these runs, in the order in which they were journalled."""
+    found: dict[str, list[Call]] = {}
+    c = calls_table.c
+    for some in slices(episodes):
+        with store.reading() as connection:
+            rows = connection.execute(_whole().where(c.tenant == tenant, c.episode.in_(some)).order_by(c.seq)).all()
+            for call in _decoded(store, connection, rows):
+                found.setdefault(call.episode or "", []).append(call)
+    return found
+
+
+def spent_on(store: Store, tenant: str, beginning: str) -> float | None:
+    """What the calls cost whose runs have ids that begin so; None where that of any is unknown."""
+    c = calls_table.c
+    mine = (c.tenant == tenant) & (c.episode >= beginning) & (c.episode < beginning + "g")  # ids are hex digits
+    wanted = select(func.sum(c.cost_usd), func.count(), func.count(c.cost_usd)).where(mine)
+    with store.reading() as connection:
+        spent, asked, priced = connection.execute(wanted).one()
+    return float(spent or 0.0) if asked == priced else None
 
 
 def feedback_by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Feedback]:

@@ -57,6 +57,7 @@ class CallBody(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     delivered: bool = True
     attempts: int = 0
     """How many rows `attempts` has, so that a read looks there only where there are some."""
+    prompt: str | None = None
 
 
 class _AttemptBody(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -87,7 +88,7 @@ def _call_row(call: Call) -> CallRow:
         data = _encode(call.input)
         asked = digest_bytes(data)
         contents = ((asked, data),)
-    body = _encode(CallBody(call.output, call.usage, call.reference_output, call.source, call.delivered, len(call.attempts)))
+    body = _encode(CallBody(call.output, call.usage, call.reference_output, call.source, call.delivered, len(call.attempts), call.prompt))
     output_digest = call.output_digest or (None if call.output is None else digest_of(call.output))
     reference_digest = call.reference_digest or (None if call.reference_output is None else digest_of(call.reference_output))
     at = None if call.at is None else microseconds(call.at)
@@ -151,6 +152,7 @@ def call_of(row: Mapped, rest: CallBody, asked: bytes | None, attempts: tuple[At
         delivered=rest.delivered,
         attempts=attempts,
         shape=row["shape"],
+        prompt=rest.prompt,
     )
 
 

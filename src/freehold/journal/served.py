@@ -9,7 +9,7 @@ from freehold.errors import DataError
 from freehold.gateway.openai import finish_word
 from freehold.journal.build import texts_of
 from freehold.journal.formats.completion import USUAL_ENDS, arguments_of
-from freehold.journal.formats.openai import input_of, item_of, metadata_of, question_of, subject_of
+from freehold.journal.formats.openai import input_of, item_of, metadata_of, subject_of
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
 from freehold.journal.shape import shape_of
 
@@ -31,9 +31,9 @@ class Question(NamedTuple):
     """As of `Call`."""
 
 
-def question(request: Mapping[str, Any]) -> Question:
-    """The question in a body of chat completions. Raises DataError for one that asks nothing, or that no journal can keep."""
-    asked = question_of(request)
+def question(request: Mapping[str, Any], asked: dict[str, Any]) -> Question:
+    """The question in a body of chat completions, of which `asked` is what `question_of` says. Raises DataError for one that no journal can
+    keep."""
     input = input_of(asked)
     if not isinstance(input, str) and is_deeper(input, MAX_LEVELS):
         raise DataError(TOO_DEEP)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
-from freehold.chat import JSON, canonical_json, is_messages, system_text_of, tools_of
+from freehold.chat import JSON, canonical_json, is_messages, system_text_of, tools_of, words_of
 
 _DIGITS = re.compile(r"\d+")
 _MEDIA = ("image", "audio", "video", "file", "document")
@@ -25,7 +25,9 @@ def shape_of(asked: JSON) -> str:
     if isinstance(messages, list) and is_messages(messages):
         around: Mapping[str, JSON] = asked if isinstance(asked, dict) else {}
         tools = tuple(sorted(tools_of(around))) if around else ()
-        return _of_messages(system_of(asked), tools, _answer_form(around), _media(messages))
+        beside = around.get("system")
+        system = beside if isinstance(beside, str) else words_of(messages, of_the_task=True)
+        return _of_messages(system, tools, _answer_form(around) if around else None, _media(messages))
     if isinstance(asked, dict):
         return _hash(["object", sorted((str(key), _form(value)) for key, value in asked.items())])
     return _hash([_form(asked)])
@@ -55,11 +57,11 @@ def _media(messages: list[JSON]) -> tuple[str, ...]:
     """The kinds of content other than text. A tool's call or result is a turn, not a kind."""
     found = set()
     for message in messages:
-        content = message.get("content")
-        for part in content if isinstance(content, list) else ():
-            kind = str(part.get("type")) if isinstance(part, dict) else ""
-            found |= {medium for medium in _MEDIA if medium in kind}
-    return tuple(sorted(found))
+        if isinstance(content := message.get("content"), list):
+            for part in content:
+                kind = str(part.get("type")) if isinstance(part, dict) else ""
+                found |= {medium for medium in _MEDIA if medium in kind}
+    return tuple(sorted(found)) if found else ()
 
 
 def _form(value: JSON) -> str:

@@ -19,7 +19,7 @@ import msgspec
 from freehold.errors import FreeholdError, OperatorError
 from freehold.gateway.ledger import Settlement
 from freehold.journal.call import Call, Feedback
-from freehold.store.files import private_file
+from freehold.store.files import private_file, sync_folder
 
 _BATCH = 500
 _encode = msgspec.json.Encoder().encode
@@ -112,11 +112,12 @@ class Spool:
             if _is_locked_alone(file, path):
                 break
             file.close()  # somebody who looked took the empty file for one left behind, and removed it
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            sync_folder(self._folder)
+        except OSError:
+            path.unlink(missing_ok=True)  # nothing waits in it
+            file.close()
+            raise
         return file
 
 

@@ -14,11 +14,11 @@ from contextlib import suppress
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from freehold.errors import DataError, FreeholdError, OperatorError
+from freehold.errors import DataError, FreeholdError, OperatorError, StoreBusy
 from freehold.gateway.budget import BudgetExceeded
 from freehold.gateway.ledger import Reservation, Settlement, book
 from freehold.journal.call import Call, Episode, Feedback
@@ -47,6 +47,8 @@ _LOOK_S = 1.0
 """How long after a failure it is tried whether the store can be written again."""
 GROUP = 1_000
 """The most calls the writer commits at once."""
+_FEW, _FEW_BYTES = 64, 256 << 10
+"""How much of a group is committed on the event loop at most: it waits meanwhile, some milliseconds."""
 _GATHER_S = 0.001
 _GATHERS_FROM = 4
 """Where so many came together, the next commit waits a moment for more: of four calls half its cost is the commit's own, of twenty a tenth."""
@@ -91,18 +93,21 @@ def append_many(
     feedback: Sequence[Feedback] = (),
     settlements: Sequence[Settlement] = (),
     reservations: Sequence[Reservation] = (),
+    at_once: bool = False,
 ) -> Appended:
     """Stores what is told in one transaction: all of it or, where it raises, nothing. Telling a call again adds nothing.
 
     But what the journal did not know of it, a price or content that was not kept, it knows then.
     Feedback about a call that was refused for a conflict is left out with it; what a call cost is booked once, whatever else is told of it.
     Batches of 1,000 to 5,000 are fastest; much larger ones hold other writers up. Raises DataError for a record that cannot be stored,
-    OperatorError for a store that cannot store it.
+    OperatorError for a store that cannot store it. `at_once`: for those who may not wait, StoreBusy where it would take its time.
     """
     rows, said = [call_row(call) for call in calls], [feedback_values(one) for one in feedback]
     if not (rows or said or settlements or reservations):
         return Appended()
-    with store.writing() as connection:
+    if at_once and sum(len(data) for row in rows for _, data in row.contents) > _FEW_BYTES:
+        raise StoreBusy("The contents of these calls take their time.")
+    with store.writing(at_once) as connection:
         added = store.insert_new(connection, "calls", CALL_COLUMNS, "id", [row.values for row in rows])
         refused: dict[int, Conflict] = {}
         if added < len(rows):
@@ -136,9 +141,9 @@ def append_many(
     )
 
 
-def append_each(store: Store, entries: Sequence[Entry | Reservation]) -> list[FreeholdError | None]:
+def append_each(store: Store, entries: Sequence[Entry | Reservation], at_once: bool = False) -> list[FreeholdError | None]:
     """Stores what was told together, and gives how each ended: a bad record fails alone, and so does a reservation that a budget does not
-    allow. Raises OperatorError where the store cannot store."""
+    allow. Raises OperatorError where the store cannot store; with `at_once`, as of `append_many`, also DataError for a bad record."""
     told = [entry for entry in entries if isinstance(entry, Entry)]
     try:
         appended = append_many(
@@ -147,8 +152,11 @@ def append_each(store: Store, entries: Sequence[Entry | Reservation]) -> list[Fr
             [said for entry in told for said in entry.feedback],
             [entry.settlement for entry in told if entry.settlement is not None],
             [entry for entry in entries if isinstance(entry, Reservation)],
+            at_once,
         )
     except DataError as error:
+        if at_once:
+            raise
         if len(entries) == 1:
             return [error]
         half = len(entries) // 2
@@ -197,12 +205,11 @@ def _insert_contents(store: Store, connection: Connection, rows: Iterable[CallRo
         store.blobs.put(data)
 
 
-class _Waiting(NamedTuple):
+class _Waiting(msgspec.Struct, frozen=True):
     """An append or a reservation that waits for its group."""
 
     entry: Entry | Reservation
     done: Done
-    loop: asyncio.AbstractEventLoop
 
 
 class _Signal(Enum):
@@ -213,11 +220,13 @@ class _Signal(Enum):
 
 
 class Writer:
-    """Commits what concurrent requests append, in groups: one thread, which takes whatever is waiting whenever it is free.
+    """Commits what concurrent requests append, in groups: all that one round of their event loop brought.
 
-    Appends come from event loops, and each loop is woken once a group. A bad record fails alone. What becomes of a group that the store
-    does not take: with a spool it waits there, durable, until the store takes it; at best effort it is dropped and counted in `dropped`;
-    otherwise all of it fails. Reservations are let through in the first two cases, for that we cannot look is not the caller's fault.
+    Where a commit waits for nothing, the loop commits small groups itself, for waking a thread and being woken by it costs as much again.
+    Whatever takes its time or fails is a thread's, which takes all that waits whenever it is free. A bad record fails alone. What becomes of
+    a group that the store does not take: with a spool it waits there, durable, until the store takes it; at best effort it is dropped and
+    counted in `dropped`; otherwise all of it fails. Reservations are let through in the first two cases, for that we cannot look is not the
+    caller's fault.
     """
 
     def __init__(self, store: Store, spool: Spool | None = None, best_effort: bool = False) -> None:
@@ -230,7 +239,9 @@ class Writer:
         self._best_effort = best_effort
         self._is_store_down = False
         self._coming_in: Iterator[int] | None = None
-        self._queue: SimpleQueue[_Waiting | _Signal] = SimpleQueue()
+        self._gathered: list[_Waiting] = []
+        """What this round of the event loop brought so far."""
+        self._queue: SimpleQueue[list[_Waiting] | _Signal] = SimpleQueue()
         self._closed = threading.Event()
         self._last = 0
         """How many the last group were."""
@@ -246,7 +257,7 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many appends wait for their turn."""
+        """How many groups of appends wait for their turn."""
         return self._queue.qsize()
 
     @property
@@ -278,15 +289,47 @@ class Writer:
 
     async def close(self) -> None:
         """Commits what was queued before, then ends. What still waits in the spool waits for the next writer."""
+        self.stop()
+        await asyncio.get_running_loop().run_in_executor(None, self.join)
+
+    def stop(self) -> None:
+        """Takes nothing more, and ends when what was queued before is committed. On the loop that appends come from."""
         if not self._closed.is_set():
             self._closed.set()
+            self._hand_over()
             self._queue.put(_Signal.END)
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def join(self) -> None:
+        """Waits until it has ended."""
+        self._thread.join()
 
     def _put(self, entry: Entry | Reservation, done: Done) -> None:
         if self._closed.is_set():
             raise OperatorError("The journal's writer is closed; nothing can be appended after that.")
-        self._queue.put(_Waiting(entry, done, asyncio.get_running_loop()))
+        if not self._gathered:
+            self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._commit)
+        self._gathered.append(_Waiting(entry, done))
+
+    def _commit(self) -> None:
+        """Commits here and now what was gathered, or leaves it to the thread."""
+        group = self._gathered
+        if self._store.commits_at_once and 0 < len(group) <= _FEW and not self._is_store_down:
+            try:
+                ended = append_each(self._store, [waiting.entry for waiting in group], at_once=True)
+            except Exception:  # noqa: BLE001 whatever it is, it is the thread's to try again and to say
+                self._hand_over()
+            else:
+                self._gathered = []
+                _tell(group, ended)
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Leaves what was gathered to the thread."""
+        group, self._gathered = self._gathered, []
+        if group:
+            self._queue.put(group)
 
     async def _appended(self, call: Call | None, feedback: Sequence[Feedback]) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -307,8 +350,10 @@ class Writer:
         is_over = False
         while not is_over:
             taken = self._taken(wait=self._coming_in is None)
-            if group := [waiting for waiting in taken if isinstance(waiting, _Waiting)]:
-                _answer(group, self._ended(group))
+            if group := [waiting for some in taken if isinstance(some, list) for waiting in some]:
+                ended = self._ended(group)
+                with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
+                    self._loop.call_soon_threadsafe(_tell, group, ended)
             is_over = _Signal.END in taken
             if _Signal.STORE_IS_BACK in taken and self._spool is not None:
                 self._is_store_down = False
@@ -318,16 +363,16 @@ class Writer:
         if self._spool is not None:
             self._spool.close()
 
-    def _taken(self, wait: bool) -> list[_Waiting | _Signal]:
-        """What is waiting, as much as one group may be."""
-        found: list[_Waiting | _Signal] = []
+    def _taken(self, wait: bool) -> list[list[_Waiting] | _Signal]:
+        """What is waiting, about as much as one group may be."""
+        found: list[list[_Waiting] | _Signal] = []
         with suppress(Empty):
             found.append(self._queue.get(block=wait))
             if self._last >= _GATHERS_FROM:
                 time.sleep(_GATHER_S)
-            while len(found) < GROUP:
+            while sum(len(some) for some in found if isinstance(some, list)) < GROUP:
                 found.append(self._queue.get_nowait())
-        self._last = len(found)
+        self._last = sum(len(some) for some in found if isinstance(some, list))
         return found
 
     def _ended(self, group: list[_Waiting]) -> Sequence[FreeholdError | None]:
@@ -416,16 +461,6 @@ def _not_storable(entry: Entry) -> DataError | None:
     return None
 
 
-def _answer(group: list[_Waiting], ended: Sequence[FreeholdError | None]) -> None:
-    """Wakes each event loop once for all of its appends."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Done, FreeholdError | None]]] = {}
+def _tell(group: Sequence[_Waiting], ended: Sequence[FreeholdError | None]) -> None:
     for waiting, error in zip(group, ended, strict=True):
-        by_loop.setdefault(waiting.loop, []).append((waiting.done, error))
-    for loop, answers in by_loop.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
-            loop.call_soon_threadsafe(_tell, answers)
-
-
-def _tell(answers: list[tuple[Done, FreeholdError | None]]) -> None:
-    for done, error in answers:
-        done(error)
+        waiting.done(error)

@@ -20,9 +20,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a run is."""
 
     done: int = 0
-    """Calls of a pipeline, rows of a batch, goals of a plan that have ended."""
+    """Calls of a pipeline, rows of a batch, goals of a plan that have ended well."""
     failed: int = 0
-    """Those of them that failed."""
+    """Those that failed."""
     total: int | None = None
     """How many there are; None where nobody knows."""
     cost_usd: float | None = 0.0
@@ -33,6 +33,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Its process there."""
     why: str = ""
     """What it ended with."""
+    what: str = ""
+    """What it wrote, as JSON, so that it is known again."""
 
 
 class CircularPipeline(CallerError):
@@ -58,43 +60,57 @@ class Steps:
 class Run:
     """One run, for as long as it lasts."""
 
-    def __init__(self, kind: RunKind, name: str, id: str | None = None, steps: Steps | None = None) -> None:
+    def __init__(self, kind: RunKind, name: str, id: str | None = None, steps: Steps | None = None, part_of: "Run | None" = None) -> None:
+        """`part_of`: the run whose part it is, such as the batch of a row; what is said to that one holds here as well. A part of the same id is
+        a part of the same episode."""
         self.kind: RunKind = kind
         self.name = name
         self.id = id or uuid4().hex
         """Its episode, too."""
-        self.steps = steps or Steps()
-        self.calls = 0
-        """Answers so far."""
-        self.cost_usd: float | None = 0.0
-        """What they cost; None once that of any is unknown."""
-        self.is_cancelled = False
+        inherited = part_of.steps if part_of is not None and part_of.id == self.id else Steps()
+        self.steps: Steps = inherited if steps is None else steps
+        self.part_of = part_of
+        self.progress = Progress()
+        """How far it is."""
+        self._is_cancelled = False
         self._stops: set[Callable[[], None]] = set()
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody wants it to stop."""
+        return self._is_cancelled or (self.part_of is not None and self.part_of.is_cancelled)
+
     def check(self) -> None:
-        """Raises Cancelled where somebody stopped it."""
+        """Raises Cancelled where somebody wants it to stop."""
         if self.is_cancelled:
             raise Cancelled(f"Run {self.id} of '{self.name}' was cancelled; what was done before is in the journal.", episode=self.id)
 
     def cancel(self) -> None:
         """Somebody wants it to stop: what is under way is broken off, and nothing more begins."""
-        self.is_cancelled = True
+        self._is_cancelled = True
         for stop in list(self._stops):
             stop()
 
     def under_way(self, stop: Callable[[], None]) -> None:
         """A step has begun that `stop` breaks off."""
         self._stops.add(stop)
+        if self.part_of is not None:
+            self.part_of.under_way(stop)
 
     def over(self, stop: Callable[[], None]) -> None:
         """That step has ended."""
         self._stops.discard(stop)
+        if self.part_of is not None:
+            self.part_of.over(stop)
 
     def count(self, call: Call) -> None:
-        """A step has its answer."""
-        self.calls += 1
-        self.cost_usd = None if self.cost_usd is None or call.cost_usd is None else self.cost_usd + call.cost_usd
+        """A step has its answer, or has failed at a price."""
+        self.note(done=1, cost_usd=call.cost_usd)
 
-    def progress(self) -> Progress:
-        """How far it is."""
-        return Progress(done=self.calls, cost_usd=self.cost_usd)
+    def note(self, done: int = 0, failed: int = 0, cost_usd: float | None = 0.0) -> None:
+        """Goes on counting. What it costs is what those cost of which it is a part."""
+        now = self.progress
+        cost = None if now.cost_usd is None or cost_usd is None else now.cost_usd + cost_usd
+        self.progress = msgspec.structs.replace(now, done=now.done + done, failed=now.failed + failed, cost_usd=cost)
+        if self.part_of is not None and cost_usd != 0.0:
+            self.part_of.note(cost_usd=cost_usd)

@@ -1,7 +1,7 @@
 """Runs in the store: what is under way and how far it is, for people who look, and for a word to stop."""
 
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from sqlalchemy import insert, select, update
@@ -65,6 +65,13 @@ def cancel(store: Store, tenant: str, id: str, now: datetime) -> Recorded:
     return msgspec.structs.replace(run, state="cancelling")
 
 
+def known_run(store: Store, tenant: str, id: str) -> Recorded | None:
+    """The run of exactly that id; None where there is none."""
+    with store.reading() as connection:
+        row = connection.execute(select(runs).where(runs.c.tenant == tenant, runs.c.id == id)).first()
+    return None if row is None else _recorded(row, row.state)
+
+
 def find(store: Store, tenant: str, id: str, now: datetime) -> Recorded:
     """The run of that id, or of an id that begins so. Raises CallerError for none, and for several."""
     fits = [run for run in listed(store, tenant, now) if run.id.startswith(id)]
@@ -80,14 +87,20 @@ def listed(store: Store, tenant: str, now: datetime, most: int = 1_000) -> list[
     wanted = select(runs).where(runs.c.tenant == tenant).order_by(runs.c.begun.desc()).limit(most)
     with store.reading() as connection:
         return [
-            Recorded(
-                id=row.id,
-                kind=row.kind,
-                name=row.name,
-                state="lost" if row.state in ("running", "cancelling") and (now - moment(row.seen)).total_seconds() > LOST_S else row.state,
-                begun=moment(row.begun),
-                seen=moment(row.seen),
-                progress=msgspec.json.decode(row.body, type=Progress),
+            _recorded(
+                row, "lost" if row.state in ("running", "cancelling") and (now - moment(row.seen)).total_seconds() > LOST_S else row.state
             )
             for row in connection.execute(wanted)
         ]
+
+
+def _recorded(row: Any, state: State) -> Recorded:
+    return Recorded(
+        id=row.id,
+        kind=row.kind,
+        name=row.name,
+        state=state,
+        begun=moment(row.begun),
+        seen=moment(row.seen),
+        progress=msgspec.json.decode(row.body, type=Progress),
+    )

@@ -7,26 +7,60 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from math import ceil
+from typing import Final, NamedTuple
 
 from freehold.errors import CallerError
 from freehold.gateway.budget import NANO, nano
 from freehold.pipelines.failure import BudgetSpent, TookTooLong
 from freehold.pipelines.run import Run
 
+_ENOUGH = 20
+"""After so many calls the dearest of them says what the next may cost."""
+_MARGIN = 1.5
+
 
 class Purse:
     """What may be spent in a scope, what was, and what is set aside for calls that are under way; in billionths of a dollar."""
 
-    def __init__(self, budget_usd: float) -> None:
+    def __init__(self, budget_usd: float, spent_nano: int = 0, learns: bool = False) -> None:
+        """`learns`: whether a call is held to cost what the dearest so far did of its estimate, and half as much again, rather than the most that
+        it can cost: for many calls alike, of which the worst case of each would leave most of the budget idle. It may then be overspent by
+        what those under way cost more than that."""
         self.budget_nano = nano(budget_usd)
-        self.spent_nano = 0
+        self.spent_nano = spent_nano
         self.held_nano = 0
+        self._learns = learns
+        self._seen = 0
+        self._dearest = 0.0
 
     @property
     def left_usd(self) -> float:
         """What is neither spent nor set aside."""
         return max(0, self.budget_nano - self.spent_nano - self.held_nano) / NANO
+
+    def expected(self, most_nano: int) -> int:
+        """What to set aside for a call that can cost so much."""
+        if not self._learns or self._seen < _ENOUGH:
+            return most_nano
+        return min(most_nano, ceil(most_nano * self._dearest * _MARGIN))
+
+    def settle(self, held_nano: int, most_nano: int, spent_nano: int) -> None:
+        """A call for which something was set aside has ended."""
+        self.held_nano -= held_nano
+        self.spent_nano += spent_nano
+        if most_nano and spent_nano:
+            self._seen += 1
+            self._dearest = max(self._dearest, spent_nano / most_nano)
+
+
+class Held(NamedTuple):
+    """What is set aside for one call."""
+
+    most_nano: int = 0
+    """The most that it can cost."""
+    by_purse: tuple[int, ...] = ()
+    """What each budget has set aside for it."""
 
 
 class Scope:
@@ -38,23 +72,30 @@ class Scope:
         *,
         deadline_s: float | None = None,
         budget_usd: float | None = None,
+        purse: Purse | None = None,
         plan: str | None = None,
         customer: str | None = None,
         tags: dict[str, str] | None = None,
+        conversation: str | None = None,
         run: Run | None = None,
         frame: tuple[str, str] | None = None,
         now: float | None = None,
     ) -> None:
-        """`now`: by the monotonic clock. Raises CallerError for settings that are none."""
+        """`purse`: a budget of its own, in place of `budget_usd`. `now`: by the monotonic clock. Raises CallerError for settings that are none."""
         if deadline_s is not None and not 0 < deadline_s < float("inf"):
             raise CallerError(f"scope: deadline_s is {deadline_s}; expected a number of seconds above 0")
         if budget_usd is not None and not 0 <= budget_usd < 1e9:
             raise CallerError(f"scope: budget_usd is {budget_usd}; expected a number of dollars from 0 up")
+        for name, value in (tags or {}).items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise CallerError(f"scope: the tag {name!r} is {value!r}; expected a text")
+        if budget_usd is not None:
+            purse = Purse(budget_usd)
         ends_at = None if deadline_s is None else (time.monotonic() if now is None else now) + deadline_s
         ends = [at for at in (ends_at, None if outer is None else outer.ends_at) if at is not None]
         self.ends_at: float | None = min(ends, default=None)
         """When nobody waits any longer, by the monotonic clock; None for no deadline."""
-        own = () if budget_usd is None else (Purse(budget_usd),)
+        own = () if purse is None else (purse,)
         self.purses: tuple[Purse, ...] = (*own, *(() if outer is None else outer.purses))
         """The budgets that every call is paid from, the innermost first."""
         self.plan: str | None = plan or (None if outer is None else outer.plan)
@@ -63,6 +104,8 @@ class Scope:
         """Whom the product bills for it."""
         self.tags: dict[str, str] = {**({} if outer is None else outer.tags), **(tags or {})}
         """What policies may look at."""
+        self.conversation: str | None = conversation or (None if outer is None else outer.conversation)
+        """The conversation that tasks with a history take part in."""
         self.run: Run | None = run or (None if outer is None else outer.run)
         """The run its calls are part of."""
         self.frames: tuple[tuple[str, str], ...] = (*(() if outer is None else outer.frames), *(() if frame is None else (frame,)))
@@ -91,23 +134,24 @@ class Scope:
             known["budget_left_usd"] = min(purse.left_usd for purse in self.purses)
         return known
 
-    def hold(self, amount_nano: int) -> None:
+    def hold(self, most_nano: int) -> Held:
         """Sets aside what a call may cost. Raises BudgetSpent where a budget has less."""
-        for purse in self.purses:
-            if purse.spent_nano + purse.held_nano + amount_nano > purse.budget_nano:
+        expected = tuple(purse.expected(most_nano) for purse in self.purses)
+        for purse, amount in zip(self.purses, expected, strict=True):
+            if purse.spent_nano + purse.held_nano + amount > purse.budget_nano:
                 raise BudgetSpent(
-                    f"This may cost up to ${amount_nano / NANO:.6g}, and of the scope's ${purse.budget_nano / NANO:g} there is "
+                    f"This may cost up to ${amount / NANO:.6g}, and of the scope's ${purse.budget_nano / NANO:g} there is "
                     f"${purse.left_usd:.6g} left. Give the scope a larger budget_usd, or ask for less.",
                     episode=self.episode,
                 )
-        for purse in self.purses:
-            purse.held_nano += amount_nano
+        for purse, amount in zip(self.purses, expected, strict=True):
+            purse.held_nano += amount
+        return Held(most_nano, expected)
 
-    def settle(self, held_nano: int, spent_nano: int) -> None:
+    def settle(self, held: Held, spent_nano: int) -> None:
         """A call for which something was set aside has ended."""
-        for purse in self.purses:
-            purse.held_nano -= held_nano
-            purse.spent_nano += spent_nano
+        for purse, amount in zip(self.purses, held.by_purse, strict=False):
+            purse.settle(amount, held.most_nano, spent_nano)
 
 
 NOWHERE: Final = Scope()
@@ -138,12 +182,19 @@ def scope(
     plan: str | None = None,
     customer: str | None = None,
     tags: dict[str, str] | None = None,
+    conversation: str | None = None,
 ) -> Iterator[Scope]:
-    """What holds for every call within the block, beside what holds around it. Threads and tasks that begin in it inherit it.
+    """What holds for every call within the block, beside what holds around it.
+
+    What begins in it inherits it: tasks of asyncio, and `asyncio.to_thread`. Python hands nothing on to other threads; one that is to inherit
+    it runs its work by `contextvars.copy_context().run`.
 
     `deadline_s`: from now; calls that have no answer by then raise TookTooLong. `budget_usd`: calls that may cost more than what is left of
-    it raise BudgetSpent before anybody is asked. `plan`, `customer`: on whose behalf. `tags`: what policies may look at. Raises CallerError.
+    it raise BudgetSpent before anybody is asked. `plan`, `customer`: on whose behalf. `tags`: what policies may look at. `conversation`: the id of the
+    conversation that tasks with a `history` take part in. Raises CallerError.
     """
-    inner = Scope(_current.get(), deadline_s=deadline_s, budget_usd=budget_usd, plan=plan, customer=customer, tags=tags)
+    inner = Scope(
+        _current.get(), deadline_s=deadline_s, budget_usd=budget_usd, plan=plan, customer=customer, tags=tags, conversation=conversation
+    )
     with entered(inner):
         yield inner

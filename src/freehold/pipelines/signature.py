@@ -12,10 +12,11 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 
 from freehold.chat import JSON
 from freehold.context.prompt import Said
-from freehold.errors import CallerError
-from freehold.pipelines.parse import Malformed, Parsed, parse
+from freehold.errors import CallerError, DataError
+from freehold.pipelines.parse import Malformed, Parsed, parse, partial
 from freehold.pipelines.schema import schema_of, wrapped
 
+_STEPS = "Your reasoning, step by step."
 _EMPTY_BODY: Mapping[str, tuple[Any, ...] | None] = {
     **dict.fromkeys(("RESUME", "NOP", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP", "RETURN_VALUE", "RAISE_VARARGS")),
     **dict.fromkeys(("CALL_INTRINSIC_1", "RERAISE")),  # at the end of every coroutine from Python 3.12 on
@@ -44,7 +45,7 @@ class Signature:
     """What a task takes and gives."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        """Raises Misuse for a function that no task can be made of."""
+        """Raises Misuse for a function of other types."""
         self.where = where_of(function)
         """The file and line where it is declared."""
         self.name = function.__name__
@@ -72,13 +73,18 @@ class Signature:
         self.is_text = hints["return"] is str
         """Whether it is a plain text, which needs no form."""
         self._steps: TypeAdapter[Any] | None = None
+        plain = self._schema()
+        self._is_wrapped = not self.is_text and wrapped(plain) is not plain
         self._schemas: dict[bool, JSON] = {}
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
+        first = next(iter(self.inspected.parameters.values()))
+        self._takes_one = len(self.fields) == 1 and first.kind is not first.KEYWORD_ONLY
+        self._check_defaults()
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by parameter, with defaults. Raises TypeError as Python does, and CallerError for values of other types."""
-        if len(args) == 1 and not kwargs and len(self.fields) == 1:
+        if len(args) == 1 and not kwargs and self._takes_one:
             values = {self.fields[0].name: args[0]}
         else:
             bound = self.inspected.bind(*args, **kwargs)
@@ -146,11 +152,11 @@ class Signature:
     def schema(self, with_steps: bool = False) -> JSON:
         """The JSON schema of an answer, as a provider is given it. `with_steps`: where steps come before it."""
         if with_steps not in self._schemas:
-            schema = schema_of(self.output, strict=True)
+            schema = self._schema()
             if with_steps:
                 schema = {
                     "type": "object",
-                    "properties": {"steps": {"type": "string", "description": "Your reasoning, step by step."}, "answer": schema},
+                    "properties": {"steps": {"type": "string", "description": _STEPS}, "answer": schema},
                     "required": ["steps", "answer"],
                     "additionalProperties": False,
                 }
@@ -159,17 +165,34 @@ class Signature:
             self._schemas[with_steps] = schema
         return self._schemas[with_steps]
 
+    def _schema(self) -> JSON:
+        try:
+            return schema_of(self.output, strict=True)
+        except DataError as error:
+            raise self.misuse(f"its output is {self.output_name}, which no provider can be told: {error}") from None
+
     def read(self, words: str, with_steps: bool = False) -> Parsed[Any]:
         """The value in the words of an answer. `with_steps`: where steps were asked for. Raises Malformed."""
+        if with_steps:
+            try:
+                found = parse(words, self._with_steps())
+            except Malformed:
+                pass  # it went without them
+            else:
+                return Parsed(found.value.answer, found.repairs)
+        return parse(words, self.output, wrapped=self._is_wrapped)
+
+    def partial(self, words: str, with_steps: bool = False) -> Any:
+        """What there is of the value in the words that have come so far; None for nothing yet."""
         if not with_steps:
-            return parse(words, self.output, wrapped=not self.is_text)
+            return partial(words, self.output, wrapped=self._is_wrapped)
+        found = partial(words, self._with_steps())
+        return None if found is None else found.answer
+
+    def _with_steps(self) -> TypeAdapter[Any]:
         if self._steps is None:
             self._steps = TypeAdapter(create_model("Steps", steps=(str, ""), answer=(self.annotation, ...)))
-        try:
-            found = parse(words, self._steps)
-        except Malformed:
-            return parse(words, self.output, wrapped=not self.is_text)
-        return Parsed(found.value.answer, found.repairs)
+        return self._steps
 
     def output_json(self, value: Any) -> JSON:
         """A value as the journal keeps it."""
@@ -177,11 +200,14 @@ class Signature:
 
     def value_of(self, output: JSON) -> Any:
         """The value of an answer as the journal keeps it, which may be words. Raises Malformed, ValidationError."""
-        if isinstance(output, str):
-            if self.is_text:
-                return output
-            return self.read(output).value
-        return self.output.validate_python(output)
+        if self.is_text and isinstance(output, str):
+            return output
+        try:
+            return self.output.validate_python(output)
+        except ValidationError:
+            if isinstance(output, str):
+                return self.read(output).value
+            raise
 
     def misuse(self, why: str) -> Misuse:
         """An error about this function."""
@@ -194,6 +220,15 @@ class Signature:
             raise self.misuse(f"{error}. Types have to stand above the function, and in the module, not in another function") from None
         except TypeError as error:
             raise self.misuse(str(error)) from None
+
+    def _check_defaults(self) -> None:
+        for field in self.fields:
+            if field.is_optional:
+                default = self.inspected.parameters[field.name].default
+                try:
+                    self._inputs[field.name].validate_python(default, strict=True)
+                except ValidationError as error:
+                    raise self.misuse(f"the default of '{field.name}' is none of its type: {_first(error)}") from None
 
     def _field(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Field:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):

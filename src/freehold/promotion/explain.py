@@ -14,7 +14,7 @@ from freehold.journal.call import Call
 from freehold.promotion.records import find_policy
 from freehold.promotion.served import load
 from freehold.routing.decide import Facts, VariantScores
-from freehold.routing.features import SURFACE, surface_of
+from freehold.routing.features import surface_of
 from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import parse, show_operand, show_rule
 from freehold.routing.syntax import SCORE_FIELDS, Fact, Operand, Rule, Score, ScoreField, Tag, UseCheapest, operands, walk
@@ -89,7 +89,7 @@ def explain(store: Store, tenant: str, call: Call) -> Explained | None:
 
 def _facts(policy: OnlinePolicy, words: str, tags: Mapping[str, str]) -> Facts:
     if policy.scorer is None:
-        return Facts(values={**surface_of(words, frozenset(SURFACE)), "task": policy.task}, tags=tags)
+        return Facts(values={**surface_of(words), "task": policy.task}, tags=tags)
     return policy.scorer.facts(policy.task, policy.scorer.score((words,)), 0, tags)
 
 

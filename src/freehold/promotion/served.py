@@ -3,7 +3,6 @@
 from freehold.errors import FreeholdError
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import PolicyRow, find_certificate, find_policy, newest_event, tasks_with_policies
-from freehold.routing import artefact
 from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import parse
 from freehold.store.open import Store
@@ -53,7 +52,11 @@ class Served:
 
 def load(store: Store, tenant: str, row: PolicyRow) -> OnlinePolicy:
     """A policy as it is served. Raises DataError or PolicyError for one that cannot be."""
-    scorer = artefact.load(store.blobs.get(row.artefact)) if row.artefact is not None else None
+    scorer = None
+    if row.artefact is not None:
+        from freehold.routing import artefact  # with numpy, for policies that have arrays
+
+        scorer = artefact.load(store.blobs.get(row.artefact))
     certificate = find_certificate(store, tenant, row.certificate) if row.certificate is not None else None
     max_loss = certificate.max_loss if certificate is not None and certificate.certified else None
     return OnlinePolicy(row.hash, parse(row.source), scorer, max_loss)

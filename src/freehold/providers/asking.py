@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -13,6 +14,7 @@ from freehold.gateway.formats import Format, StreamReader, error_message
 from freehold.gateway.sse import EventReader
 from freehold.providers.provider import Target
 from freehold.providers.transport import Headers, NotConnected, Ticket
+from freehold.telemetry.names import PER_CHUNK
 
 MOST_ANSWER_BYTES = 64 * 2**20
 _MAY_HELP = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
@@ -65,6 +67,10 @@ class Failure(NamedTuple):
 class Hearer(Protocol):
     """Who hears how an `Asking` goes. After `on_answer` or `on_failed` nothing more is said."""
 
+    @property
+    def answers(self) -> int:
+        """How many answers were asked for."""
+
     def on_chunks(self, asking: "Asking", chunks: Sequence[Chunk]) -> None:
         """Pieces of a streamed answer, which are in `asking.collected` already."""
 
@@ -90,6 +96,7 @@ class Asking:
         "_hearer",
         "_loop",
         "_may_retry",
+        "_piece_at",
         "_reader",
         "_retry_after",
         "_size",
@@ -101,8 +108,10 @@ class Asking:
         "collected",
         "first_byte_at",
         "format",
+        "headers",
         "is_over",
         "n",
+        "per_chunk",
         "target",
     )  # fmt: skip
 
@@ -119,7 +128,11 @@ class Asking:
         self.first_byte_at: float | None = None
         self.collected: Collected | None = None
         """What has come of a streamed answer; None where it is not streamed."""
+        self.per_chunk: list[float] = []
+        """How long each further piece of a streamed answer took, as a series of `PER_CHUNK` holds it."""
         self.is_over = False
+        self.headers: Headers = ()
+        """Of its answer."""
         self._deadlines = deadlines
         self._ends_at = ends_at
         self._hearer = hearer
@@ -130,6 +143,7 @@ class Asking:
         self._events: EventReader | None = None
         self._reader: StreamReader | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._piece_at = 0.0
 
     def send(self, request: bytes) -> None:
         """Sends the request and listens."""
@@ -158,13 +172,14 @@ class Asking:
 
     def on_head(self, status: int, headers: Headers) -> None:
         """As of `Receiver`."""
-        self._status = status
+        self._status, self.headers = status, headers
         self._heard = self._loop.time()
         self.first_byte_at = time.perf_counter()
         if status == 200:
             if _is_events(headers):
                 self.collected = Collected()
-                self._events, self._reader = EventReader(), self.format.stream_reader()
+                self.per_chunk = [0.0] * PER_CHUNK.width
+                self._events, self._reader = EventReader(), self.format.stream_reader(self._hearer.answers)
         else:
             self._retry_after, self._may_retry = retry_after_of(headers, time.time()), _should_retry(headers)
 
@@ -206,7 +221,17 @@ class Asking:
         for chunk in chunks:
             self.collected.add(chunk)
         if chunks:
+            self._note_when(len(chunks))
             self._hearer.on_chunks(self, chunks)
+
+    def _note_when(self, pieces: int) -> None:
+        """So many have come, at one time."""
+        now, before = time.perf_counter(), self._piece_at
+        self._piece_at = now
+        self.per_chunk[0] += pieces - 1
+        if before:
+            self.per_chunk[bisect_left(PER_CHUNK.bounds, now - before)] += 1
+            self.per_chunk[-1] += now - before
 
     def _finish(self) -> None:
         """The provider's body is whole."""
@@ -291,4 +316,7 @@ def _should_retry(headers: Headers) -> bool | None:
 
 
 def _is_events(headers: Headers) -> bool:
-    return any(name == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in headers)
+    for name, value in headers:  # noqa: SIM110 on the way of every call, where `any` takes twice as long
+        if name == b"content-type" and value[:17].lower() == b"text/event-stream":
+            return True
+    return False

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from freehold.errors import PolicyError, nearest
-from freehold.routing.features import SURFACE_DOC
-from freehold.routing.names import ANSWER, SCORES, TAG, Kind, Name, call_names, candidate_names
+from freehold.routing.names import ANSWER, SCORES, SURFACE_DOC, TAG, Kind, Name, call_names, candidate_names
 from freehold.routing.program import parse, show, show_operand
 from freehold.routing.syntax import (
     Action,

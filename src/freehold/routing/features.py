@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.errors import CallerError
+from freehold.routing.names import SURFACE_DOC
 
 DIMS = 2**15
 """Buckets of the hashed n-grams. Twice as many gain nothing; half as many cost .006 of accuracy on MMLU's 57 subjects."""
@@ -18,30 +19,8 @@ DIMS = 2**15
 HEAD_BYTES, TAIL_BYTES = 16_384, 4_096
 """Of a longer text, the n-grams of this beginning and this end count. Surface features read all of it."""
 
-SURFACE_DOC: dict[str, str] = {
-    "chars": "characters",
-    "words": "words: runs of letters and digits; whatever is beyond ASCII counts as a letter",
-    "lines": "lines; 0 for an empty text",
-    "numbers": "words that begin with a digit",
-    "questions": "question marks",
-    "exclamations": "exclamation marks",
-    "quotes": "double quotation marks",
-    "links": "web addresses: '://'",
-    "question": "1 if it holds a question mark or begins with a question word (what, how, …), else 0",
-    "code": "1 if it holds a ``` fence, or code symbols and = < > are 3% of its characters or more, else 0",
-    "mean_word_length": "characters of a word, on average; 0 without words",
-    "digits": "share of characters that are digits",
-    "uppercase": "share of characters that are A to Z",
-    "punctuation": "share of characters that are ASCII punctuation or symbols",
-    "symbols": "share of characters that are code symbols: { } [ ] ; \\ _ ` |",
-    "math": "share of characters that are = < > + * ^ %",
-    "non_ascii": "share of characters beyond ASCII",
-}
-"""Each surface feature, and what it measures. All are plain numbers: counts as they are, shares from 0 to 1."""
-
 SURFACE: tuple[str, ...] = tuple(SURFACE_DOC)
 """Names of the surface features, in the order of `Features.surface`."""
-_COUNTED = frozenset(SURFACE) - {"chars"}
 
 _KINDS = {
     "digits": b"0123456789",
@@ -127,12 +106,8 @@ def features(text: str, dims: int = DIMS) -> Features:
     return Features(surface, index, weight)
 
 
-def surface_of(text: str, names: frozenset[str]) -> dict[str, float]:
-    """Surface features of these names at least, by name; none that nobody asks for are counted."""
-    if names.isdisjoint(SURFACE):
-        return {}
-    if names.isdisjoint(_COUNTED):
-        return {"chars": float(len(text))}
+def surface_of(text: str) -> dict[str, float]:
+    """Surface features by name."""
     padded = _padded(text)
     return dict(zip(SURFACE, _surface(text, padded, *_words(padded)).tolist(), strict=True))
 

@@ -15,6 +15,29 @@ class Name(msgspec.Struct, frozen=True):
     meaning: str
 
 
+SURFACE_DOC: dict[str, str] = {
+    "chars": "characters",
+    "words": "words: runs of letters and digits; whatever is beyond ASCII counts as a letter",
+    "lines": "lines; 0 for an empty text",
+    "numbers": "words that begin with a digit",
+    "questions": "question marks",
+    "exclamations": "exclamation marks",
+    "quotes": "double quotation marks",
+    "links": "web addresses: '://'",
+    "question": "1 if it holds a question mark or begins with a question word (what, how, …), else 0",
+    "code": "1 if it holds a ``` fence, or code symbols and = < > are 3% of its characters or more, else 0",
+    "mean_word_length": "characters of a word, on average; 0 without words",
+    "digits": "share of characters that are digits",
+    "uppercase": "share of characters that are A to Z",
+    "punctuation": "share of characters that are ASCII punctuation or symbols",
+    "symbols": "share of characters that are code symbols: { } [ ] ; \\ _ ` |",
+    "math": "share of characters that are = < > + * ^ %",
+    "non_ascii": "share of characters beyond ASCII",
+}
+"""Each surface feature, and what it measures. All are plain numbers: counts as they are, shares from 0 to 1."""
+COUNTED = frozenset(SURFACE_DOC) - {"chars"}
+"""Those that are more than a text's length."""
+
 CALL: Mapping[str, Name] = {
     "task": Name("text", "the task's name"),
     "deadline_left_s": Name(

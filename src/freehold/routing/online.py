@@ -1,14 +1,21 @@
-"""A policy at work: one text in, who is to answer it out, and why."""
+"""A policy at work: one text in, who is to answer it out, and why.
+
+Imports no numpy, which takes a gateway's worker longer than anything else of ours, and which only policies that count or have arrays need.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from freehold.routing.decide import Decision, Facts, compile_program, facts_used
-from freehold.routing.features import surface_of
+from freehold.routing.names import COUNTED
 from freehold.routing.program import Program
-from freehold.routing.scorer import Scored, Scorer
+
+if TYPE_CHECKING:
+    from freehold.routing.scorer import Scored, Scorer
 
 
 class Chosen(NamedTuple):
@@ -29,14 +36,23 @@ class OnlinePolicy:
         self.max_loss = max_loss
         self.task = program.task
         self.scorer = scorer
-        self._names = facts_used(program)
+        self._surface_of = _surface_of(facts_used(program))
         self._decide: Callable[[Facts], Decision] = compile_program(program)
 
     def choose(self, text: str, tags: Mapping[str, str], known: Mapping[str, float] = {}) -> Chosen:
         """Who answers this text. `known`: further facts of the call, by the names of `names.CALL`."""
         if self.scorer is None:
-            values: dict[str, float | str | bool] = {"task": self.task, **surface_of(text, self._names), **known}
+            values: dict[str, float | str | bool] = {"task": self.task, **self._surface_of(text), **known}
             return Chosen(self._decide(Facts(values=values, tags=tags)), None)
         scored = self.scorer.score((text,))
         facts = self.scorer.facts(self.task, scored, 0, tags)
         return Chosen(self._decide(msgspec.structs.replace(facts, values={**facts.values, **known}) if known else facts), scored)
+
+
+def _surface_of(names: frozenset[str]) -> Callable[[str], dict[str, float]]:
+    """Gives a text's surface features of these names at least."""
+    if names.isdisjoint(COUNTED):
+        return lambda text: {"chars": float(len(text))}
+    from freehold.routing.features import surface_of
+
+    return surface_of

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from freehold.catalog import Durability
 from freehold.errors import DataError, OperatorError
+from freehold.store.files import sync_folder
 
 DIGEST_BYTES = 20
 """Length of a digest: 160 bits, so that nobody makes two contents of one name."""
@@ -70,7 +71,7 @@ class Blobs:
         except FileNotFoundError:
             return False
         if self._durability == "power":
-            _fsync_folder(path.parent)
+            sync_folder(path.parent)
         return True
 
     def remove_unfinished(self, older_than_s: float, now_s: float) -> int:
@@ -116,14 +117,6 @@ class Blobs:
                 Path(temporary).unlink()
             raise
         if self._durability == "power":
-            _fsync_folder(path.parent)
+            sync_folder(path.parent)
             if new_folder:
-                _fsync_folder(self.folder)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+                sync_folder(self.folder)

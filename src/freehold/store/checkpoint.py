@@ -44,14 +44,16 @@ class Checkpointer:
         self._lock = lock
         self._connect = connect
         self._state = threading.Condition()
+        self.is_behind = False
+        """Whether the log is so long that the next commit is to be one that may wait."""
         self._wanted = False
         self._rounds = 0
         self._again_at = self._look_at = 0.0
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def committed(self) -> None:
-        """Looks at the log after a commit."""
+    def committed(self, may_wait: bool = True) -> None:
+        """Looks at the log after a commit. One that may not wait leaves that to the next."""
         now = time.monotonic()
         if now < self._again_at or now < self._look_at:
             return
@@ -67,7 +69,8 @@ class Checkpointer:
                 self._thread.start()
             self._wanted = True
             self._state.notify_all()
-            if used >= HARD_BYTES:
+            self.is_behind = used >= HARD_BYTES and not may_wait
+            if used >= HARD_BYTES and may_wait:
                 seen = self._rounds
                 self._state.wait_for(lambda: self._rounds > seen or self._closed, _ROUND_S)
 
@@ -127,7 +130,7 @@ class Checkpointer:
                 is_held = False  # a full disk or a busy writer: the writer will say so, and a later commit tries again
             with self._state:
                 self._again_at = time.monotonic() + _AGAIN_S if is_held else 0.0
-                self._wanted = False  # only now, for the commits in between asked for this round
+                self._wanted = self.is_behind = False  # only now, for the commits in between asked for this round
                 self._rounds += 1
                 self._state.notify_all()
 

@@ -23,9 +23,11 @@ class Database(Protocol):
     """Connections that see one snapshot and change nothing."""
     path: Path | None
     """The file, where there is one."""
+    commits_at_once: bool
+    """Whether a commit waits for no disk and no network, so that whoever may not wait may commit."""
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """A transaction, durable when the block ends, rolled back where it raises. Raises StoreBusy."""
+    def writing(self, at_once: bool = False) -> AbstractContextManager[Connection]:
+        """A transaction, durable when the block ends, rolled back where it raises. Raises StoreBusy; with `at_once` instead of waiting."""
 
     def renew(self) -> None:
         """Ends the connections that nobody uses."""
@@ -57,8 +59,8 @@ class Database(Protocol):
     ) -> list[Sequence[Any]]:
         """Deletes a tenant's rows whose column `key` is one of `values`, and gives them."""
 
-    def committed(self) -> None:
-        """Told after each commit."""
+    def committed(self, at_once: bool = False) -> None:
+        """Told after each commit; with `at_once` it does not wait."""
 
     def scrub(self) -> None:
         """Removes what deleted rows left behind in the files. Raises StoreBusy where a reader still holds on to it."""

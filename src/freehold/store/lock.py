@@ -46,7 +46,10 @@ class KernelLock:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return _Wait(descriptor, self.path).result(timeout_s)
+            if timeout_s > 0:
+                return _Wait(descriptor, self.path).result(timeout_s)
+            self._open.append(descriptor)
+            raise _busy(self.path, timeout_s) from None
         except BaseException:
             os.close(descriptor)
             raise
@@ -95,10 +98,7 @@ class _Wait:
                 os.close(self._descriptor)
             raise
         if self._give_up():
-            raise StoreBusy(
-                f"The journal is locked: another process held '{self._path}' for more than {timeout_s:g} s. "
-                f"Let its import, erasure or backup end (`fuser {self._path}` names it), then try again."
-            )
+            raise _busy(self._path, timeout_s)
         if self._error is not None:
             raise self._error
         return self._descriptor
@@ -118,3 +118,10 @@ class _Wait:
             self._done.set()
             if self._given_up or self._error is not None:
                 os.close(self._descriptor)
+
+
+def _busy(path: Path, timeout_s: float) -> StoreBusy:
+    return StoreBusy(
+        f"The journal is locked: another process held '{path}' for more than {timeout_s:g} s. "
+        f"Let its import, erasure or backup end (`fuser {path}` names it), then try again."
+    )

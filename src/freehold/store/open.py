@@ -35,6 +35,11 @@ class Store:
         """Which database it is, for the statements that have to differ."""
         return self.database.kind
 
+    @property
+    def commits_at_once(self) -> bool:
+        """Whether a commit waits for no disk and no network."""
+        return self.database.commits_at_once
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one snapshot and never waits for a writer. Keep it briefly: the log cannot be cut while it lasts."""
@@ -42,12 +47,15 @@ class Store:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction: committed, at the store's durability, when the block ends; rolled back when it raises. Raises StoreBusy."""
+    def writing(self, at_once: bool = False) -> Iterator[Connection]:
+        """A transaction: committed, at the store's durability, when the block ends; rolled back when it raises. Raises StoreBusy.
+
+        `at_once`: for those who may not wait, where `commits_at_once`.
+        """
         with explained(self.database):
-            with self.database.writing() as connection:
+            with self.database.writing(at_once) as connection:
                 yield connection
-            self.database.committed()
+            self.database.committed(at_once)
 
     def insert_new(self, connection: Connection, table: str, columns: Sequence[str], key: str, rows: Sequence[Sequence[Any]]) -> int:
         """Inserts those of `rows` whose `key` (the columns of a unique constraint) is new, fast, and gives how many those were."""

@@ -47,6 +47,7 @@ class PostgresDatabase:
         self.name = url.render_as_string(hide_password=True)
         self._password = url.password
         self._busy_s = busy_s
+        self.commits_at_once = False
         self._copied = 0
         self._look_at = _LOOK_AT_ROWS
         self._url = url.set(drivername="postgresql+psycopg")
@@ -54,7 +55,7 @@ class PostgresDatabase:
         durable = ["synchronous_commit=on"] if durability == "power" else []  # else as the server is set
         self._writes = self._engine([f"lock_timeout={round(busy_s * 1000)}ms", *durable], connections=4)
 
-    def writing(self) -> AbstractContextManager[Connection]:
+    def writing(self, at_once: bool = False) -> AbstractContextManager[Connection]:
         return self._writes.begin()
 
     def renew(self) -> None:
@@ -99,7 +100,7 @@ class PostgresDatabase:
         statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(columns)}"  # noqa: S608 our own names
         return _all(connection, statement, tenant, values)
 
-    def committed(self) -> None:
+    def committed(self, at_once: bool = False) -> None:
         """Has the server look at tables that grew by bulk loads: until it does, which takes it minutes, it plans for empty ones."""
         if self._copied >= self._look_at:
             self._look_at = 2 * self._copied
@@ -110,7 +111,7 @@ class PostgresDatabase:
     def scrub(self) -> None:
         """Lets the server use the space again; what its own log and backups keep is its operator's to remove."""
         with self._writes.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for table in (*_LOADED, "ledger"):
+            for table in (*_LOADED, "ledger", "conversation_message"):
                 connection.exec_driver_sql(f"VACUUM {table}")
 
     def close(self) -> None:

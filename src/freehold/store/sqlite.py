@@ -1,16 +1,16 @@
 """SQLite as the journal's database: one file in WAL mode, readable by its owner only, with writers that queue in the kernel."""
 
 import errno
-import json
 import os
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
 from freehold.catalog import Durability
@@ -41,6 +41,7 @@ class SqliteDatabase:
     def __init__(self, path: Path, durability: Durability, busy_s: float, write_cache_kib: int) -> None:
         self.path: Path | None = path
         self.name = str(path)
+        self.commits_at_once = durability == "process"
         self._file = path
         self._durability = durability
         self._busy_s = busy_s
@@ -59,14 +60,22 @@ class SqliteDatabase:
         self._writes = self._engine("writes", connections=0)
         self._writer: Connection | None = None
         """The one that whoever has the turn writes with."""
+        self._waits_s = busy_s
+        """How long it does, for who has the file locked."""
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        with self._lock.held(self._busy_s):
+    def writing(self, at_once: bool = False) -> Iterator[Connection]:
+        if at_once and self._checkpointer.is_behind:
+            raise StoreBusy(f"The log of '{self.name}' has to be written back first.")
+        busy_s = 0.0 if at_once else self._busy_s
+        with self._lock.held(busy_s):
             if self._writer is None:
-                self._writer = self._writes.connect()
+                self._writer, self._waits_s = self._writes.connect(), self._busy_s
             # Begun and committed by the driver: by SQLAlchemy both would cost what inserting three calls does.
             driver = _driver(self._writer)
+            if self._waits_s != busy_s:  # for programs that know nothing of our lock
+                driver.execute(f"PRAGMA busy_timeout = {round(busy_s * 1000)}")
+                self._waits_s = busy_s
             driver.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
@@ -118,17 +127,17 @@ class SqliteDatabase:
     def rows_of(
         self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str], is_held: bool
     ) -> list[Sequence[Any]]:
-        statement = f"SELECT {_names(columns)} FROM {table} WHERE {_AMONG % key}"  # noqa: S608 our own names
-        return _driver(connection).execute(statement, (tenant, json.dumps(values))).fetchall()
+        statement = f"SELECT {_names(tuple(columns))} FROM {table} WHERE {_AMONG % key}"  # noqa: S608 our own names
+        return _driver(connection).execute(statement, (tenant, _list_of(values))).fetchall()
 
     def take(
         self, connection: Connection, table: str, columns: Sequence[str], tenant: str, key: str, values: Sequence[str]
     ) -> list[Sequence[Any]]:
-        statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(columns)}"  # noqa: S608 our own names
-        return _driver(connection).execute(statement, (tenant, json.dumps(values))).fetchall()
+        statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(tuple(columns))}"  # noqa: S608 our own names
+        return _driver(connection).execute(statement, (tenant, _list_of(values))).fetchall()
 
-    def committed(self) -> None:
-        self._checkpointer.committed()
+    def committed(self, at_once: bool = False) -> None:
+        self._checkpointer.committed(not at_once)
 
     def scrub(self) -> None:
         """Rewrites the file, for pages that were split or merged keep copies of what is deleted later, and cuts the log to nothing."""
@@ -230,13 +239,15 @@ class SqliteDatabase:
         return connection
 
 
-def _runs(rows: int, most: int) -> Iterator[tuple[int, int]]:
+@lru_cache(1_000)
+def _runs(rows: int, most: int) -> Sequence[tuple[int, int]]:
     """Slices of `rows` rows in a few fixed sizes, so that SQLite's prepared statements are used again."""
-    start = 0
+    start, found = 0, []
     for size in (most, *(size for size in _SIZES if size <= most)):
         while rows - start >= size:
-            yield start, size
+            found.append((start, size))
             start += size
+    return found
 
 
 def _inserts(
@@ -256,7 +267,12 @@ def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"INSERT INTO {table} ({_names(columns)}) VALUES {marks} "  # noqa: S608 our own names
 
 
-def _names(columns: Sequence[str]) -> str:
+def _list_of(values: Sequence[str]) -> str:
+    return msgspec.json.encode(values).decode()
+
+
+@cache
+def _names(columns: tuple[str, ...]) -> str:
     return ", ".join(f'"{column}"' for column in columns)
 
 

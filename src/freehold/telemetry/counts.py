@@ -16,6 +16,7 @@ from freehold.telemetry.names import (
     METRICS,
     OPERATION_DURATION,
     OUR_OVERHEAD,
+    PER_CHUNK,
     REQUEST_MODEL,
     RESPONSE_MODEL,
     SECONDS,
@@ -86,7 +87,7 @@ class Counts:
         where = None if peer is None else peer.name
         # Eight names and no nested tuple: this is on the way of every call.
         key = (event.operation, event.task, where, tried.variant, tried.response_model, tried.cause, tried.outcome, error)
-        attempts, duration, first_chunk, input_spread, output_spread, into, out, cached_read, cached_write, reasoning = (
+        attempts, duration, first_chunk, per_chunk, input_spread, output_spread, into, out, cached_read, cached_write, reasoning = (
             self._of_attempts.get(key) or self._cells_of_attempt(key, event, tried)
         )
         attempts[0] += 1
@@ -95,6 +96,8 @@ class Counts:
         if tried.first_chunk_s is not None:
             first_chunk[bisect_left(SECONDS, tried.first_chunk_s)] += 1
             first_chunk[-1] += tried.first_chunk_s
+        for place, more in enumerate(tried.per_chunk):
+            per_chunk[place] += more
         if usage is None:
             return
         tokens = usage.input_tokens
@@ -155,6 +158,7 @@ class Counts:
             self.cell(ATTEMPTS, (variant, tried.cause, tried.outcome, tried.error)),
             self.cell(OPERATION_DURATION, (*client, tried.error)),
             self.cell(FIRST_CHUNK, client),
+            self.cell(PER_CHUNK, client),
             self.cell(TOKEN_USAGE, (*client, "input")),
             self.cell(TOKEN_USAGE, (*client, "output")),
             *(self.cell(TOKENS_USED, (task, variant, kind)) for kind in ("input", "output", "cached_read", "cached_write", "reasoning")),

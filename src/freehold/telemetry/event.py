@@ -1,5 +1,6 @@
 """What is told of a call that has ended, and of whoever was asked for it."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -43,6 +44,8 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How long it took."""
     first_chunk_s: float | None = None
     """Until the first piece of a stream; None where none came."""
+    per_chunk: Sequence[float] = ()
+    """How long each further piece took, as a series of `PER_CHUNK` holds it; empty where none came."""
     usage: Usage | None = None
     """What it used; None where nobody said."""
     response_id: str = ""

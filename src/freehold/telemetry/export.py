@@ -31,7 +31,8 @@ _BATCH = 512
 _SPANS_EVERY_S = 1.0
 _METRICS_EVERY_S = 60.0
 _TELL_EVERY_S = 60.0
-"""How often it is said in the log that nothing can be sent."""
+"""How often it is said in the log that nothing can be sent, or not all of it."""
+_LONGEST_WORDS = 500
 
 _log = logging.getLogger("freehold.telemetry")
 
@@ -57,6 +58,8 @@ class Exporter:
         self._is_closed = False
         self._metrics_due = time.monotonic() + _METRICS_EVERY_S
         self._told = float("-inf")
+        self._rejected: dict[str, tuple[int, float]] = {}
+        """What a collector left out: of each kind how many since that was said, and when it was."""
         self._thread = Thread(target=self._run, name="freehold-otlp", daemon=True)
         self._thread.start()
 
@@ -79,7 +82,7 @@ class Exporter:
         try:
             from freehold.telemetry.otlp import Sender
 
-            sender = Sender(self._endpoint, self._headers, self._metrics().instance, self._has_content)
+            sender = Sender(self._endpoint, self._headers, self._metrics().instance, self._has_content, self._tell_of_part)
         except Exception:  # noqa: BLE001 the thread's boundary: calls are answered and counted without it
             _log.exception("telemetry.export_failed: the messages cannot be made, and nothing is exported")
             return
@@ -125,6 +128,17 @@ class Exporter:
         if time.monotonic() - self._told >= _TELL_EVERY_S:
             self._told = time.monotonic()
             _log.warning("telemetry.export_failed: the collector takes nothing; %d calls were not exported since the start", self.dropped)
+
+    def _tell_of_part(self, what: str, count: int, message: str) -> None:
+        """Of each kind once in a while: how many since the last time, and what the collector says now."""
+        if not count and not message:
+            return
+        rejected, told = self._rejected.get(what, (0, float("-inf")))
+        rejected += count
+        if time.monotonic() - told >= _TELL_EVERY_S:
+            _log.warning("telemetry.partly_exported: the collector left out %d %s: %s", rejected, what, message[:_LONGEST_WORDS])
+            rejected, told = 0, time.monotonic()
+        self._rejected[what] = rejected, told
 
 
 def headers_of(variable: str | None) -> dict[str, str]:

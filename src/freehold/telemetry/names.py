@@ -114,6 +114,14 @@ FIRST_CHUNK = Metric(
     _CLIENT,
     SECONDS,
 )
+PER_CHUNK = Metric(
+    "gen_ai.client.operation.time_per_output_chunk",
+    "histogram",
+    "s",
+    "From one piece of a model's stream to the next.",
+    _CLIENT,
+    SECONDS,
+)
 CALLS = Metric(
     "freehold.calls", "counter", "{call}", "Calls that have ended.", (DOOR, OPERATION, TASK, POLICY, VARIANT, OUTCOME, HTTP_STATUS)
 )
@@ -161,7 +169,7 @@ OPEN_BREAKERS = Metric("freehold.breakers.open", "gauge", "{breaker}", "Circuit 
 
 METRICS = (
     *(CALLS, CALL_DURATION, FIRST_BYTE, OUR_OVERHEAD, SPENT, UNKNOWN_COST, ATTEMPTS, TOKENS_USED, TURNED_AWAY, FAILED_DECISIONS),
-    *(DROPPED_CALLS, UNCHECKED_CALLS, DROPPED_EVENTS, OPERATION_DURATION, FIRST_CHUNK, TOKEN_USAGE, IN_FLIGHT, JOURNAL_QUEUE),
-    *(SPOOL_FILES, OPEN_BREAKERS, CPU_TIME, LOOP_LAG, MEMORY),
+    *(DROPPED_CALLS, UNCHECKED_CALLS, DROPPED_EVENTS, OPERATION_DURATION, FIRST_CHUNK, PER_CHUNK, TOKEN_USAGE, IN_FLIGHT),
+    *(JOURNAL_QUEUE, SPOOL_FILES, OPEN_BREAKERS, CPU_TIME, LOOP_LAG, MEMORY),
 )
 """In the order in which they are told."""

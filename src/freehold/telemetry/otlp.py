@@ -5,15 +5,16 @@ given when the requests were sent, so that whoever was asked could carry them on
 as long for each span (docs/decisions/0002-dependencies.md): what most spans of one kind share is made once, and copied.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest, ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE, Metric
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -29,6 +30,7 @@ from freehold.telemetry.trace import Trace
 from freehold.telemetry.workers import Snapshot
 
 _TIMEOUT_S = 10.0
+_MOST_ANSWER_BYTES = 65_536
 _COMES_BACK = (429, 502, 503, 504)
 """Statuses after which the protocol says to try again."""
 _FINE = ("answered", "refused")
@@ -48,7 +50,11 @@ class Sent(Enum):
 class Sender:
     """Makes spans of calls and points of counts, and sends them."""
 
-    def __init__(self, endpoint: str, headers: Mapping[str, str], instance: str, has_content: bool) -> None:
+    def __init__(
+        self, endpoint: str, headers: Mapping[str, str], instance: str, has_content: bool, on_partial: Callable[[str, int, str], None]
+    ) -> None:
+        """`on_partial` hears what a collector left out of a message that it took: of what, how many, and its words."""
+        self._on_partial = on_partial
         self._endpoint = endpoint
         self._headers = {**headers, "content-type": "application/x-protobuf", "user-agent": f"freehold/{__version__}"}
         self._has_content = has_content
@@ -65,14 +71,22 @@ class Sender:
         for event in events:
             if event.trace is not None and event.trace.is_recorded:
                 self._add_spans(spans, event, event.trace)
-        return self._post("/v1/traces", message.SerializeToString()) if spans else Sent.TAKEN
+        if not spans:
+            return Sent.TAKEN
+        sent, told = self._post("/v1/traces", message.SerializeToString())
+        if (part := _part_of(ExportTraceServiceResponse(), told)) is not None:
+            self._on_partial("spans", part.rejected_spans, part.error_message)
+        return sent
 
     def send_metrics(self, snapshot: Snapshot) -> Sent:
         """Sends the counts of a worker."""
         message = ExportMetricsServiceRequest()
         group = message.resource_metrics.add(resource=self._resource, schema_url=n.SCHEMA_URL)
         group.scope_metrics.add(scope=self._scope, schema_url=n.SCHEMA_URL, metrics=_metrics(snapshot))
-        return self._post("/v1/metrics", message.SerializeToString())
+        sent, told = self._post("/v1/metrics", message.SerializeToString())
+        if (part := _part_of(ExportMetricsServiceResponse(), told)) is not None:
+            self._on_partial("data points", part.rejected_data_points, part.error_message)
+        return sent
 
     def _add_spans(self, spans: Any, event: Finished, trace: Trace) -> None:
         last = len(event.attempts) - 1
@@ -89,18 +103,27 @@ class Sender:
         own = {n.CALL: event.call, n.COST: event.cost_usd, n.OVERHEAD: event.seconds - event.upstream_s}
         _complete(span, trace, trace.parent, trace.span, own, event.started, event.seconds)
 
-    def _post(self, path: str, body: bytes) -> Sent:
+    def _post(self, path: str, body: bytes) -> tuple[Sent, bytes]:
+        """What became of a message, and what the collector answered to one that it took."""
         # The configuration takes http and https alone. Proxies come from the environment.
         request = Request(self._endpoint + path, body, self._headers)  # noqa: S310
         try:
             with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
-                answer.read()
+                return Sent.TAKEN, answer.read(_MOST_ANSWER_BYTES)
         except HTTPError as error:
             error.close()
-            return Sent.NOT_NOW if error.code in _COMES_BACK else Sent.REFUSED
+            return Sent.NOT_NOW if error.code in _COMES_BACK else Sent.REFUSED, b""
         except OSError:
-            return Sent.NOT_NOW
-        return Sent.TAKEN
+            return Sent.NOT_NOW, b""
+
+
+def _part_of(response: Any, told: bytes) -> Any:
+    """What a collector says of a message that it took in part, or of which it has to say something; None where it has nothing to say."""
+    try:
+        response.ParseFromString(told)
+    except DecodeError:  # it took the message, in words of its own
+        return None
+    return response.partial_success if response.HasField("partial_success") else None
 
 
 class _NoRedirects(HTTPRedirectHandler):

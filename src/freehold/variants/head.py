@@ -1,7 +1,13 @@
 """A head answers: the arrays have run already, because a policy decides by their confidence."""
 
-from freehold.routing.scorer import Scored, Scorer
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from freehold.variants.outcome import Outcome
+
+if TYPE_CHECKING:
+    from freehold.routing.scorer import Scored, Scorer
 
 
 def run(scorer: Scorer, scored: Scored, cost_usd: float) -> Outcome:

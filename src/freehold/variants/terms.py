@@ -38,7 +38,7 @@ def words_of(output: JSON) -> str:
 
 
 def choices(found: Outcome, asked: Mapping[str, JSON], call: str) -> tuple[Choice, ...]:
-    """The answer as the request wants it. `asked`: the request, in OpenAI's words. `call`: its id.
+    """The answer as the request wants it. `asked`: the request in OpenAI's words, or in Anthropic's where those say more. `call`: its id.
 
     Raises CannotGive for what cannot be given, and CallerError for a request that is wrong whoever answers; both name the field.
     """
@@ -65,7 +65,7 @@ def _count(asked: Mapping[str, JSON], name: str) -> int | None:
 
 
 def _called(output: JSON, asked: Mapping[str, JSON], call: str) -> Choice | None:
-    """The calls of tools that were recorded as an answer, where the request offers tools; None for any other answer."""
+    """The calls of tools that were recorded as an answer; None for any other answer."""
     wanted = asked.get("tool_choice")
     kind, named = wanted, None
     if isinstance(wanted, dict):
@@ -73,7 +73,9 @@ def _called(output: JSON, asked: Mapping[str, JSON], call: str) -> Choice | None
         named = function.get("name") if isinstance(function, dict) else wanted.get("name")
         if not isinstance(named, str | None):
             raise CallerError("tool_choice: a function's name is a text")
-    calls = _calls_in(output) if asked.get("tools") and kind != "none" else []
+    calls = _calls_in(output)
+    if calls and (kind == "none" or not asked.get("tools")):
+        raise CannotGive(f"{'tool_choice' if kind == 'none' else 'tools'}: it calls '{calls[0]['name']}'")
     if not calls:
         if kind not in (None, "auto", "none"):
             raise CannotGive("tool_choice: it calls no tool")
@@ -99,28 +101,35 @@ def _calls_in(output: JSON) -> list[dict[str, JSON]]:
 
 def _said(words: str, asked: Mapping[str, JSON]) -> Choice:
     """The answer's words, up to where the request says that they stop."""
-    stops = asked.get("stop") or []
-    stops = [stops] if isinstance(stops, str) else stops
-    if not isinstance(stops, list) or not all(isinstance(one, str) for one in stops):
-        raise CallerError("stop: expected a text, or a list of texts")
+    stops = [*_stops(asked, "stop"), *_stops(asked, "stop_sequences")]
     at, end = min(((words.find(one), one) for one in stops if one and one in words), default=(None, None))
     words = words[:at]
-    _check_form(words, asked.get("response_format"))
+    _check_form(words, asked)
     return Choice(parts=(Text(text=words),), stop=end)
 
 
-def _check_form(words: str, form: JSON) -> None:
-    kind = form.get("type") if isinstance(form, dict) else None
-    if kind not in ("json_object", "json_schema"):
+def _stops(asked: Mapping[str, JSON], name: str) -> list[str]:
+    stops = asked.get(name) or []
+    stops = [stops] if isinstance(stops, str) else stops
+    if not isinstance(stops, list) or not all(isinstance(one, str) for one in stops):
+        raise CallerError(f"{name}: expected a text, or a list of texts")
+    return stops
+
+
+def _check_form(words: str, asked: Mapping[str, JSON]) -> None:
+    name, form, config = "response_format", asked.get("response_format"), asked.get("output_config")
+    if form is None and isinstance(config, dict) and isinstance(said := config.get("format"), dict):  # as Anthropic says it
+        name, form = "output_config.format", {"type": said.get("type"), "json_schema": said}
+    if not isinstance(form, dict) or (kind := form.get("type")) not in ("json_object", "json_schema"):
         return
     try:
         value = msgspec.json.decode(words)
     except (msgspec.DecodeError, RecursionError):
-        raise CannotGive("response_format: it is no JSON") from None
+        raise CannotGive(f"{name}: it is no JSON") from None
     told = form.get("json_schema") if kind == "json_schema" else None
     schema = told.get("schema") if isinstance(told, dict) else {"type": "object"}
     if not fits(value, schema):
-        raise CannotGive("response_format: it is of another form")
+        raise CannotGive(f"{name}: it is of another form")
 
 
 def fits(value: JSON, schema: JSON) -> bool:
@@ -132,7 +141,9 @@ def fits(value: JSON, schema: JSON) -> bool:
     named = [kind for kind in (kinds if isinstance(kinds, list) else [kinds]) if isinstance(kind, str) and kind in _TYPES]
     if named and not any(_is_a(value, kind) for kind in named):
         return False
-    if (isinstance(enum, list) and value not in enum) or ("const" in schema and value != schema["const"]):
+    if isinstance(enum, list) and not any(_is_same(value, one) for one in enum):
+        return False
+    if "const" in schema and not _is_same(value, schema["const"]):
         return False
     if isinstance(value, list):
         return all(fits(entry, schema.get("items")) for entry in value)
@@ -147,6 +158,17 @@ def _has_properties(value: dict[str, JSON], schema: dict[str, JSON]) -> bool:
     if isinstance(required, list) and not all(name in value for name in required if isinstance(name, str)):
         return False
     return all(fits(entry, properties.get(name)) for name, entry in value.items())
+
+
+def _is_same(one: JSON, other: JSON) -> bool:
+    """Whether two values are one in JSON, where 1 is 1.0 but not `true`."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(value, other[name]) for name, value in one.items())
+    return bool(one == other)
 
 
 def _is_a(value: JSON, kind: str) -> bool:

@@ -220,7 +220,7 @@ def test_media_of_other_kinds_are_kept_apart() -> None:
     asked = openai.read_request({"model": "m", "messages": [
         {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "QQ==", "format": "mp3"}}, {"type": "file", "file": {"file_id": "f1"}}]}
     ]})  # fmt: skip
-    assert asked.messages[0].parts == (Media(kind="audio", media_type="audio/mp3", data="QQ=="), Media(kind="file", file="f1"))
+    assert asked.messages[0].parts == (Media(kind="audio", media_type="audio/mpeg", data="QQ=="), Media(kind="file", file="f1"))
     assert openai.read_request(openai.write_request(asked)) == asked
 
 
@@ -240,7 +240,8 @@ def test_media_of_other_kinds_are_kept_apart() -> None:
 )
 def test_what_an_anthropic_client_says_is_never_dropped(body: dict[str, object], named: str) -> None:
     with pytest.raises(CallerError, match=named):
-        openai.write_request(anthropic.read_request({"model": "m", "max_tokens": 5, "messages": [], **body}))
+        asked = [{"role": "user", "content": "Hi"}]
+        openai.write_request(anthropic.read_request({"model": "m", "max_tokens": 5, "messages": asked, **body}))
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,22 @@ def test_openais_stream_has_ended_when_every_answer_has_even_without_its_last_ev
     assert dones == [False, False, False, True, True]
 
 
+@pytest.mark.parametrize(
+    ("asked_for", "ended", "is_done"),
+    [(2, [0], False), (2, [1], False), (2, [0, 1], True), (1, [1], False), (1, [1, 0], True), (1, [], False)],
+)
+def test_a_stream_that_ends_before_an_answer_that_was_asked_for_or_stands_before_another_is_not_whole(
+    asked_for: int, ended: list[int], is_done: bool
+) -> None:
+    reader = openai_stream.StreamReader(asked_for)
+    for n in ended:
+        told = {"choices": [{"index": n, "delta": {"content": "a"}, "finish_reason": "stop"}]}
+        reader.read(Event(b"", json.dumps(told).encode()))
+    assert reader.is_done is is_done
+    reader.read(Event(b"", b"[DONE]"))
+    assert reader.is_done
+
+
 def test_anthropics_stream_says_it_all() -> None:
     answer = collected(through(anthropic_stream.StreamWriter(), anthropic_stream.StreamReader())).answer()
     assert (answer.choices[0].parts, answer.choices[0].finish, answer.usage) == (WHOLE, "tools", Usage(input_tokens=10, output_tokens=7))

@@ -46,8 +46,12 @@ def test_a_tier_above_which_everything_is_dearer_counts() -> None:
 def test_a_model_without_a_price_is_allowed_refused_or_assumed() -> None:
     assert tariff().estimate("nobody-prices-me", Size(1_000, 0)) == 0
     assert tariff(ASSUMED).estimate("nobody-prices-me", Size(1_000, 0), 100) == 600_000
+    for gateway in (GatewayTable(), ASSUMED):
+        tariff(gateway).check("nobody-prices-me")
+    refusing = tariff(GatewayTable(unpriced="refuse"))
+    refusing.check("m")
     with pytest.raises(Unpriced, match=r"Nobody knows what 'nobody-prices-me' costs.*set its price under \[models\]"):
-        tariff(GatewayTable(unpriced="refuse")).estimate("nobody-prices-me", Size(1_000, 0))
+        refusing.check("nobody-prices-me")
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,27 @@ def test_a_full_disk_is_told_and_what_was_kept_before_stays(spool: Spool, a_call
     brought = Brought()
     assert list(spool.bring_in(brought)) == [2]
     assert brought.calls == [a_call(1), a_call(60)]  # nobody was told that the others are kept
+
+
+@contextmanager
+def _one_more_file() -> Iterator[int]:
+    """Lets one more file be open at a time, and gives its number."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    number = os.open(os.devnull, os.O_RDONLY)
+    os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number + 1, before[1]))
+    try:
+        yield number
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_folder_that_cannot_be_synced_leaves_no_file_open_and_none_behind(spool: Spool, a_call: MakeCall) -> None:
+    with _one_more_file() as number, pytest.raises(OperatorError, match="Too many open files") as caught:
+        spool.append([Entry(a_call(1))])
+    with pytest.raises(OSError):
+        os.fstat(number)
+    assert not spool.files()
+    del caught
+    spool.append([Entry(a_call(1))])
+    assert list(spool.bring_in(Brought())) == [1]

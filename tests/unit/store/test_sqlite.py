@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from freehold.catalog import Durability
 from freehold.errors import OperatorError, StoreBusy
 from freehold.journal import read
 from freehold.journal.call import Call
@@ -80,6 +81,26 @@ def test_a_database_that_another_program_locks_is_named(store: Store, tmp_path: 
         with pytest.raises(StoreBusy, match=r"freehold\.db' is locked: another program"):
             append_many(store, [a_call(1)])
     assert append_many(store, [a_call(1)]).added == 1
+
+
+def test_whoever_may_not_wait_hears_at_once_that_somebody_else_writes(tmp_path: Path) -> None:
+    """Another of us, or a program that knows nothing of our lock; who may wait does so afterwards as before."""
+    with open_store(URL, tmp_path, busy_s=30.0) as store:
+        with KernelLock(tmp_path / "freehold.db.lock").held(1.0), pytest.raises(StoreBusy), store.writing(at_once=True):
+            pass
+        with closing(sqlite3.connect(tmp_path / "freehold.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(StoreBusy), store.writing(at_once=True):
+                pass
+        for at_once, waits_ms in ((True, 0), (False, 30_000)):
+            with store.writing(at_once) as connection:
+                assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == waits_ms
+
+
+@pytest.mark.parametrize(("durability", "is_quick"), [("process", True), ("power", False)])
+def test_who_waits_for_the_disk_is_no_event_loop(tmp_path: Path, durability: Durability, is_quick: bool) -> None:
+    with open_store(URL, tmp_path, durability=durability) as store:
+        assert store.commits_at_once is is_quick
 
 
 def test_whoever_gave_up_leaves_the_lock_free(tmp_path: Path) -> None:

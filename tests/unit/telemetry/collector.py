@@ -21,6 +21,8 @@ class Collector:
         self.url = f"http://127.0.0.1:{port}"
         self.status = 200
         """What it answers."""
+        self.answers: dict[str, bytes] = {}
+        """What stands in its answers, by path."""
         self.location = ""
         """Where it sends whoever asks."""
         self.headers: list[dict[str, str]] = []
@@ -73,10 +75,12 @@ def collector() -> Iterator[Collector]:
             if known.status == 200:
                 known.hear(self.path, {name.lower(): text for name, text in self.headers.items()}, body)
             self.send_response(known.status)
-            self.send_header("content-length", "0")
+            answer = known.answers.get(self.path, b"") if known.status == 200 else b""
+            self.send_header("content-length", str(len(answer)))
             if known.location:
                 self.send_header("location", known.location)
             self.end_headers()
+            self.wfile.write(answer)
             known.heard.put(self.path)
 
         def log_message(self, format: str, *args: Any) -> None:

@@ -11,7 +11,10 @@ KNOWN = {
     *(f"gen_ai.usage.{name}" for name in ("input_tokens", "output_tokens", "cache_read.input_tokens", "cache_creation.input_tokens")),
     "gen_ai.usage.reasoning.output_tokens",
     *(f"gen_ai.{name}" for name in ("system_instructions", "input.messages", "output.messages", "tool.definitions")),
-    *(f"gen_ai.client.{name}" for name in ("token.usage", "operation.duration", "operation.time_to_first_chunk")),
+    *(
+        f"gen_ai.client.{name}"
+        for name in ("token.usage", "operation.duration", "operation.time_to_first_chunk", "operation.time_per_output_chunk")
+    ),
     "gen_ai.client.operation.time_per_output_chunk",
 }
 """Those of the release's registry that a gateway can have use for."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from collector import Collector, collector, values
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsPartialSuccess, ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTracePartialSuccess, ExportTraceServiceResponse
 from watched import ONE, finished, tried
 
 from freehold.config import TelemetryTable
@@ -115,7 +117,8 @@ def test_a_request_that_failed_says_how_and_an_unknown_cost_is_not_there(one: Co
 
 
 def test_metrics_have_the_conventions_names_units_and_bounds(one: Collector) -> None:
-    told(one, traced([]), traced([], attempts=(tried(first_chunk_s=0.1),)))
+    per_chunk = [3.0, *([0.0] * 4), 1.0, *([0.0] * 9), 0.25]
+    told(one, traced([]), traced([], attempts=(tried(first_chunk_s=0.1, per_chunk=per_chunk),)))
     duration, usage = one.metrics["gen_ai.client.operation.duration"], one.metrics["gen_ai.client.token.usage"]
     assert (duration.unit, usage.unit) == ("s", "{token}")
     [point] = duration.histogram.data_points
@@ -134,6 +137,8 @@ def test_metrics_have_the_conventions_names_units_and_bounds(one: Collector) -> 
     sums = {values(point.attributes)["gen_ai.token.type"]: point.sum for point in usage.histogram.data_points}
     assert sums == {"input": 200, "output": 40}
     assert one.metrics["gen_ai.client.operation.time_to_first_chunk"].histogram.data_points[0].count == 1
+    [point] = one.metrics["gen_ai.client.operation.time_per_output_chunk"].histogram.data_points
+    assert (point.count, point.sum, list(point.bucket_counts)[:6]) == (4, 0.25, [3, 0, 0, 0, 0, 1])
     cost = one.metrics["freehold.cost"].sum
     assert (cost.is_monotonic, cost.aggregation_temporality, cost.data_points[0].as_double) == (True, 2, 0.006)
     assert one.metrics["freehold.worker.memory"].gauge.data_points[0].as_double > 1e6
@@ -222,6 +227,28 @@ def test_a_collector_that_takes_nothing_is_said_once_and_costs_the_spans_alone(o
     text = telemetry.exposition().decode()
     assert "freehold_telemetry_dropped_total 3\n" in text
     assert 'outcome="answered",http_response_status_code="200"} 3\n' in text
+
+
+def test_what_a_collector_leaves_out_is_said_with_its_words(one: Collector, caplog: pytest.LogCaptureFixture) -> None:
+    """Once a minute, also where it leaves nothing out and has something to say; an answer in other words is none."""
+    one.answers["/v1/traces"] = ExportTraceServiceResponse(
+        partial_success=ExportTracePartialSuccess(rejected_spans=2, error_message="too large")
+    ).SerializeToString()
+    one.answers["/v1/metrics"] = ExportMetricsServiceResponse(
+        partial_success=ExportMetricsPartialSuccess(error_message="deprecated")
+    ).SerializeToString()
+    telemetry = Telemetry(TelemetryTable(otlp_endpoint=one.url))
+    for _ in range(2):
+        telemetry.finished(traced([]))
+        assert one.heard.get(timeout=20) == "/v1/traces"
+    one.answers["/v1/traces"] = b"\xff{}"
+    telemetry.finished(traced([]))
+    telemetry.close()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "telemetry.partly_exported: the collector left out 2 spans: too large",
+        "telemetry.partly_exported: the collector left out 0 data points: deprecated",
+    ]
+    assert "freehold_telemetry_dropped_total 0\n" in telemetry.exposition().decode()
 
 
 def test_what_a_collector_cannot_take_now_waits_for_it(one: Collector) -> None:

@@ -34,14 +34,15 @@ def test_calls_of_tools_are_told_as_such_to_whoever_offers_those_tools() -> None
         ToolCall(id="call_c1_0", name="refund", arguments='{"order":7}'),
         ToolCall(id="call_c1_1", name="note", arguments="{not json"),
     )
-    for asked in ({}, offering("refund", "note", tool_choice="none")):
-        assert only(REFUND, asked).finish == "stop"
 
 
 @pytest.mark.parametrize(
     ("output", "asked", "named"),
     [
         (REFUND, offering("refund"), "tools: it calls 'note'"),
+        (REFUND, {}, "tools: it calls 'refund'"),
+        (REFUND, offering("refund", "note", tool_choice="none"), "tool_choice: it calls 'refund'"),
+        (REFUND, offering("refund", "note", tool_choice={"type": "none"}), "tool_choice: it calls 'refund'"),
         (
             REFUND,
             offering("refund", "note", tool_choice={"type": "function", "function": {"name": "refund"}}),
@@ -61,6 +62,20 @@ def test_what_cannot_be_given_is_named(output: Any, asked: dict[str, Any], named
         only(output, asked)
 
 
+def test_words_end_where_either_format_says() -> None:
+    """A request that only Anthropic's words can say is read as it came."""
+    for asked in ({"stop": "b"}, {"stop_sequences": ["x", "b"]}, {"stop": ["x"], "stop_sequences": ["b", "c"]}):
+        choice = only("abc", asked)
+        assert (choice.parts, choice.stop) == ((Text(text="a"),), "b")
+
+
+def test_a_form_is_held_to_in_either_format() -> None:
+    asked = {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object", "required": ["queue"]}}}}
+    assert only({"queue": "cards"}, asked)
+    with pytest.raises(CannotGive, match=r"output_config\.format: it is of another form"):
+        only({}, asked)
+
+
 def test_a_limit_is_held_against_what_was_counted_and_else_against_a_quarter_of_the_characters() -> None:
     counted = {"usage": Usage(output_tokens=9)}
     assert only("x" * 100, {"max_tokens": 9}, **counted)
@@ -71,7 +86,9 @@ def test_a_limit_is_held_against_what_was_counted_and_else_against_a_quarter_of_
         only("transfer_pending", {"max_tokens": 3})
 
 
-@pytest.mark.parametrize("asked", [{"n": True}, {"n": 1.5}, {"n": 129}, {"max_tokens": 0}, {"stop": 5}, {"stop": [None]}])
+@pytest.mark.parametrize(
+    "asked", [{"n": True}, {"n": 1.5}, {"n": 129}, {"max_tokens": 0}, {"stop": 5}, {"stop": [None]}, {"stop_sequences": 5}]
+)
 def test_what_is_wrong_whoever_answers_is_not_put_to_anybody_else(asked: dict[str, Any]) -> None:
     with pytest.raises(CallerError) as caught:
         only("words", asked)
@@ -98,6 +115,13 @@ OBJECT = {
         (["a", 1], {"type": "array", "items": {"type": "string"}}, False),
         (["a"], {"items": {"const": "a"}}, True),
         (1, {"const": 2}, False),
+        (True, {"enum": [1]}, False),
+        (0, {"enum": [False]}, False),
+        (True, {"enum": [1, True]}, True),
+        (1.0, {"enum": [1]}, True),
+        (True, {"const": 1}, False),
+        ({"a": [True]}, {"const": {"a": [1]}}, False),
+        ({"a": [1, None]}, {"const": {"a": [1.0, None]}}, True),
         ("x", {"anyOf": [{"type": "number"}]}, True),  # not looked at
         ({"a": [1]}, {"type": 7, "enum": 7, "properties": 7, "required": 7, "items": 7}, True),
         (1, True, True),

@@ -84,4 +84,7 @@ def _is_refusal(output: JSON) -> bool:
 
 def first_text(*values: JSON) -> str:
     """The first of these that is a text with something in it; empty when none is."""
-    return next((value for value in values if isinstance(value, str) and value), "")
+    for value in values:
+        if isinstance(value, str) and value:
+            return value
+    return ""

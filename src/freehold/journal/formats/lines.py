@@ -24,7 +24,12 @@ def open_text(source: Source) -> Stream:
     stream = source.path.open("rb")
     packed = stream.read(2) == _GZIP_MAGIC
     stream.seek(0)
-    return _Unpacked(stream) if packed else stream
+    return unpacked(stream) if packed else stream
+
+
+def unpacked(stream: BinaryIO) -> gzip.GzipFile:
+    """What a gzip stream holds. All that could be unpacked is handed out before it is said that the rest is broken."""
+    return _Unpacked(stream)
 
 
 class _Unpacked(gzip.GzipFile):
@@ -75,7 +80,7 @@ def split_lines(stream: Stream) -> Iterator[RawLine]:
             yield number + 1, b"", _broken_gzip(number, error)
             return
         except OSError as error:
-            yield number + 1, b"", f"the file cannot be read on from here: {error.strerror}. Check the disk, then import it again"
+            yield number + 1, b"", f"the file cannot be read on from here: {error.strerror}. Check the disk, then read it again"
             return
         if not chunk:
             break
@@ -126,6 +131,6 @@ def _too_long(size: int) -> str:
 def _broken_gzip(lines: int, error: Exception) -> str:
     how = "breaks off in the middle" if isinstance(error, EOFError) else f"is damaged ({error})"
     return (
-        f"the gzip stream {how} after {lines} whole lines, which were read. Copy the file again and import it: "
+        f"the gzip stream {how} after {lines} whole lines, which were read. Copy the file again and read that: "
         "what is there already is not added twice"
     )

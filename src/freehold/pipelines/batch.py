@@ -1,0 +1,279 @@
+"""A task or a pipeline over the rows of a file, durably: the journal is the checkpoint, so that a run which was broken off goes on.
+
+Each row is a run of its own whose id follows from the batch and the row. What the journal has of it, when the batch is run again, is neither
+asked nor paid again: of a task its answer, of a pipeline every step that it had come through.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from hashlib import blake2b
+from itertools import islice
+
+import msgspec
+
+from freehold.errors import CallerError, FreeholdError
+from freehold.gateway.budget import nano
+from freehold.journal.read import calls_by_episode, spent_on
+from freehold.pipelines.failure import BudgetSpent, Cancelled, NotAnswered, NotKept, TookTooLong
+from freehold.pipelines.job import Ended, Job, Report, batch_id, check
+from freehold.pipelines.laid import columns, laid
+from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
+from freehold.pipelines.rows import BadRow, Row, count_rows, format_of, read_rows
+from freehold.pipelines.run import Progress, Run, Steps
+from freehold.pipelines.runs import known_run
+from freehold.pipelines.runtime import Runtime, runtime
+from freehold.pipelines.scope import Purse, Scope, current
+from freehold.pipelines.step import Program, Step
+from freehold.providers.order import wait_s
+from freehold.providers.pacing import Pacing
+
+MOST_ROWS = 512
+"""Rows under way at one time, at most."""
+_FEWEST_ROWS = 16
+_CHUNK = 256
+"""Rows whose earlier steps are looked up at once."""
+_TELL_S = 0.2
+_MOMENT_S = 0.01
+_ROW_BYTES = 10
+_CHECKPOINT_S = 5.0
+_MAY_HELP = (NotAnswered, NotKept, TookTooLong)
+
+
+class Batch:
+    """One run over a file. `stop` may be called while it lasts."""
+
+    def __init__(self, at: Runtime, program: Program, job: Job, tell: Callable[[Progress], None] = lambda _: None) -> None:
+        """Raises CallerError for a job that cannot be done, and Misuse as `Step`."""
+        check(job)
+        self.id = batch_id(program.name, job)
+        self._at = at
+        self._step = Step(program)
+        self._job = job
+        self._tell = tell
+        self._run = Run("batch", program.name, self.id)
+        self._purse = None if job.budget_usd is None else Purse(job.budget_usd, learns=True)
+        self._scope = Scope(current(), purse=self._purse)
+        self._pacing = Pacing(job.at_once)
+        self._begun = datetime.now(UTC)
+        self._rows = 0
+        self._ended: Ended = "done"
+        self._why = ""
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> int:
+        """Begins no further rows; the second time breaks off those under way. Gives how many those are. To be called on the runtime's loop."""
+        if self._ended == "interrupted":
+            self._run.cancel()
+            for task in list(self._under_way):
+                task.cancel()
+        self._end("interrupted", "")
+        return len(self._under_way)
+
+    async def through(self) -> Report:
+        """Does it. Raises CallerError and OperatorError for files that cannot be read or written."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        job, at = self._job, self._at
+        await asyncio.to_thread(self._open)
+        resources = at.resources
+        before, resources.pacing = resources.pacing, self._pacing
+        at.begin(self._run, self._scope.customer)
+        telling = loop.create_task(self._go_on_telling())
+        try:
+            await self._all_rows()
+            written = await asyncio.to_thread(self._close)
+        except BaseException as error:
+            self._writer.close()
+            at.end(self._run, "failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            telling.cancel()
+            resources.pacing = before
+            self._step.close()
+        at.end(self._run, "done" if self._ended == "done" else "cancelled", self._why or self._ended)
+        found = self._run.progress
+        self._tell(found)
+        return Report(
+            id=self.id,
+            name=self._step.name,
+            ended=self._ended,
+            why=self._why,
+            rows=self._rows,
+            done=found.done,
+            failed=found.failed,
+            left=None if found.total is None else max(0, found.total - found.done - found.failed),
+            cost_usd=found.cost_usd,
+            seconds=loop.time() - began,
+            out=str(job.out if written is not None else self._writer.part),
+            failures=str(self._writer.failed_path) if written is not None and found.failed else None,
+        )
+
+    def _open(self) -> None:
+        """Looks at the files, in a thread."""
+        job, project = self._job, self._at.project
+        format = format_of(job.out)
+        if format is None:
+            raise CallerError(f"{job.out} says no format. End its name with .jsonl, .csv or .parquet, with or without .gz.")
+        total, spent = count_rows(job.input), spent_on(project.store, project.tenant, self.id)
+        self._run.progress = Progress(total=total, cost_usd=spent)
+        if self._purse is not None:
+            self._purse.spent_nano = nano(spent or 0.0)
+        self._input = read_rows(job.input)
+        self._first = list(islice(self._input, _CHUNK))
+        self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
+        finished = self._finished()
+        if finished is not None and not (job.retry_failed or job.overwrite) and is_written(job.out, finished):
+            failed = f", but for {finished.failed:,} rows that failed: --retry-failed tries those again" if finished.failed else ""
+            raise CallerError(f"{job.out} is what this batch wrote already{failed}. Name another file, or say --overwrite.")
+        has_part = job.out.with_name(f"{job.out.name}.part").exists()
+        if has_part and not (job.resume or job.retry_failed or job.overwrite):
+            raise CallerError(
+                f"{job.out}.part is there from a run that was broken off. Say --resume to go on with it, or --overwrite to begin anew."
+            )
+        if has_part and job.overwrite and not job.resume:
+            job.out.with_name(f"{job.out.name}.part").unlink()
+        self._writer = RowWriter(job.out, format, self._fields, self.id, finished=finished, overwrite=job.overwrite)
+
+    def _finished(self) -> Written | None:
+        """What an earlier run of this batch wrote; None where none came to its end."""
+        project = self._at.project
+        known = known_run(project.store, project.tenant, self.id)
+        return None if known is None or not known.progress.what else msgspec.json.decode(known.progress.what, type=Written)
+
+    def _close(self) -> Written | None:
+        """Lays the rows down in their order where all have ended; else keeps them for the next run. In a thread."""
+        if self._ended != "done":
+            self._writer.checkpoint()
+            self._writer.close()
+            return None
+        written = self._writer.finish()
+        self._run.progress = msgspec.structs.replace(self._run.progress, what=msgspec.json.encode(written).decode())
+        self._at.note(self._run, self._begun, "done")
+        return written
+
+    async def _all_rows(self) -> None:
+        room = asyncio.Event()
+        some: list[Row | BadRow] = self._first
+        checkpoint = asyncio.get_running_loop().time() + _CHECKPOINT_S
+        while self._ended == "done" and some:
+            steps = await self._known_steps(some)
+            for row in some:
+                self._rows += 1
+                if self._writer.has(row.n):  # of an earlier run
+                    self._run.note(done=1)
+                    continue
+                while len(self._under_way) >= self._most_rows() and self._ended == "done":
+                    room.clear()
+                    await room.wait()
+                if self._run.is_cancelled:
+                    self._end("cancelled", "it was cancelled")
+                if self._ended != "done":
+                    break
+                task = asyncio.create_task(self._row(row, steps.get(row.n)))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+                task.add_done_callback(lambda _: room.set())
+            if (now := asyncio.get_running_loop().time()) >= checkpoint:
+                checkpoint = now + _CHECKPOINT_S
+                await asyncio.to_thread(self._writer.checkpoint)
+            some = await asyncio.to_thread(lambda: list(islice(self._input, _CHUNK)))
+        while self._under_way:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+
+    def _most_rows(self) -> int:
+        """As many as the models take at one time, and some that wait for their turn."""
+        return min(MOST_ROWS, max(_FEWEST_ROWS, 2 * self._pacing.window()))
+
+    async def _known_steps(self, rows: Iterable[Row | BadRow]) -> dict[int, Steps]:
+        """What the journal has of these rows, where the batch was run before."""
+        if self._run.progress.cost_usd == 0.0 and not (self._job.resume or self._job.retry_failed):
+            return {}
+        wanted = {self._episode(row): row.n for row in rows if isinstance(row, Row) and not self._writer.has(row.n)}
+        project = self._at.project
+        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, list(wanted))
+        return {wanted[episode]: Steps(calls) for episode, calls in known.items()}
+
+    def _episode(self, row: Row) -> str:
+        return self.id + blake2b(row.key.encode(), digest_size=_ROW_BYTES).hexdigest()
+
+    async def _row(self, row: Row | BadRow, steps: Steps | None) -> None:
+        if isinstance(row, BadRow):
+            self._fails(FailedRow(n=row.n, key="", input=row.text, error=f"the row cannot be read: {row.why}", attempts=0))
+            return
+        episode = self._episode(row)
+        attempt = 1
+        while True:
+            run = Run("pipeline", self._step.name, episode, steps, self._run)
+            try:
+                output = await self._step.run(self._at, row.value, Scope(self._scope, deadline_s=self._job.deadline_s, run=run))
+            except BudgetSpent as error:
+                if self._purse is not None and self._purse.held_nano and self._ended == "done":
+                    steps = await self._known_again(episode)
+                    await self._one_settles()  # it may cost less than was set aside for it
+                    continue
+                self._end("budget", str(error))
+                return
+            except (Cancelled, asyncio.CancelledError):
+                return
+            except _MAY_HELP as error:
+                if attempt < self._job.attempts and self._ended == "done":
+                    await asyncio.sleep(wait_s(attempt - 1, None, self._at.resources.rng))
+                    attempt += 1
+                    steps = await self._known_again(episode)
+                    continue
+                self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
+                return
+            except Exception as error:  # noqa: BLE001 a program's own failure is a row's
+                words = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
+                self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words, attempts=attempt))
+                return
+            self._writer.put(row.n, laid(row, output, self._fields))
+            self._run.note(done=1)
+            return
+
+    async def _known_again(self, episode: str) -> Steps:
+        """What the journal has of a row that is tried once more."""
+        project = self._at.project
+        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, [episode])
+        return Steps(known.get(episode, ()))
+
+    async def _one_settles(self) -> None:
+        """Waits until what is set aside has changed, or for a moment."""
+        assert self._purse is not None
+        held = self._purse.held_nano
+        for _ in range(100):
+            await asyncio.sleep(_MOMENT_S)
+            if self._purse.held_nano != held:
+                return
+
+    def _fails(self, row: FailedRow) -> None:
+        self._run.note(failed=1)
+        self._writer.fail(row)
+
+    def _end(self, ended: Ended, why: str) -> None:
+        if self._ended == "done":
+            self._ended, self._why = ended, why
+
+    async def _go_on_telling(self) -> None:
+        while True:
+            self._tell(self._run.progress)
+            await asyncio.sleep(_TELL_S)
+
+
+def batch(
+    program: Program,
+    job: Job,
+    tell: Callable[[Progress], None] = lambda _: None,
+    tell_stopping: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Runs a program over a file, and waits. Ctrl-C begins no further rows, and a second one breaks off those under way; `tell_stopping` hears
+    how many those are. Raises as `Batch`."""
+    at = runtime()
+    work = Batch(at, program, job, tell)
+    future = at.submit(work.through())
+    while True:
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            at.soon(lambda: tell_stopping(work.stop()))

@@ -1,0 +1,55 @@
+"""A task or a pipeline as batches and streams see it: JSON in, JSON out, within a scope."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, TypeAlias
+
+from freehold.chat import JSON
+from freehold.errors import CallerError
+from freehold.pipelines.pipeline import Pipeline
+from freehold.pipelines.runtime import Runtime
+from freehold.pipelines.scope import Scope, entered
+from freehold.pipelines.signature import Signature
+from freehold.pipelines.task import Task
+
+Program: TypeAlias = Task[Any, Any] | Pipeline[Any, Any]
+MOST_THREADS = 64
+"""How many runs of a plain function are under way at one time."""
+
+
+class Step:
+    """A program that is run once for each of many inputs."""
+
+    def __init__(self, program: Program) -> None:
+        """Raises Misuse for a pipeline whose types do not say what it takes and gives, CallerError for one that gives many values."""
+        if isinstance(program, Pipeline) and program.is_generator:
+            raise CallerError(f"{program.where}: '{program.name}' gives value after value; a batch needs one for each row. Return a list.")
+        self.program = program
+        self.name = program.name
+        self.signature = program.signature if isinstance(program, Task) else Signature(program.function)
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def run(self, at: Runtime, input: JSON, scope: Scope) -> JSON:
+        """What it gives for an input. Raises CallerError for an input of another type, StepFailed, and whatever a pipeline raises."""
+        values = self.signature.read_json(input)
+        program = self.program
+        if isinstance(program, Task):
+            return self.signature.output_json((await program.run(at, values, scope)).value)
+        if program.is_async:
+            with entered(scope):
+                return self.signature.output_json(await program(**values))
+        return self.signature.output_json(await self._in_thread(lambda: program(**values), scope))
+
+    async def _in_thread(self, work: Callable[[], Any], scope: Scope) -> Any:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix=f"freehold-{self.name}")
+        with entered(scope):
+            context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work)
+
+    def close(self) -> None:
+        """Ends its threads."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
