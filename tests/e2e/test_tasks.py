@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import itertools
 import json
 import threading
 import time
@@ -221,7 +222,7 @@ def test_map_keeps_the_order_and_asks_so_many_at_once(desk: Desk) -> None:
 
 
 def test_map_takes_tuples_and_mappings_where_there_are_several_parameters(desk: Desk) -> None:
-    desk.up.answer = says(lambda said: said_of(said))
+    desk.up.answer = says(said_of)
     assert write.map(["rain", {"subject": "snow", "lines": 1}, ("hail",)]) == [
         "subject: rain\nstyle: plain\nlines: 3",
         "subject: snow\nstyle: plain\nlines: 1",
@@ -259,7 +260,7 @@ def test_a_text_is_streamed_as_it_comes(desk: Desk, asked: Any) -> None:
     desk.up.answer = says("It rains and rains.", wait_s=0.02)
     found = asyncio.run(_pieces(asked.stream("rain")))
     assert found[-1] == "It rains and rains." and len(found) > 1
-    assert all(later.startswith(earlier) for earlier, later in zip(found, found[1:], strict=False))
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(found))
     assert desk.calls()[-1].output == "It rains and rains."
 
 
@@ -427,7 +428,7 @@ def test_a_policy_may_look_at_the_time_and_the_money_that_are_left(tmp_path: Pat
         assert desk.models == ["gpt-x", "gpt-x", "gpt-mini", "gpt-mini"]
 
 
-(_TABLE := Path(__file__).with_name("queues.csv"))
+_TABLE = Path(__file__).with_name("queues.csv")
 
 
 @freehold.task(reference="frontier", rules=_TABLE)

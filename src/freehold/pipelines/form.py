@@ -137,7 +137,9 @@ class Typed(Asked):
         examples = manner.examples_of(self._input, variant.examples) if variant.examples else ()
         said = signature.said(self._values)
         filling = Filling(manner.task.instruction, said, _encode(schema).decode() if in_words else "", examples)
-        shape = None if schema is None or in_words else OutputShape(kind="schema", name=_name(manner.task.id), schema=schema, strict=True)
+        shape = None
+        if schema is not None and not in_words:
+            shape = OutputShape(kind="schema", name=_name(manner.task.id), schema=schema, strict=signature.is_strict)
         return ChatRequest(model="", messages=prompt.messages(filling), shape=shape)
 
     def said_to(self, variant: Variant) -> tuple[Mapping[str, JSON], int]:

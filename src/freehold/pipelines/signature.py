@@ -12,7 +12,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 
 from freehold.chat import JSON
 from freehold.context.prompt import Said
-from freehold.errors import CallerError
+from freehold.errors import CallerError, DataError
 from freehold.pipelines.parse import Malformed, Parsed, parse, partial
 from freehold.pipelines.schema import schema_of, wrapped
 
@@ -45,6 +45,8 @@ class Signature:
         """What it is called."""
         self.doc = inspect.cleandoc(function.__doc__ or "")
         """Its docstring."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise self.misuse("it gives value after value, and a task gives one. Return a list")
         self.is_async = inspect.iscoroutinefunction(function)
         """Whether its body has to be awaited."""
         self.has_body = not _is_empty(function)
@@ -67,6 +69,8 @@ class Signature:
         """Whether it is a plain text, which needs no form."""
         self._steps: TypeAdapter[Any] | None = None
         self._schemas: dict[bool, JSON] = {}
+        self.is_strict = True
+        """Whether `schema` is one that providers can hold an answer to, to the letter."""
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
         first = next(iter(self.inspected.parameters.values()))
@@ -135,18 +139,16 @@ class Signature:
     def schema(self, with_steps: bool = False) -> JSON:
         """The JSON schema of an answer, as a provider is given it. `with_steps`: where steps come before it."""
         if with_steps not in self._schemas:
-            schema = schema_of(self.output, strict=True)
-            if with_steps:
-                schema = {
-                    "type": "object",
-                    "properties": {"steps": {"type": "string", "description": _STEPS}, "answer": schema},
-                    "required": ["steps", "answer"],
-                    "additionalProperties": False,
-                }
-            else:
-                schema = wrapped(schema)
-            self._schemas[with_steps] = schema
+            schema = self._schema()
+            self._schemas[with_steps] = _after_steps(schema) if with_steps else wrapped(schema)
         return self._schemas[with_steps]
+
+    def _schema(self) -> dict[str, Any]:
+        try:
+            return schema_of(self.output, strict=True)
+        except DataError:  # such as one with keys of any name
+            self.is_strict = False
+            return schema_of(self.output, strict=False)
 
     def read(self, words: str, with_steps: bool = False) -> Parsed[Any]:
         """The value in the words of an answer. `with_steps`: where steps were asked for. Raises Malformed."""
@@ -227,6 +229,18 @@ class Signature:
                 "pydantic models, lists and optionals of those, Image, Audio, Video and File"
             ) from None
         return adapter
+
+
+def _after_steps(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a value with the steps that led to it. What it refers to stays outermost, where references look for it."""
+    inner = {name: value for name, value in schema.items() if name != "$defs"}
+    outer = {
+        "type": "object",
+        "properties": {"steps": {"type": "string", "description": _STEPS}, "answer": inner},
+        "required": ["steps", "answer"],
+        "additionalProperties": False,
+    }
+    return {**outer, "$defs": schema["$defs"]} if "$defs" in schema else outer
 
 
 def where_of(function: Callable[..., Any]) -> str:
