@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from freehold import __version__
-from freehold.cli import asking, calls, demo, embedder, importing, keys, labels, matching, policies, project, proof, serve, usage
+from freehold.cli import asking, calls, demo, embedder, importing, keys, labels, matching, policies, project, proof, serve, streaming, usage
 from freehold.errors import CallerError, FreeholdError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (demo, project, importing, calls, matching, labels, proof, policies, serve, keys, usage, asking, embedder):
+for group in (demo, project, importing, calls, matching, labels, proof, policies, serve, keys, usage, asking, streaming, embedder):
     group.register(app)
 
 
