@@ -72,7 +72,7 @@ class Run:
         self.id = id or uuid4().hex
         """Its episode, too."""
         inherited = part_of.steps if part_of is not None and part_of.id == self.id else Steps()
-        self.steps = inherited if steps is None else steps
+        self.steps: Steps = inherited if steps is None else steps
         self.part_of = part_of
         self.progress = Progress()
         """How far it is."""
