@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
+from freehold.chat import JSON
 from freehold.errors import CallerError, FreeholdError
 from freehold.gateway.budget import nano
 from freehold.journal.read import calls_by_episode, spent_on
@@ -261,7 +262,9 @@ class Stream:
         stack.callback(self._sink.close)
         self._letters = LinesFile(self.dead)
         stack.callback(self._letters.close)
+        self._recalled = self._sink.size, self._letters.size
         if state is not None and not state.is_clean:
+            self._recalled = state.out_bytes, state.dead_bytes
             self._look_back = max(_LEAST_LOOKED_BACK, 4 * job.at_once)
             if self._source.repeats or job.key is not None:
                 self._sink.recall(state.out_bytes)
@@ -330,7 +333,7 @@ class Stream:
 
     async def _begin(self, items: list[Item]) -> None:
         steps = await self._known_steps(items)
-        now, out_bytes, dead_bytes = asyncio.get_running_loop().time(), self._sink.size, self._letters.size
+        now, (out_bytes, dead_bytes) = asyncio.get_running_loop().time(), self._sizes()
         for item in items:
             if self._sink.knows(item.key) or self._letters.knows(item.key):
                 self._repeated += 1
@@ -381,7 +384,9 @@ class Stream:
         for attempt in range(1, self._job.attempts + 1):
             run = Run("pipeline", self._step.name, episode, steps, self._run)
             try:
-                output = await self._step.run(self._at, item.value, Scope(self._scope, deadline_s=self._job.deadline_s, run=run))
+                output = await self._step.run(
+                    self._at, self._given(item.value), Scope(self._scope, deadline_s=self._job.deadline_s, run=run)
+                )
                 line = _encode(Line(n=item.n, key=item.key, episode=episode, input=item.value, output=output))
             except BudgetSpent as error:
                 self._end("budget", str(error))
@@ -404,6 +409,13 @@ class Stream:
                 self._run.note(done=1)
                 return True
         raise AssertionError("an item is tried at least once")
+
+    def _given(self, value: JSON) -> JSON:
+        """What the program is given: an item whose key stands beside its arguments has them alone."""
+        key, taken = self._job.key, {field.name for field in self._step.signature.fields}
+        if key is None or not isinstance(value, dict) or key in taken or not value.keys() - {key} <= taken:
+            return value
+        return {name: given for name, given in value.items() if name != key}
 
     async def _waited(self, seconds: float) -> bool:
         """Whether so long has passed; not where somebody wants it to end."""
@@ -444,7 +456,7 @@ class Stream:
         began = self._noted_at = loop.time()
         oldest = next(iter(self._under_way.values()), None)
         finished, self._finished = self._finished, []
-        sizes = (self._sink.size, self._letters.size) if oldest is None else (oldest.out_bytes, oldest.dead_bytes)
+        sizes = self._sizes() if oldest is None else (oldest.out_bytes, oldest.dead_bytes)
 
         def noted() -> None:
             self._sink.sync()
@@ -462,6 +474,11 @@ class Stream:
 
         await self._read_in(noted)
         self._noting_s = loop.time() - began
+
+    def _sizes(self) -> tuple[int, int]:
+        """Behind what in the output, and in the dead letters, every item stands that is read from now on: while it looks back that is what an
+        earlier run noted, for items that are still to be read were written by that."""
+        return self._recalled if self._look_back > 0 else (self._sink.size, self._letters.size)
 
     def _tell_progress(self, waiting: int | None) -> None:
         now = asyncio.get_running_loop().time()
