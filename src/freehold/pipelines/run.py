@@ -35,6 +35,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it ended with."""
     what: str = ""
     """What it wrote, as JSON, so that it is known again."""
+    under_way: int = 0
+    """Items of a stream that were read and are not finished."""
+    waiting: int | None = None
+    """About how many items of a stream are there to be read; None where nobody knows."""
+    lag_s: float | None = None
+    """How long ago the oldest item of a stream was read that is not finished; None where there is none."""
 
 
 class CircularPipeline(CallerError):
