@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 def stream(
     program: Annotated[
         str,
-        typer.Argument(metavar="TASK_OR_PIPELINE", help="A name of the program's under [project] python, or FILE.py:NAME, or MODULE:NAME."),
+        typer.Argument(metavar="TASK_OR_PIPELINE", help="A name under [project] python, FILE.py:NAME or MODULE:NAME."),
     ],
     source: Annotated[
         str,

@@ -89,7 +89,12 @@ class Run:
     def check(self) -> None:
         """Raises Cancelled where somebody wants it to stop."""
         if self.is_cancelled:
-            raise Cancelled(f"Run {self.id} of '{self.name}' was cancelled; what was done before is in the journal.", episode=self.id)
+            raise Cancelled(self.why_cancelled, episode=self.id)
+
+    @property
+    def why_cancelled(self) -> str:
+        """What a step says that was broken off with it."""
+        return f"Run {self.id} of '{self.name}' was cancelled; what was done before is in the journal."
 
     def cancel(self) -> None:
         """Somebody wants it to stop: what is under way is broken off, and nothing more begins."""

@@ -243,7 +243,8 @@ class Task(Generic[P, T]):
 
         told = await at.ask(lambda: asked, self.name, scope, heard)
         if told.call is None or told.message or told.call.outcome != "answered" or asked.parsed is None:
-            why = told.message or asked.why or "there was no answer"
+            is_cancelled = scope.run is not None and scope.run.is_cancelled
+            why = scope.run.why_cancelled if scope.run and is_cancelled else told.message or asked.why or "there was no answer"
             raise failure_of(told.status, why, self.name, scope.episode, told.call)
         if conversation is not None:
             await after(at.project, conversation, question, asked.said(self.signature.output_json(asked.parsed.value)), told.call.id)
