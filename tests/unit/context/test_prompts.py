@@ -1,14 +1,15 @@
 """Versions of a prompt are kept once, labels name them, and what a label named before is never lost."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conftest import NOON
 from freehold.context import prompts
 from freehold.context.prompt import Prompt, hash_of
 from freehold.errors import CallerError, OperatorError
 from freehold.store.open import Store
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 A, B = "A {{ text }}", "B {{ text }}"
 

@@ -1,14 +1,15 @@
 """Runs in the store: who looks sees how far they are, and a word to stop is heard."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conftest import NOON
 from freehold.errors import CallerError
 from freehold.pipelines.run import Progress
 from freehold.pipelines.runs import LOST_S, Recorded, State, cancel, find, listed, see
 from freehold.store.open import Store
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 
 def a_run(id: str = "a1", state: State = "running", seconds: float = 0.0, done: int = 0) -> Recorded:

@@ -9,10 +9,10 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from freehold.pipelines.find import find_program
 from tests.streaming import Desk, desk, until
 
 from freehold.errors import CallerError
+from freehold.pipelines.program import load_program
 from freehold.pipelines.run import Progress
 from freehold.pipelines.runs import cancel, listed
 from freehold.pipelines.runtime import use
@@ -40,7 +40,7 @@ class Running:
             try:
                 with use(here.folder) as at:
                     self.project = at.project
-                    self.stream = Stream(at, find_program(f"{here.folder}/desk.py:{program}"), job, tell, pipes)
+                    self.stream = Stream(at, load_program([f"desk.py:{program}"], here.folder).find(program), job, tell, pipes)
                     self.report = at.run(self.stream.through())
             except BaseException as error:  # noqa: BLE001 it is looked at by the test
                 self.error = error
@@ -296,10 +296,3 @@ def test_a_place_that_another_stream_writes_to_is_refused(here: Desk) -> None:
     running.stop().ended()
     with pytest.raises(CallerError, match="stream of 'desk'"):
         Running(here, job(here), program="first").ended()
-
-
-@pytest.mark.parametrize(("said", "why"), [("nothing.py:x", "no file"), ("desk.py:nobody", "Did you mean|Known"), ("desk.py", "which")])
-def test_a_program_that_is_not_there_is_said(here: Desk, monkeypatch: pytest.MonkeyPatch, said: str, why: str) -> None:
-    monkeypatch.chdir(here.folder)
-    with pytest.raises(CallerError, match=why):
-        find_program(said)
