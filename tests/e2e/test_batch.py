@@ -151,7 +151,7 @@ def test_a_run_that_was_killed_goes_on_and_asks_nothing_twice_that_was_answered(
     home.batch("desk", "in.jsonl", "--out", "out.jsonl", "--resume")
     assert [line["output"] for line in home.lines("out.jsonl")] == [f"answered message: row {n}\nqueue: cards" for n in range(120)]
     twice = sum(count - 1 for count in home.asked.values())
-    assert len(home.asked) == 240 and twice <= 8  # those alone that were under way
+    assert len(home.asked) == 240 and twice <= 16  # those alone that were under way, or whose answer was
 
 
 def test_rows_that_fail_stand_aside_and_can_be_tried_again(home: Home) -> None:
