@@ -32,6 +32,7 @@ from freehold.journal.formats.openai import tier_of
 from freehold.journal.read import calls
 from freehold.journal.redact import redact
 from freehold.journal.write import Writer
+from freehold.pricing.rates import batch_share
 from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
 from freehold.providers.breaker import FEWEST, Breakers
@@ -368,6 +369,16 @@ class Resources:
     def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> Priced:
         """What an answer of a variant cost. `tier`: the class of service its provider names."""
         return self._builder.price(self.variant(variant).model or variant, usage, at, tier_of(tier))
+
+    def batch_price(self, variant: str, usage: Usage | None, at: datetime, host: str) -> Priced:
+        """What an answer of a variant cost that came by a batch of the provider at `host`: by a price of one's own for `NAME (batch)`, else by
+        its share of the list price, and unknown where nobody knows that."""
+        own = self._builder.price(variant, usage, at, "batch")
+        share = batch_share(host)
+        cost, price = self.price(variant, usage, at)
+        if own[0] is not None or share is None or cost is None:
+            return own
+        return cost * share, f"{price} x {share:g} (batch)"
 
     def names(self) -> list[str]:
         """What can be asked for: the models that somebody serves, and the tasks."""

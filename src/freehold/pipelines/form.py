@@ -152,7 +152,9 @@ class Typed(Asked):
         examples = manner.examples_of(self._input, variant.examples)
         said = signature.said(self._values)
         filling = Filling(manner.task.instruction, said, _encode(schema).decode() if in_words else "", examples)
-        shape = None if schema is None or in_words else OutputShape(kind="schema", name=_name(manner.task.id), schema=schema, strict=True)
+        shape = None
+        if schema is not None and not in_words:
+            shape = OutputShape(kind="schema", name=_name(manner.task.id), schema=schema, strict=signature.is_strict)
         messages = prompt.messages(filling)
         if self.before:
             messages = (*messages[:-1], *self.before, messages[-1])

@@ -52,6 +52,8 @@ class Signature:
         """What it is called."""
         self.doc = inspect.cleandoc(function.__doc__ or "")
         """Its docstring."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise self.misuse("it gives value after value, and a task gives one. Return a list")
         self.is_async = inspect.iscoroutinefunction(function)
         """Whether its body has to be awaited."""
         self.has_body = not _is_empty(function)
@@ -73,9 +75,11 @@ class Signature:
         self.is_text = hints["return"] is str
         """Whether it is a plain text, which needs no form."""
         self._steps: TypeAdapter[Any] | None = None
+        self._schemas: dict[bool, JSON] = {}
+        self.is_strict = True
+        """Whether `schema` is one that providers can hold an answer to, to the letter."""
         plain = self._schema()
         self._is_wrapped = not self.is_text and wrapped(plain) is not plain
-        self._schemas: dict[bool, JSON] = {}
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
         first = next(iter(self.inspected.parameters.values()))
@@ -153,23 +157,15 @@ class Signature:
         """The JSON schema of an answer, as a provider is given it. `with_steps`: where steps come before it."""
         if with_steps not in self._schemas:
             schema = self._schema()
-            if with_steps:
-                schema = {
-                    "type": "object",
-                    "properties": {"steps": {"type": "string", "description": _STEPS}, "answer": schema},
-                    "required": ["steps", "answer"],
-                    "additionalProperties": False,
-                }
-            else:
-                schema = wrapped(schema)
-            self._schemas[with_steps] = schema
+            self._schemas[with_steps] = _after_steps(schema) if with_steps else wrapped(schema)
         return self._schemas[with_steps]
 
-    def _schema(self) -> JSON:
+    def _schema(self) -> dict[str, Any]:
         try:
             return schema_of(self.output, strict=True)
-        except DataError as error:
-            raise self.misuse(f"its output is {self.output_name}, which no provider can be told: {error}") from None
+        except DataError:  # such as one with keys of any name
+            self.is_strict = False
+            return schema_of(self.output, strict=False)
 
     def read(self, words: str, with_steps: bool = False) -> Parsed[Any]:
         """The value in the words of an answer. `with_steps`: where steps were asked for. Raises Malformed."""
@@ -250,6 +246,18 @@ class Signature:
                 "pydantic models, lists and optionals of those, Image, Audio, Video and File"
             ) from None
         return adapter
+
+
+def _after_steps(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a value with the steps that led to it. What it refers to stays outermost, where references look for it."""
+    inner = {name: value for name, value in schema.items() if name != "$defs"}
+    outer = {
+        "type": "object",
+        "properties": {"steps": {"type": "string", "description": _STEPS}, "answer": inner},
+        "required": ["steps", "answer"],
+        "additionalProperties": False,
+    }
+    return {**outer, "$defs": schema["$defs"]} if "$defs" in schema else outer
 
 
 def where_of(function: Callable[..., Any]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
+from freehold import catalog
 from freehold.chat import JSON, Chunk, Message, Text, text_of
 from freehold.config import TaskTable
 from freehold.context.prompt import DEFAULT, Example, Prompt
@@ -98,7 +99,7 @@ class Task(Generic[P, T]):
                 self._rules = Rules(Path(self.where.rpartition(":")[0]).parent / options.rules)
             if options.prompt is not None:
                 Prompt(options.prompt)
-            self.table()
+            catalog.Task(id=self.name, max_loss=options.max_loss)
         except OperatorError as error:
             raise self.signature.misuse(str(error).rstrip(".")) from None
         update_wrapper(self, function)
@@ -242,7 +243,8 @@ class Task(Generic[P, T]):
 
         told = await at.ask(lambda: asked, self.name, scope, heard)
         if told.call is None or told.message or told.call.outcome != "answered" or asked.parsed is None:
-            why = told.message or asked.why or "there was no answer"
+            is_cancelled = scope.run is not None and scope.run.is_cancelled
+            why = scope.run.why_cancelled if scope.run and is_cancelled else told.message or asked.why or "there was no answer"
             raise failure_of(told.status, why, self.name, scope.episode, told.call)
         if conversation is not None:
             await after(at.project, conversation, question, asked.said(self.signature.output_json(asked.parsed.value)), told.call.id)
