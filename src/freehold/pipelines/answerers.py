@@ -152,7 +152,9 @@ class _Look(NamedTuple):
                     )
                 elif one.name in config.models and one.variant != self.everybody.variants[one.name]:
                     yield warning(
-                        task.where, f"variant '{one.name}' has the name of a model: that is asked, as it stands in the file", "give it name="
+                        task.where,
+                        f"variant '{one.name}' has the name of a model: that is asked, as it stands in the file",
+                        "give it name=",
                     )
 
     def tasks(self) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ say together."""
 from datetime import UTC, datetime
 
 import pytest
-from programs import Home
+from programs import Home, new_home  # noqa: F401 a fixture
 
 from freehold.context.prompts import keep, move
 from freehold.promotion import records
