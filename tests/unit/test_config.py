@@ -9,7 +9,7 @@ import pytest
 
 from freehold.catalog import Budget, Metric, Plan, Rates, Variant
 from freehold.chat import Usage
-from freehold.config import FILE_NAME, STARTER, Config, find_project, init, load, parse
+from freehold.config import FILE_NAME, STARTER, Config, TaskTable, find_project, init, load, parse, with_declared
 from freehold.errors import OperatorError
 
 CONTRACT = """
@@ -277,3 +277,15 @@ def test_budgets_teams_and_plans_are_read(tmp_path: Path) -> None:
 def test_a_wrong_word_about_money_is_said(found: str, written: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match=said):
         read(MONEY.replace(found, written, 1), tmp_path)
+
+
+def test_a_program_s_word_about_a_task_counts_where_the_file_says_nothing(tmp_path: Path) -> None:
+    """Key by key, so that a table which `freehold calls name` wrote takes nothing away."""
+    config = read(
+        '[project]\npython = ["desk.py", "app.desk"]\n[models.cheap]\n[tasks.triage]\nmax_loss = 0.05\nreference = "cheap"', tmp_path
+    )
+    assert config.project.python == ("desk.py", "app.desk")
+    declared = TaskTable(reference="frontier", variants=("frontier", "cheap"), max_loss=0.1, instruction="Sort.")
+    both = with_declared(config, {"triage": declared, "reply": declared}).tasks
+    assert both["triage"] == TaskTable(reference="cheap", variants=("frontier", "cheap"), max_loss=0.05, instruction="Sort.")
+    assert both["reply"] == declared

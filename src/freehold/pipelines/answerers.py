@@ -84,8 +84,8 @@ class Everybody:
 
 
 def _own(config: Config, catalog: Catalog) -> dict[str, Variant]:
-    """The variants that the file says itself, which come first."""
-    return {name: catalog.variants[name] for name in config.variants}
+    """The models and variants that the file says itself, which come first."""
+    return {name: catalog.variants[name] for name in (*config.models, *config.variants)}
 
 
 def check_answerers(project: Project, tasks: Tasks, only: Collection[str] | None = None) -> list[Finding]:
@@ -150,9 +150,11 @@ class _Look(NamedTuple):
                         f"variant '{one.name}' is another one here than at {task.where}: what stands here counts",
                         "give one of them another name",
                     )
-                elif one.name in config.models and one.variant != Variant(id=one.name, model=one.name):
+                elif one.name in config.models and one.variant != self.everybody.variants[one.name]:
                     yield warning(
-                        task.where, f"variant '{one.name}' has the name of a model: every task that names it asks it so", "give it name="
+                        task.where,
+                        f"variant '{one.name}' has the name of a model: that is asked, as it stands in the file",
+                        "give it name=",
                     )
 
     def tasks(self) -> Iterator[Finding]:

@@ -15,7 +15,9 @@ from freehold.pipelines.program import Step
 from freehold.pipelines.reading import UNKNOWN, Callee, Later, Pieces, Reading, classes, fields_of, has_attribute, hints_of, trees_of
 from freehold.pipelines.task import Task
 
-_METHODS = ("acall", "answer", "aanswer", "stream", "map", "amap")
+_METHODS = ("acall", "answer", "aanswer", "stream", "map", "amap", "batch")
+_AS_ITSELF = ("", "acall", "answer", "aanswer", "stream")
+"""What takes the arguments of the task itself."""
 _AWAITED = {"": "acall", "answer": "aanswer", "map": "amap"}
 _EXITS = (ast.Return, ast.Raise, ast.Yield, ast.YieldFrom, ast.Assert)
 _LATER_ON = (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -186,7 +188,7 @@ class _Look(ast.NodeVisitor):
         for name, argument in bound.arguments.items():
             if isinstance(argument, ast.expr) and (why := self._why_not(argument, hints.get(name, UNKNOWN))):
                 self._error(argument, f"'{callee.words}' is given {why} as '{name}'", f"it takes {name}: {_name(hints[name])}")
-        if isinstance(step, Task) and callee.method not in ("map", "amap"):
+        if isinstance(step, Task) and callee.method in _AS_ITSELF:
             self._check_constants(call, step, bound.arguments)
 
     def _why_not(self, argument: ast.expr, wanted: Any) -> str:
@@ -213,10 +215,10 @@ def _takes(callee: Callee) -> tuple[Signature, Mapping[str, Any]]:
     step = callee.step
     if isinstance(step, Pipeline):
         return signature(step.function), hints_of(step.function)
-    if callee.method in ("map", "amap"):
+    if callee.method in ("map", "amap", "batch"):
         own = signature(getattr(Task, callee.method))
         return own.replace(parameters=[each for each in own.parameters.values() if each.name != "self"]), {}
-    if callee.method in ("", *_METHODS):
+    if callee.method in _AS_ITSELF:
         return step.signature.inspected, {field.name: field.annotation for field in step.signature.fields}
     return Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)]), {}
 

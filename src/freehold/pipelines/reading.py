@@ -76,8 +76,11 @@ class Callee(NamedTuple):
             given = UNKNOWN if step.is_generator else hints_of(step.function).get("return", UNKNOWN)
             return Later(given) if step.is_async else given
         of = step.signature.annotation
-        given = {"answer": Answer[of], "aanswer": Answer[of], "map": list[of], "amap": list[of]}.get(self.method, of)  # type: ignore[valid-type]
-        return Pieces(of) if self.method == "stream" else Later(given) if self.is_later else given
+        if self.method == "stream":
+            return Pieces(of)
+        plain = {"": of, "acall": of, "answer": Answer[of], "aanswer": Answer[of], "map": list[of], "amap": list[of]}  # type: ignore[valid-type]
+        given = plain.get(self.method, UNKNOWN)
+        return Later(given) if self.is_later else given
 
 
 class Reading:

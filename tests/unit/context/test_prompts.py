@@ -91,3 +91,28 @@ def test_a_shelf_gives_the_program_s_own_prompt_until_another_is_labelled(store:
     assert shelf.prompt("triage", hash_of(B)[:6], own).text == B
     with pytest.raises(CallerError, match="'candidate' names no prompt"):
         shelf.prompt("triage", "candidate", own)
+
+
+def test_one_version_is_shown_the_one_in_production_where_nobody_says(store: Store) -> None:
+    for text in (A, B):
+        keep(store, text)
+    known = prompts.known_versions(store, "default", "triage")
+    assert (prompts.shown(known, "triage").text, prompts.shown(known, "triage", hash_of(A)).text) == (B, A)
+    prompts.move(store, "default", "triage", "production", hash_of(A), NOON)
+    assert prompts.shown(prompts.known_versions(store, "default", "triage"), "triage").text == A
+
+
+def test_a_task_without_prompts_is_told_the_nearest_that_has_some(store: Store) -> None:
+    with pytest.raises(CallerError, match="A program's prompt is kept when its task is called for the first time"):
+        prompts.known_versions(store, "default", "triage")
+    keep(store, A)
+    with pytest.raises(CallerError, match="There is no prompt of a task 'traige'. Did you mean 'triage'"):
+        prompts.known_versions(store, "default", "traige")
+
+
+def test_two_versions_are_compared_line_by_line(store: Store) -> None:
+    for text in (A, B):
+        keep(store, text)
+    first, second = prompts.versions(store, "default", "triage")
+    assert prompts.compared(first, second) == f"--- {hash_of(A)}\n+++ {hash_of(B)}\n@@ -1 +1 @@\n-A {{{{ text }}}}\n+B {{{{ text }}}}\n"
+    assert prompts.compared(first, first) == ""

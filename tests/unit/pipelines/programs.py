@@ -1,10 +1,14 @@
-"""A project's folder to write programs into, for tests of what is found in them."""
+"""A project's folder to write programs into, which are imported as if this process were a new one."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
 from freehold.config import load
+from freehold.pipelines import task
 from freehold.pipelines.check import check
 from freehold.pipelines.finding import Finding
 from freehold.pipelines.program import Program, load_program
@@ -85,3 +89,14 @@ class Home:
         if not line.isdecimal():
             return where.rpartition("/")[2]
         return str(int(line) - HEAD.count("\n")) if path.endswith(".py") else f"{Path(path).name}:{line}"
+
+
+@pytest.fixture(name="home")
+def new_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    """A project whose programs nobody imported before, and nobody finds afterwards."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(task, "_declared", {})
+    made = Home(tmp_path)
+    yield made
+    made.forget()

@@ -4,7 +4,7 @@ say together."""
 from datetime import UTC, datetime
 
 import pytest
-from programs import Home
+from programs import Home, new_home  # noqa: F401 a fixture
 
 from freehold.context.prompts import keep, move
 from freehold.promotion import records
@@ -69,7 +69,7 @@ def test_whoever_can_be_asked_is_passed(home: Home, options: str) -> None:
         ),
         (
             'reference=freehold.ask("cheap", examples=3, name="frontier")',
-            "warning 1: variant 'frontier' has the name of a model: every task that names it asks it so",
+            "warning 1: variant 'frontier' has the name of a model: that is asked, as it stands in the file",
         ),
         (
             'reference="cheap", metric="corect"',

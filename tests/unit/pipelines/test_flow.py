@@ -3,7 +3,7 @@
 from textwrap import indent
 
 import pytest
-from programs import Home
+from programs import Home, new_home  # noqa: F401 a fixture
 
 
 def wrong(home: Home, body: str, head: str = "async def desk(message: str, n: int = 1) -> Triage:") -> list[str]:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import Home
+from programs import Home, new_home  # noqa: F401 a fixture
 
 from freehold.config import load
 from freehold.errors import CallerError
