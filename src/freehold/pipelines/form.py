@@ -91,7 +91,7 @@ class Typed(Asked):
         self._in_words: set[str] = set()
         self._read: ChatAnswer | None = None
         self._outcome: Outcome = "answered"
-        self._made: tuple[Choice, ...] = ()
+        self._made: tuple[Choice, ...] | None = None
         self._text = None
         self._has_steps = False
 
@@ -222,8 +222,9 @@ class Typed(Asked):
             self.parsed = Parsed(self._manner.signature.value_of(found.output), ())
         except (Malformed, ValidationError) as error:
             raise CannotGive(f"{found.output!r:.80} is no {self._manner.signature.output_name}: {str(error).splitlines()[0]}") from None
-        self._read, self._made = None, (Choice(parts=(Text(text=words_of(found.output)),)),)
-        return self._made
+        made = (Choice(parts=(Text(text=words_of(found.output)),)),)
+        self._read, self._made = None, made
+        return made
 
     def partial(self, text: str) -> Any:
         """What there is of the value in the words that have come so far; None for nothing yet."""
