@@ -70,7 +70,7 @@ class Reply(BaseModel):
     goes_to: Literal["customer", "person"]
 
 
-@freehold.pipeline(deadline_s=10, budget_usd=0.01)
+@freehold.pipeline(deadline_s=10, budget_usd=0.10)
 async def desk(message: str) -> Reply:
     """One message, from the door to the reply."""
     intent = await triage.acall(message)
