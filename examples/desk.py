@@ -1,6 +1,6 @@
 """A support desk in four steps: a message is sorted, what is known is looked up, a reply is drafted, and the reply is checked.
 
-docs/tutorial.md builds it step by step, on the project of `freehold demo`: FREEHOLD_PROJECT=freehold-demo python desk.py
+docs/tutorial.md builds it step by step. It runs in the folder of `freehold demo`: python desk.py
 """
 
 # mypy: disable-error-code="empty-body"
