@@ -76,7 +76,16 @@ def run(folder: Path, rows: int, per_s: float, kills: int) -> dict[str, Any]:
     (folder / "program.py").write_text(_PROGRAM)
     (folder / "freehold.toml").write_text(_CONFIG.format(port=port))
     (folder / "in.jsonl").write_text("".join(json.dumps(f"row {n} of the customers' messages") + "\n" for n in range(rows)))
-    command = [str(Path(sys.executable).with_name("freehold")), "batch", "program.py:triage", "in.jsonl", "--out", "out.jsonl", "--json", "--resume"]
+    command = [
+        str(Path(sys.executable).with_name("freehold")),
+        "batch",
+        "program.py:triage",
+        "in.jsonl",
+        "--out",
+        "out.jsonl",
+        "--json",
+        "--resume",
+    ]
     rng = random.Random(7)
     began = time.perf_counter()
     report: dict[str, Any] = {}

@@ -3,10 +3,10 @@
     bench/pace.py [--quick] [--check]
 
 Providers are simulated (`pace_servers.py`): each scenario is one limit, known from headers or from refusals alone. Beside stand the usual
-ways: so many requests at one time (8, 64, or 500, more than any of them takes), each refused one trying again after a second or as it is told, and plain
-AIMD on the window. Utilisation is answers as a share of what the limit lets through, refused the share of requests answered 429, both
-after a warm-up of five minutes (and not in the two minutes after a limit was halved); mean over seeds with its 95 % interval (Student's t):
-ten seeds and forty minutes each of the pace, two and fifteen of the others.
+ways: so many requests at one time (8, 64, or 200, more than any of them takes), each refused one trying again after a second or after what
+it was told, and plain AIMD on the window. Utilisation is answers as a share of what the limit lets through, refused the share of requests
+answered 429, both after a warm-up of five minutes (and not in the two minutes after a limit was halved); mean over seeds with its 95 %
+interval (Student's t): five seeds and half an hour each of the pace, two and ten minutes of the others.
 """
 
 import heapq
@@ -86,7 +86,7 @@ PACERS: dict[str, Callable[[], Pacer]] = {
     "pace": Pace,
     "fixed_8": lambda: Fixed(8),
     "fixed_64": lambda: Fixed(64),
-    "unlimited": lambda: Fixed(500),
+    "unlimited": lambda: Fixed(200),
     "aimd": Aimd,
 }
 
@@ -126,14 +126,14 @@ def us_per_row(rows: int) -> float:
 
 def main() -> None:
     quick = "--quick" in sys.argv
-    seeds, length_s = (2, 1200.0) if quick else (10, 2400.0)
+    seeds, length_s = (2, 1200.0) if quick else (5, 1800.0)
     names = ["pace"] if quick else list(PACERS)
     by_scenario: dict[str, dict[str, dict[str, object]]] = {}
     lowest, highest = inf, 0.0
     for title, scenario in SCENARIOS.items():
         by_scenario[title] = {}
         for name in names:
-            count, until_s = (seeds, length_s) if name == "pace" else (2, 900.0)  # most of what the others send is refused, and much
+            count, until_s = (seeds, length_s) if name == "pace" else (2, 600.0)  # most of what the others send is refused, and much
             runs = [simulate(scenario, PACERS[name](), seed, until_s, WARM_S) for seed in range(count)]
             by_scenario[title][name] = summary(runs)
             if name == "pace":

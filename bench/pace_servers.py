@@ -91,6 +91,8 @@ class Scenario(NamedTuple):
     is_window: bool = False
     says: bool = False
     """Whether its answers say what is left."""
+    says_when: bool = True
+    """Whether they also say when all of it is there again."""
     says_after: bool = False
     """Whether its refusals say when to come back."""
     faults: float = 0.0
@@ -118,6 +120,8 @@ MEAN_TOKENS = 1000.0
 SCENARIOS = {
     "requests_told": Scenario(requests=600, says=True),
     "requests_told_by_the_window": Scenario(requests=600, says=True, is_window=True),
+    "requests_told_without_a_time": Scenario(requests=600, says=True, says_when=False),
+    "requests_told_by_the_window_without_a_time": Scenario(requests=600, says=True, is_window=True, says_when=False),
     "requests_untold": Scenario(requests=600),
     "requests_untold_fast": Scenario(requests=3000),
     "requests_untold_slow": Scenario(requests=60),
@@ -197,7 +201,8 @@ def simulate(scenario: Scenario, pacer: Pacer, seed: int, length_s: float, warm_
                 bucket.left -= cost
         told = None
         if scenario.says:
-            told = Remaining(requests.gauge(now) if requests else None, tokens.gauge(now) if tokens else None)
+            gauges = [bucket.gauge(now) if bucket else None for bucket in (requests, tokens)]
+            told = Remaining(*(gauge and (gauge if scenario.says_when else gauge._replace(full_in_s=None)) for gauge in gauges))
         if is_full:
             refusals += steady(now)
             wait_s = max((bucket.wait_s(now, cost) for bucket, cost in costs), default=1.0)

@@ -75,7 +75,8 @@ def _checked(line: str) -> str:
         return f"{indent}{name} = {value}; _same({name}, {said!r})" if name else f"{indent}_same(({value}), {said!r})"
     if found := _RAISES.match(line):
         indent, value, error = found.groups()
-        tried = f"{indent}try:\n{indent}    {value}\n{indent}except Exception as _error:\n{indent}    assert {error!r} in [kind.__name__ for kind in type(_error).__mro__], repr(_error)\n"
+        tried = f"{indent}try:\n{indent}    {value}\n{indent}except Exception as _error:\n"
+        tried += f"{indent}    assert {error!r} in [kind.__name__ for kind in type(_error).__mro__], repr(_error)\n"
         return f"{tried}{indent}else:\n{indent}    raise AssertionError('it raised nothing')"
     return line
 

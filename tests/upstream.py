@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -59,8 +59,42 @@ def answered(said: Said) -> Iterator[bytes]:
     return events(*openai_events(model, with_usage)) if stream else whole(openai_answer(model))
 
 
-def openai_answer(model: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": "Größe 😀", "refusal": None}
+def says(words: str | Callable[[Said], str], wait_s: float = 0.0, ends: bool = True) -> Callable[[Said], Iterator[bytes]]:
+    """Answers with these words, in whichever format was spoken, five letters at a time where it is streamed. `ends`: whether a stream does."""
+
+    def answer(said: Said) -> Iterator[bytes]:
+        told = words if isinstance(words, str) else words(said)
+        model, is_anthropic = said.body["model"], said.path.endswith("/messages")
+        if not said.body.get("stream"):
+            return whole(anthropic_answer(model, told) if is_anthropic else openai_answer(model, told))
+        pieces = [told[at : at + 5] for at in range(0, len(told), 5)]
+        found = anthropic_events(model, pieces) if is_anthropic else openai_events(model, True, pieces)
+        return events(*found, wait_s=wait_s) if ends else _cut(events(*found[: len(pieces)], wait_s=wait_s, ends=False))
+
+    return answer
+
+
+def _cut(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """After these the connection ends."""
+    yield from pieces
+    yield b""
+
+
+def refuses(status: int, message: str) -> Iterator[bytes]:
+    """An error."""
+    return whole({"error": {"message": message, "type": "invalid_request_error"}}, status)
+
+
+def hangs(said: Said) -> Iterator[bytes]:
+    """Nothing comes, for as long as anybody listens."""
+    yield b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    while True:
+        time.sleep(0.02)
+        yield b"1\r\n \r\n"
+
+
+def openai_answer(model: str, words: str = "Größe 😀") -> dict[str, Any]:
+    message = {"role": "assistant", "content": words, "refusal": None}
     return {
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1_750_000_000, "model": f"{model}-2026",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
@@ -68,13 +102,13 @@ def openai_answer(model: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def openai_events(model: str, with_usage: bool) -> list[bytes]:
+def openai_events(model: str, with_usage: bool, pieces: Sequence[str] = ("Grö", "ße ", "😀")) -> list[bytes]:
     about = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_750_000_000, "model": f"{model}-2026"}
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
         return event({**about, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": None})
 
-    told = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in ("Grö", "ße ", "😀")), chunk({}, "stop")]
+    told = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in pieces), chunk({}, "stop")]
     if with_usage:
         told.append(event({**about, "choices": [], "usage": openai_answer(model)["usage"]}))
     return [*told, b"data: [DONE]\n\n"]
@@ -89,15 +123,15 @@ def openai_embeddings(model: str, input: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def anthropic_answer(model: str) -> dict[str, Any]:
+def anthropic_answer(model: str, words: str = "Größe 😀") -> dict[str, Any]:
     return {
-        "id": "msg_1", "type": "message", "role": "assistant", "model": f"{model}-2026", "content": [{"type": "text", "text": "Größe 😀"}],
+        "id": "msg_1", "type": "message", "role": "assistant", "model": f"{model}-2026", "content": [{"type": "text", "text": words}],
         "stop_reason": "end_turn", "stop_sequence": None,
         "usage": {"input_tokens": 40, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 0, "output_tokens": 20},
     }  # fmt: skip
 
 
-def anthropic_events(model: str) -> list[bytes]:
+def anthropic_events(model: str, pieces: Sequence[str] = ("Grö", "ße ", "😀")) -> list[bytes]:
     message = {
         **anthropic_answer(model),
         "content": [],
@@ -108,7 +142,7 @@ def anthropic_events(model: str) -> list[bytes]:
         {"type": "message_start", "message": message},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "ping"},
-        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}} for piece in ("Grö", "ße ", "😀")),
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}} for piece in pieces),
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 20}},
         {"type": "message_stop"},

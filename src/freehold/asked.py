@@ -172,6 +172,10 @@ class Asked:
             request = msgspec.structs.replace(request, shape=None, tools=(), tool_choice=None)
         return spoken, written(request, target, variant, stream, turn)
 
+    def told_apart_by(self, variant: Variant) -> Mapping[str, JSON]:
+        """All that a variant's answer depends on, so that the same need not be asked twice."""
+        return self.body
+
     def says_less(self, variant: str, why: str) -> bool:
         """Whether the same can be asked without something that whoever is asked does not take. `why`: what they said of it."""
         return False

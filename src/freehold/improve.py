@@ -473,14 +473,9 @@ def erase_subject(project: Project, subject: str) -> Erased:
     items: dict[str, set[str]] = {}
     for task, item in items_of_subject(project.store, project.tenant, subject):
         items.setdefault(task, set()).add(item)
-    frozen: dict[str, int] = {}
-    unreadable: set[str] = set()
-    for task, names in items.items():
-        removed = erase_frozen(project.datasets, task, names)
-        frozen |= removed.items
-        unreadable |= {str(path) for path in removed.unreadable}
+    removed = erase_frozen(project.datasets, items)
     counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
-    rows = records.policies_from(project.store, project.tenant, frozen)
+    rows = records.policies_from(project.store, project.tenant, removed.items)
     active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
     learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
-    return Erased(counts.calls, frozen, tuple(learnt), tuple(sorted(unreadable)))
+    return Erased(counts.calls, removed.items, tuple(learnt), tuple(map(str, removed.unreadable)))

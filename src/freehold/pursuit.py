@@ -24,6 +24,8 @@ from freehold.providers.provider import Target
 from freehold.resources import How, Resources
 from freehold.telemetry.trace import Trace
 
+_NOT_SO = frozenset({400, 422})
+"""Statuses by which a provider says that it does not take something of what was sent."""
 _Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
 
@@ -58,6 +60,9 @@ class Pursued(Protocol):
 
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """In which format they are asked, and the body. Raises CallerError where they cannot be asked this."""
+
+    def says_less(self, variant: str, why: str) -> bool:
+        """As of `Asked`."""
 
     def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
@@ -116,6 +121,8 @@ class Pursuit:
         self._hedge: asyncio.TimerHandle | None = None
         self._asked_since = 0.0
         self._is_over = False
+        self._said_less: set[str] = set()
+        """Who was asked again with less."""
 
     @property
     def is_waiting(self) -> bool:
@@ -288,7 +295,7 @@ class Pursuit:
             health = asking.target.health
             if failure.status >= 500:
                 assert self._how is not None
-                self._has.breakers.failed(health, time.time(), failure.message, self._how.open_after)
+                self._has.breakers.failed(health, time.time(), failure.message, self._open_after())
             else:
                 self._has.breakers.unknown(health)
             if self.speaking is asking:
@@ -307,6 +314,9 @@ class Pursuit:
         if self._is_over or self._live:  # somebody may still answer
             return
         assert self._how is not None and self._ends_at is not None
+        if target is not None and failure.status in _NOT_SO and self._may_say_less(target.variant, failure):
+            self._ask_later(target, "retry")
+            return
         if target is not None and failure.may_retry and self._retries < self._how.retries:
             wait = wait_s(self._retries, failure.retry_after_s, self._has.rng)
             if self._loop.time() + wait < self._ends_at and (wait <= LONG_WAIT_S or not self._left):
@@ -318,6 +328,18 @@ class Pursuit:
             self._ask_later(self._request.target(self._left.popleft()), "fallback")
             return
         self._request.on_nobody(failure)
+
+    def _open_after(self) -> int:
+        """As of `How`; never for a batch, whose pace and patience see to it."""
+        assert self._how is not None
+        return 0 if self._has.pacing is not None else self._how.open_after
+
+    def _may_say_less(self, variant: str, failure: Failure) -> bool:
+        """Whether one who refuses what was sent can be asked the same in another way, once."""
+        if variant in self._said_less or not self._request.says_less(variant, failure.message):
+            return False
+        self._said_less.add(variant)
+        return True
 
     def _ask_later(self, target: Target, cause: Cause) -> None:
         self._request.safely(self.ask, target, cause)

@@ -32,6 +32,7 @@ from freehold.journal.formats.openai import tier_of
 from freehold.journal.read import calls
 from freehold.journal.redact import redact
 from freehold.journal.write import Writer
+from freehold.pricing.rates import batch_share
 from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
 from freehold.providers.breaker import FEWEST, Breakers
@@ -92,6 +93,17 @@ class Words(NamedTuple):
     """What came along."""
 
 
+class Declaration(NamedTuple):
+    """What a program declares about a task."""
+
+    table: TaskTable
+    """As the configuration would say it."""
+    variants: Mapping[str, Variant] = {}
+    """The variants that are declared with it."""
+    functions: Mapping[str, Functions] = {}
+    """The functions that those are made of, by variant."""
+
+
 class How(NamedTuple):
     """How a model is asked for a task: what the configuration says, the task's word before the model's."""
 
@@ -134,18 +146,18 @@ class Resources:
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""
         self._content = config.journal.content
-        prices = config.price_book()
-        self.tariff = Tariff(config, prices)
+        self._prices = config.price_book()
+        self.tariff = Tariff(config, self._prices)
         self.keyring = Keyring(store, tenant)
         self.callers = Callers(self.keyring, config, self.tariff.plan)
-        self._builder = Builder(None, tenant, "found", self.catalog, prices, datetime.now(UTC))
+        self._builder = self._priced_by(self.catalog)
         self._targets = self._find_targets()
         self._pools = {name for name, table in config.models.items() if table.provider is None and table.serving.fallbacks}
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
         self._recordings = self._record(store)
-        self._declared: dict[str, Variant] = {}
-        self._functions: dict[tuple[str, str], Functions] = {}
+        self._configured = config
+        self._declared: dict[str, Declaration] = {}
         self._untold: dict[str, State] = {}
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
@@ -177,6 +189,8 @@ class Resources:
         dollar. `said_to`: the body that a variant is sent, and how many bytes of JSON that is. Raises Unpriced."""
         total = 0
         for model in models:
+            if not self.is_pool(model) and self.priced_name(model) is None:
+                continue
             request, size_bytes = said_to(self.variant(model))
             size = size_of(request, size_bytes)
             most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
@@ -241,11 +255,12 @@ class Resources:
 
     def functions_of(self, task: str, variant: str) -> Functions:
         """The functions of the project's own that a variant of a task is made of."""
-        return self._functions.get((task, variant), _NO_FUNCTIONS)
+        declared = self._declared.get(task)
+        return _NO_FUNCTIONS if declared is None else declared.functions.get(variant, _NO_FUNCTIONS)
 
     def takes_time(self, task: str, variant: Variant) -> bool:
         """Whether a variant asks others, or is a function of the project's own, and so is no matter of this moment."""
-        return variant.kind in COMPOSED or (task, variant.id) in self._functions
+        return variant.kind in COMPOSED or self.functions_of(task, variant.id).body is not None
 
     def may_be_asked(self, task: str, variant: str) -> Iterator[str]:
         """The models that may have to be asked for a variant's answer, each as often as that may be."""
@@ -260,15 +275,27 @@ class Resources:
             if known.by is not None:
                 yield from self.may_be_asked(task, known.by)
 
-    def declare(
-        self, tasks: Mapping[str, TaskTable], variants: Mapping[str, Variant], functions: Mapping[tuple[str, str], Functions]
-    ) -> None:
-        """Takes what a program declares beside the configuration, which comes before it, key by key."""
-        self.config = with_declared(self.config, tasks)
-        self._declared = {**{name: one for name, one in variants.items() if name not in self.config.variants}, **self._declared}
+    def declare(self, task: str, declared: Declaration) -> None:
+        """Takes what a program declares about a task, in the place of what it declared before. What the configuration says comes before it.
+
+        Raises CallerError for a variant that another task declares otherwise.
+        """
+        for other, known in self._declared.items():
+            for name, variant in declared.variants.items():
+                if other != task and known.variants.get(name, variant) != variant:
+                    raise CallerError(
+                        f"Tasks '{other}' and '{task}' each declare a variant '{name}', and they differ. Give one of them a name of its own, "
+                        "by name=."
+                    )
+        self._declared[task] = declared
+        configured = self._configured
+        self.config = with_declared(configured, {name: one.table for name, one in self._declared.items()})
         catalog = self.config.catalog()
-        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **self._declared})
-        self._functions.update(functions)
+        variants = {name: variant for one in self._declared.values() for name, variant in one.variants.items()}
+        written = {name: catalog.variants[name] for name in (*configured.models, *configured.variants)}
+        self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **variants, **written})
+        self._builder = self._priced_by(self.catalog)
+        self._recordings |= self._record(self.store, {task} - configured.tasks.keys())
         self._targets = self._find_targets()
         self._hows.clear()
 
@@ -341,7 +368,17 @@ class Resources:
 
     def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> Priced:
         """What an answer of a variant cost. `tier`: the class of service its provider names."""
-        return self._builder.price(variant, usage, at, tier_of(tier))
+        return self._builder.price(self.variant(variant).model or variant, usage, at, tier_of(tier))
+
+    def batch_price(self, variant: str, usage: Usage | None, at: datetime, host: str) -> Priced:
+        """What an answer of a variant cost that came by a batch of the provider at `host`: by a price of one's own for `NAME (batch)`, else by
+        its share of the list price, and unknown where nobody knows that."""
+        own = self._builder.price(variant, usage, at, "batch")
+        share = batch_share(host)
+        cost, price = self.price(variant, usage, at)
+        if own[0] is not None or share is None or cost is None:
+            return own
+        return cost * share, f"{price} x {share:g} (batch)"
 
     def names(self) -> list[str]:
         """What can be asked for: the models that somebody serves, and the tasks."""
@@ -361,10 +398,14 @@ class Resources:
         else:
             _log.warning("breaker.closed: '%s' answers again", model)
 
-    def _record(self, store: Store) -> dict[tuple[str, str], Recordings]:
-        """The recordings of every task that has a variant which is replayed."""
+    def _priced_by(self, catalog: Catalog) -> Builder:
+        return Builder(None, self.tenant, "found", catalog, self._prices, datetime.now(UTC))
+
+    def _record(self, store: Store, names: Iterable[str] | None = None) -> dict[tuple[str, str], Recordings]:
+        """The recordings of every task, or of these, that has a variant which is replayed."""
         found: dict[tuple[str, str], Recordings] = {}
-        for name, task in self.catalog.tasks.items():
+        for name in self.catalog.tasks if names is None else names:
+            task = self.catalog.tasks[name]
             if self._replayed.isdisjoint({*task.variants, task.reference}):
                 continue
             for call in calls(store, self.tenant, name):

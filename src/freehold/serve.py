@@ -62,7 +62,7 @@ from freehold.telemetry.telemetry import Telemetry
 from freehold.telemetry.trace import Trace
 from freehold.variants import terms
 from freehold.variants.compose import NoAnswer
-from freehold.variants.functions import FunctionFailed
+from freehold.variants.functions import FunctionFailed, Refuse
 from freehold.variants.outcome import Outcome as Found
 from freehold.work import Case, Unanswered, Work
 
@@ -373,8 +373,7 @@ class Exchange:
 
     def _by_reference(self, task: Task) -> Decision:
         """The task's own function first, where it has one; then whom everybody is compared with."""
-        own = self._decision is None and self._has.functions_of(task.id, OWN).body is not None
-        if own:
+        if self._has.functions_of(task.id, OWN).body is not None:
             return Decision(OWN, -1)
         if task.reference is None:
             raise CallerError(
@@ -419,8 +418,9 @@ class Exchange:
             except terms.CannotGive as error:
                 found, why = Elsewhere.PASS, f" as it is asked ({error})"
         if isinstance(found, Elsewhere):  # it has no answer: the next one, or else whom everybody is compared with
-            following = decision.then or self._by_reference(self._has.task(self._task or ""))
-            if following.variant == decision.variant:
+            reference = self._has.task(self._task or "").reference
+            following = decision.then or (Decision(reference, -1) if reference is not None else None)
+            if following is None or following.variant == decision.variant:
                 raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this{why}, and nobody comes after it")
             return following
         self.variant = decision.variant
@@ -438,7 +438,9 @@ class Exchange:
 
     def _case(self) -> Case:
         assert self._task is not None
-        ends_at = None if self._origin is None else self._origin.ends_at
+        assert self._decision is not None
+        longest = asyncio.get_running_loop().time() + self._has.how(self._task, self._decision.variant).deadlines.total_s
+        ends_at = longest if self._origin is None or self._origin.ends_at is None else min(longest, self._origin.ends_at)
         return Case(
             self._has, self.id, self._task, self._asked, self._words, self._attempts, self._caller.id, ends_at, self._trace, self._policy,
             self._chosen,
@@ -455,15 +457,20 @@ class Exchange:
             return
         if isinstance(found, Found):
             following = self._after(decision, found, is_noted=True)
-        elif isinstance(found, NoAnswer | FunctionFailed):
-            if isinstance(found, FunctionFailed):
-                _log.warning("function.failed: '%s' of task '%s': %s", decision.variant, self._task, found, extra={"call": self.id})
+        elif isinstance(found, NoAnswer):
             following = self._after(decision, Elsewhere.PASS, f" ({found})")
-        elif isinstance(found, Unanswered) and decision.then is None:
-            self._fail(found.failure)
-            return
-        elif isinstance(found, Unanswered | DataError) and decision.then is not None:
+        elif isinstance(found, FunctionFailed):
+            _log.warning("function.failed: '%s' of task '%s': %s", decision.variant, self._task, found, extra={"call": self.id})
+            try:
+                following = self._after(decision, Elsewhere.PASS, f" ({found})")
+            except CallerError as error:  # it is not the caller's
+                self._fail(Failure("failed", 502, str(error)))
+                return
+        elif isinstance(found, Unanswered) and decision.then is not None:
             following = decision.then
+        elif isinstance(found, Unanswered | Refuse | TimeoutError):
+            self._fail(_failure_of(found))
+            return
         else:
             raise found
         if following is not None:
@@ -478,6 +485,7 @@ class Exchange:
 
     def _ask(self, model: str) -> None:
         """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
+        self._more = ()
         self._has.check_price(self._task, model, self._at)
         self._how = self._has.how(self._task, model)
         target = self._pursuit.begin(self._how, model, None if self._origin is None else self._origin.ends_at)
@@ -562,10 +570,11 @@ class Exchange:
 
     def on_nobody(self, failure: Failure) -> None:
         """As of `Pursued`."""
-        if failure.status in (400, 422) and self._how is not None and self._asked.says_less(self.variant, failure.message):
-            self.safely(self._ask, self.variant)
-            return
         self._fail(failure)
+
+    def says_less(self, variant: str, why: str) -> bool:
+        """As of `Pursued`."""
+        return self._asked.says_less(variant, why)
 
     def _ask_for_repair(self, asking: Asking, answer: ChatAnswer) -> bool:
         """Whether the same is asked to give its answer again, in the form that was asked for, because the task says so."""
@@ -599,7 +608,8 @@ class Exchange:
 
     def _answer_from_memory(self, target: Target) -> bool:
         """Whether the same was asked before and is remembered; it is answered then."""
-        self._cache_key = key_of({**self._asked.body, "model": target.variant}, self._door.name, self._caller.id)
+        told = self._asked.told_apart_by(self._has.variant(target.variant))
+        self._cache_key = key_of({**told, "model": target.variant}, self._door.name, self._caller.id)
         known = self._has.answers.find(self._cache_key, time.time())
         if known is None:
             return False
@@ -682,6 +692,16 @@ class Exchange:
 
         self._journal(failure.outcome, partial, failure.status, told)
 
+    @property
+    def cost_usd(self) -> float | None:
+        """What was paid for it so far; None where that is unknown."""
+        return self._attempts.sums()[1]
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether anybody was asked."""
+        return bool(self._attempts)
+
     def give_up(self, why: str) -> None:
         """Breaks off from our side."""
         self._fail(Failure("cancelled", 503, why))
@@ -737,7 +757,7 @@ class Exchange:
             is_answered=outcome in ("answered", "refused"),
         )
         self._has.append(call, settlement, durable)
-        if outcome == "answered" and self._task is not None and self._origin is None:
+        if outcome == "answered" and self._task is not None and (self._origin is None or self._origin.is_routed):
             self._learn(call)
 
     def _tell(self, call: Call, status: int) -> None:
@@ -776,6 +796,8 @@ class Exchange:
             return
         if call.variant == task.reference and CACHE in task.variants and isinstance(call.output, str):
             self._has.memory.keep(task.id, self._words.text, call.output, time.time())
+        if self._origin is not None and self._origin.hold is not None:  # what is learnt would be paid from the caller's budget
+            return
         share, others = self._has.others(task.id, call.variant)
         if share and self._has.rng.random() < share:
             other = self._has.rng.choice(others)
@@ -835,6 +857,15 @@ def _chain(decision: Decision | None) -> Iterator[str]:
     while decision is not None:
         yield decision.variant
         decision = decision.then
+
+
+def _failure_of(error: Unanswered | Refuse | TimeoutError) -> Failure:
+    """Why a variant that took its time gives no answer."""
+    if isinstance(error, Unanswered):
+        return error.failure
+    if isinstance(error, Refuse):
+        return Failure("refused", 403, str(error))
+    return Failure("timed_out", 504, "there was no answer in the time that there was for it")
 
 
 def _status_of(error: CallerError) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVarTuple
 from freehold.asked import Asked, Turn
 from freehold.attempts import Attempts
 from freehold.catalog import Variant
-from freehold.chat import Cause, ChatAnswer, Chunk, Message, Outcome, Part, Text
+from freehold.chat import JSON, Cause, ChatAnswer, Chunk, Message, Outcome, Part, Text
 from freehold.errors import DataError, FreeholdError, ProviderError
 from freehold.gateway.formats import Format
 from freehold.journal.build import RECORDED
@@ -21,14 +21,16 @@ from freehold.resources import Elsewhere, Resources, Words
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.trace import Trace
 from freehold.variants.compose import COMPOSED, Given, NoAnswer, compose
-from freehold.variants.functions import Pass, called
+from freehold.variants.functions import FunctionFailed, Pass, called
 from freehold.variants.outcome import Outcome as Found
 
+_GONE = Failure("cancelled", 499, "nobody wants the answer any more")
+_CHOOSE = frozenset({"vote", "best_of"})
 _Ts = TypeVarTuple("_Ts")
 
 
 class Unanswered(ProviderError):
-    """Nobody who was asked gave an answer."""
+    """Nobody who was asked gave an answer of the form that is asked for."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -53,8 +55,8 @@ class Case(NamedTuple):
     """Where it is noted who was asked."""
     caller: str
     """Who asks, for turns."""
-    ends_at: float | None
-    """As of `Pursuit.begin`."""
+    ends_at: float
+    """When nobody waits for it any longer, by the loop's clock."""
     trace: Trace | None
     """What whoever is asked is told of."""
     policy: OnlinePolicy | None
@@ -67,70 +69,64 @@ class Work:
     """One variant's way to its answer."""
 
     def __init__(self, case: Case, variant: Variant, done: Callable[[Found | BaseException], None]) -> None:
-        """`done` hears of the answer, or of why there is none: NoAnswer, Unanswered, or an error of a function."""
+        """`done` hears of the answer, or of why there is none: NoAnswer, Unanswered, TimeoutError, or an error of a function."""
         self._case = case
         self._done = done
         self._questions: set[_Question] = set()
         self._task = asyncio.get_running_loop().create_task(self._run(variant), context=case.asked.context)
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether it may still answer."""
-        return not self._task.done()
+    def asked(self) -> Asked:
+        """The question."""
+        return self._case.asked
 
     def cancel(self, failure: Failure) -> None:
         """Nobody wants the answer any more. Whoever is being asked need not go on."""
         for question in list(self._questions):
-            question.pursuit.cancel(failure)
-            question.pursuit.stop()
+            question.cancel(failure)
         self._task.cancel()
 
     async def _run(self, variant: Variant) -> None:
         try:
-            found: Found | BaseException = await self._found(variant)
+            async with asyncio.timeout_at(self._case.ends_at):
+                found: Found | BaseException = await self._found(variant, Turn())
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 the call hears of it, and says what it was
             found = error
         self._done(found)
 
-    async def _found(self, variant: Variant) -> Found:
+    async def _found(self, variant: Variant, turn: Turn) -> Found:
         case = self._case
         functions = case.has.functions_of(case.task, variant.id)
         if variant.kind in COMPOSED:
-            return await compose(variant, functions, self)
+            return await compose(variant, functions, _Within(self, variant, turn))
         assert functions.body is not None
-        given = await called(functions.body, self.values(), functions.deadline_s)
+        given = await called(functions.body, case.asked.values, functions.deadline_s)
         if given is Pass:
             raise NoAnswer(f"'{variant.id}' passes this on")
-        output = case.asked.written(given)
+        try:
+            output = case.asked.written(given)
+        except DataError as error:
+            raise FunctionFailed(str(error)) from None
         case.attempts.here(variant.id, "answered", None, (0.0, RECORDED))
         return Found(output, 0.0, known={"confidence": 1.0})
 
-    # As of `Ask`.
-
-    async def __call__(self, variant: str, cause: Cause, more: Sequence[Message] = (), number: int = 0) -> Given:
+    async def given(self, variant: str, cause: Cause, turn: Turn) -> Given:
+        """What a variant answers that is asked for another one's sake. Raises as `Ask`."""
         case = self._case
         asked = case.has.variant(variant)
         if case.has.takes_time(case.task, asked):
-            found = await self._found(asked)
+            found = await self._found(asked, turn)
         else:
             here = case.has.here(case.task, variant, case.words, case.policy, case.chosen)
             if here is Elsewhere.ASKED:
-                return await self._ask(asked, cause, Turn(tuple(more), cause == "check", number))
+                return await self._ask(asked, cause, turn)
             if isinstance(here, Elsewhere):
                 raise NoAnswer(f"'{variant}' has no answer to this")
             found = here
             case.attempts.here(variant, "answered", found.usage, (found.cost_usd, RECORDED))
         return Given(found.output, case.asked.said(found.output), found.known)
-
-    def value(self, output: Any) -> Any:
-        """As of `Ask`."""
-        return self._case.asked.value(output)
-
-    def values(self) -> Mapping[str, Any]:
-        """As of `Ask`."""
-        return self._case.asked.values
 
     async def _ask(self, variant: Variant, cause: Cause, turn: Turn) -> Given:
         question = _Question(self._case, variant, turn)
@@ -138,13 +134,36 @@ class Work:
         try:
             answer = await question.answer(cause)
         finally:
+            question.cancel(_GONE)
             self._questions.discard(question)
         words = "".join(part.text for part in _parts(answer) if isinstance(part, Text))
         if turn.is_free:
             return Given(words, words)
-        if self._case.asked.outcome(answer) == "malformed":
-            raise DataError(f"'{variant.id}' gave no answer of the form that is asked for: {words[:200]!r}")
+        outcome = self._case.asked.outcome(answer)
+        if outcome != "answered":
+            what = "would not answer" if outcome == "refused" else "gave no answer of the form that is asked for"
+            raise Unanswered(Failure(outcome, 502, f"'{variant.id}' {what}: {words[:200]!r}"))
         return Given(self._case.asked.output(answer), words)
+
+
+class _Within:
+    """How a variant asks others: what it was told itself is told them as well. As of `Ask`."""
+
+    def __init__(self, work: Work, variant: Variant, turn: Turn) -> None:
+        self._work = work
+        self._turn = turn
+        self._answers = variant.n if variant.kind in _CHOOSE else 1
+
+    async def __call__(self, variant: str, cause: Cause, more: Sequence[Message] = (), number: int = 0) -> Given:
+        own = self._turn
+        turn = Turn((*own.more, *more), own.is_free or cause == "check", own.number * self._answers + number)
+        return await self._work.given(variant, cause, turn)
+
+    def value(self, output: JSON) -> Any:
+        return self._work.asked.value(output)
+
+    def values(self) -> Mapping[str, Any]:
+        return self._work.asked.values
 
 
 def _parts(answer: ChatAnswer) -> tuple[Part, ...]:
@@ -170,10 +189,12 @@ class _Question:
         """What is answered. Raises Unanswered, and CallerError where it cannot be asked this."""
         how = self._case.has.how(self._case.task, self.variant)
         self.pursuit.ask(self.pursuit.begin(how, self.variant, self._case.ends_at), cause)
-        try:
-            return await self._answer
-        finally:
-            self.pursuit.stop()
+        return await self._answer
+
+    def cancel(self, failure: Failure) -> None:
+        """Whoever may still be asked need not go on."""
+        self.pursuit.cancel(failure)
+        self.pursuit.stop()
 
     # As of `Pursued`.
 
@@ -196,6 +217,10 @@ class _Question:
     def outgoing(self, target: Target) -> tuple[Format, bytes]:
         """As of `Pursued`."""
         return self._case.asked.outgoing(target, self._case.has.variant(target.variant), False, self._turn)
+
+    def says_less(self, variant: str, why: str) -> bool:
+        """As of `Pursued`."""
+        return self._case.asked.says_less(variant, why)
 
     def outcome(self, answer: ChatAnswer) -> Outcome:
         """As of `Pursued`."""

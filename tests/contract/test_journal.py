@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from freehold.chat import Usage
 from freehold.errors import DataError, OperatorError, StoreBusy
@@ -441,6 +441,27 @@ def test_a_store_that_fails_half_way_is_asked_no_more(
     asyncio.run(serve())
     assert caplog.text.count("journal.spooling: until") == 1
     assert [count for count in asked if count <= 4] == [count for count in asked if count <= 4][:1]
+
+
+def test_what_many_calls_bring_that_was_not_known_is_filled_in_at_once(store: Store, a_call: MakeCall) -> None:
+    """Prices by one statement, content by another, however many they are."""
+    known = [a_call(n, cost_usd=0.5, price_id="snapshot 1") for n in range(30)]
+    bare = [redact(msgspec.structs.replace(call, cost_usd=None, price_id=None), "none") for call in known]
+    append_many(store, [*bare[:10], *(msgspec.structs.replace(call, cost_usd=None, price_id=None) for call in known[10:20]), *known[20:]])
+    told: list[str] = []
+
+    def hear(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("UPDATE calls"):
+            told.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", hear)
+    try:
+        assert append_many(store, known).present == 30
+    finally:
+        event.remove(Engine, "before_cursor_execute", hear)
+    assert len(told) == 2
+    filled = [(call.input, call.output, call.cost_usd, call.price_id) for call in read.calls(store, "default")]
+    assert filled == [(call.input, call.output, 0.5, "snapshot 1") for call in known]
 
 
 def test_words_that_are_not_kept_leave_nothing_behind_when_they_are_told_again(store: Store, a_call: MakeCall) -> None:

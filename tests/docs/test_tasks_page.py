@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import freehold
-from pages import DOCS, answering, blocks, in_project, run_command, run_program
 from freehold.pipelines import failure
 from freehold.routing.check import Scope, check
 from freehold.routing.program import parse
+from pages import DOCS, answering, blocks, in_project, run_command, run_program
 from upstream import Upstream, upstream
 
 PAGE = "tasks.md"
@@ -73,7 +73,7 @@ def test_every_argument_and_every_error_is_on_the_page() -> None:
     kinds = [kind for kind in vars(failure).values() if isinstance(kind, type) and issubclass(kind, failure.StepFailed)]
     rows = dict(re.findall(r"^\| `(\w+)` \| (?:`(\w+)`)? *\|", page, re.MULTILINE))
     for kind in kinds[1:]:
-        builtin = [one.__name__ for one in kind.__mro__ if one.__module__ == "builtins"][0]
+        builtin = next(one.__name__ for one in kind.__mro__ if one.__module__ == "builtins")
         assert rows[kind.__name__] == ("" if builtin == "Exception" else builtin), kind
         assert getattr(freehold, kind.__name__) is kind
     assert [name for name in ("ask", "think", "vote", "best_of", "verify", "guard") if f"`freehold.{name}(" not in page] == []

@@ -464,6 +464,22 @@ def test_a_public_address_is_refused_while_there_are_no_keys(tmp_path: Path) -> 
     assert "no keys to keep strangers out" in freehold("serve", "--host", "0.0.0.0", "--project", tmp_path, code=1).err
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/db", r"Cannot reach postgresql://me:\*\*\*@127\.0\.0\.1:1/db.*Check \[store\] url"),
+        ("sqlite:///none/freehold.db", r"Cannot open the journal '.*none/freehold\.db'.*has to exist and be writable"),
+    ],
+)
+def test_without_the_store_nobody_begins_and_it_says_what_is_away(tmp_path: Path, url: str, said: str, workers: str) -> None:
+    """The spool is for who has begun: keys, budgets and active policies stand in the store alone."""
+    (tmp_path / "freehold.toml").write_text(f'[store]\nurl = "{url}"\n[journal]\non_failure = "spool"\n')
+    ended = freehold("serve", "--port", "0", "--workers", workers, "--project", tmp_path, code=1)
+    assert re.search(said, ended.err, re.DOTALL)
+    assert "secret" not in ended.err and "Traceback" not in ended.err
+
+
 def test_a_worker_is_light(tmp_path: Path) -> None:
     """What it must not import costs memory and a second at every start."""
     code = "import freehold.worker, sys; print([m for m in ('sklearn', 'scipy', 'pandas', 'pyarrow', 'altair', 'httpx2', 'genai_prices') if m in sys.modules])"

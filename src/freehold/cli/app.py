@@ -24,6 +24,7 @@ from freehold.cli import (
     proof,
     runs,
     serve,
+    streaming,
     usage,
 )
 from freehold.errors import CallerError, FreeholdError
@@ -37,7 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, runs, serve, keys, usage, asking, embedder
+    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking,
+    embedder,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def batch(
     program: Annotated[
         str,
-        typer.Argument(metavar="TASK_OR_PIPELINE", help="A name of the program's under [project] python, or FILE.py:NAME, or MODULE:NAME."),
+        typer.Argument(metavar="TASK_OR_PIPELINE", help="A name under [project] python, FILE.py:NAME or MODULE:NAME."),
     ],
     rows: Annotated[Path, typer.Argument(metavar="INPUT", help="The rows: .jsonl, .csv or .parquet, also .gz.")],
     to: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the answers go, in the same order: .jsonl, .csv or .parquet.")],

@@ -6,12 +6,14 @@ cannot run away: no macros, no assignments, no arithmetic that multiplies. What 
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import count
 from typing import NamedTuple, TypeAlias
 
 import msgspec
-from jinja2 import StrictUndefined, Template, TemplateError, Undefined, nodes
+from jinja2 import StrictUndefined, Template, TemplateError, Undefined, nodes, pass_context
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from freehold.chat import JSON, Message, Part, Role, Text
@@ -35,6 +37,10 @@ MOST_CHARS = 4 * 2**20
 _MOST_TEMPLATE_CHARS = 2**18
 _MOST_LOOPS = 2
 """Of loops within loops: with more, a short template over a long list would never end."""
+_MOST_STEPS = 100_000
+"""Of all loops of a block together."""
+_MOST_JOINS = 64
+"""Of `~` and `+`: each may double what is said."""
 _HASH_BYTES = 8
 
 Said: TypeAlias = JSON | tuple[Part, ...]
@@ -52,6 +58,8 @@ _NODES = (
     nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword, nodes.Call, nodes.Add, nodes.Sub, nodes.Neg,
 )  # fmt: skip
 """What a template may be made of."""
+_STEPS = "_steps"
+_MOST_DIGITS = 15
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -98,7 +106,7 @@ class Prompt:
             said.append(("user", self._said("user", filling, example.input)))
             said.append(("assistant", (Text(text=example.answer),)))
         said.append(("user", self._said("user", filling, filling.input)))
-        return tuple([Message(role=role, parts=parts) for role, parts in said if parts])
+        return tuple([Message(role=role, parts=parts) for role, parts in said if parts or role != "system"])
 
     def _said_by_system(self, filling: Filling) -> tuple[Part, ...]:
         if not self._is_usual["system"]:
@@ -111,16 +119,16 @@ class Prompt:
     def _said(self, block: str, filling: Filling, input: Mapping[str, Said]) -> tuple[Part, ...]:
         if block == "user" and len(input) == 1 and self._is_usual["user"] and isinstance(words := next(iter(input.values())), str):
             return (Text(text=words),) if words else ()  # as nearly always
-        media: list[tuple[Part, ...]] = []
-        marked = {name: _marked(value, media) for name, value in input.items()}
+        media = _Media()
+        marked = {name: media.marked(value) for name, value in input.items()}
         words = {**marked, "input": marked, "instruction": filling.instruction, "schema": filling.schema}
         template, render = self._blocks[block]
         try:
-            text = _joined(render(template.new_context(words)))
-        except (TemplateError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            text = _joined(render(template.new_context({**words, _STEPS: count(1)})))
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError) as error:
             known = ", ".join(sorted(words))
             raise CallerError(f"Prompt {self.hash}: block '{block}' cannot be filled in: {error}. There is: {known}.") from None
-        return _parts(text.strip("\n"), media)
+        return media.parts(text.strip("\n"))
 
 
 def hash_of(text: str) -> str:
@@ -128,44 +136,48 @@ def hash_of(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
 
 
-# The values of a template: what is no text leaves a mark, which no words can forge.
+class _Media:
+    """The values of a template that are no text: each leaves a mark, drawn for this one message, which no words can forge."""
 
-_MARK = secrets.token_hex(12)
-_PLACES = re.compile(f"{_MARK}:(\\d+);")
+    def __init__(self) -> None:
+        self._mark = ""
+        self._found: list[tuple[Part, ...]] = []
+
+    def marked(self, value: Said) -> JSON:
+        """A value as a template is given it."""
+        if isinstance(value, tuple):
+            self._mark = self._mark or secrets.token_hex(12)
+            self._found.append(value)
+            return f"{self._mark}:{len(self._found) - 1};"
+        if isinstance(value, list):
+            return [self.marked(entry) for entry in value]
+        if isinstance(value, dict):
+            return {name: self.marked(entry) for name, entry in value.items()}
+        return value
+
+    def parts(self, text: str) -> tuple[Part, ...]:
+        """A text with what the marks in it stand for."""
+        if not self._found:
+            return (Text(text=text),) if text else ()
+        parts: list[Part] = []
+        for n, piece in enumerate(re.split(f"{self._mark}:(\\d+);", text)):
+            if n % 2:
+                parts += self._found[int(piece)]
+            elif piece.strip():
+                parts.append(Text(text=piece.strip("\n")))
+        return tuple(parts)
 
 
-def _marked(value: Said, media: list[tuple[Part, ...]]) -> JSON:
-    if isinstance(value, tuple):
-        media.append(value)
-        return f"{_MARK}:{len(media) - 1};"
-    if isinstance(value, list):
-        return [_marked(entry, media) for entry in value]
-    if isinstance(value, dict):
-        return {name: _marked(entry, media) for name, entry in value.items()}
-    return value
-
-
-def _parts(text: str, media: Sequence[tuple[Part, ...]]) -> tuple[Part, ...]:
-    if not media:
-        return (Text(text=text),) if text else ()
-    parts: list[Part] = []
-    for n, piece in enumerate(_PLACES.split(text)):
-        if n % 2:
-            parts += media[int(piece)]
-        elif piece.strip():
-            parts.append(Text(text=piece.strip("\n")))
-    return tuple(parts)
-
-
-def _joined(pieces: object) -> str:
+def _joined(pieces: Iterable[str], between: str = "") -> str:
+    """Raises ValueError before it comes to too much."""
     said: list[str] = []
     chars = 0
-    for piece in pieces:  # type: ignore[attr-defined]
+    for piece in pieces:
         said.append(piece)
-        chars += len(piece)
+        chars += len(piece) + len(between)
         if chars > MOST_CHARS:
             raise ValueError(f"it comes to more than {MOST_CHARS:,} characters")
-    return "".join(said)
+    return between.join(said)
 
 
 # The language of a template.
@@ -175,8 +187,6 @@ def _written(value: object) -> object:
     """A value as it stands in a text."""
     if isinstance(value, str | Undefined):  # of an undefined one the environment says so itself
         return value
-    if value is None:
-        return ""
     return _encode(value).decode()
 
 
@@ -184,31 +194,58 @@ def _environment() -> ImmutableSandboxedEnvironment:
     env = ImmutableSandboxedEnvironment(undefined=StrictUndefined, finalize=_written, keep_trailing_newline=False, autoescape=False)
     env.globals.clear()
     env.filters = {name: filter for name, filter in env.filters.items() if name in _FILTERS}
-    env.filters["tojson"] = lambda value: _encode(value).decode()
+    env.filters |= {"tojson": lambda value: _encode(value).decode(), "join": _join, "round": _round, _STEPS: _counted}
     return env
 
 
+# Jinja's own would take forever, or all memory, for what a short template can ask of them.
+
+
+def _join(values: Iterable[object], between: str = "", attribute: str | int | None = None) -> str:
+    if attribute is not None:
+        values = [_ENVIRONMENT.getitem(value, attribute) for value in values]
+    return _joined(map(str, map(_written, values)), between)
+
+
+def _round(value: float, precision: int = 0) -> float:
+    return round(value, max(-_MOST_DIGITS, min(precision, _MOST_DIGITS)))
+
+
+@pass_context
+def _counted(context: Context, values: Iterable[object]) -> Iterator[object]:
+    """What a loop goes through."""
+    taken: Iterator[int] = context[_STEPS]
+    for value in values:
+        if next(taken) > _MOST_STEPS:
+            raise ValueError(f"its loops take more than {_MOST_STEPS:,} steps")
+        yield value
+
+
 _ENVIRONMENT = _environment()
-_USUAL = _ENVIRONMENT.from_string(DEFAULT)
 
 
-def _compile(text: str) -> dict[str, tuple[Template, Callable[..., object]]]:
+def _compile(text: str) -> dict[str, tuple[Template, Callable[[Context], Iterator[str]]]]:
     if len(text) > _MOST_TEMPLATE_CHARS:
         raise OperatorError(f"A prompt's template has {len(text):,} characters; expected at most {_MOST_TEMPLATE_CHARS:,}.")
     try:
         tree = _ENVIRONMENT.parse(text)
-        if not list(tree.find_all(nodes.Block)):
-            text, tree = (
-                f"{SYSTEM}{{% block user %}}{text}{{% endblock %}}",
-                _ENVIRONMENT.parse(f"{{% block user %}}{text}{{% endblock %}}"),
-            )
+        if tree.find(nodes.Block) is None:
+            tree = _ENVIRONMENT.parse(f"{{% block user %}}{text}{{% endblock %}}")
         _check(tree)
-        template = _ENVIRONMENT.from_string(text)
-    except (TemplateError, RecursionError) as error:
-        line = getattr(error, "lineno", None)
+        template = _USUAL if text == DEFAULT else _compiled(tree)
+    except (TemplateError, SyntaxError, RecursionError, MemoryError) as error:  # the last three of what is nested too deep for Python
+        line = getattr(error, "lineno", None) if isinstance(error, TemplateError) else None
         raise OperatorError(f"A prompt's template cannot be read{f', line {line}' if line else ''}: {error}.") from None
-    blocks = {name: (template, render) for name, render in template.blocks.items()}
-    return {name: blocks[name] if name in blocks and text != DEFAULT else (_USUAL, _USUAL.blocks[name]) for name in _BLOCKS}
+    return {name: (found, found.blocks[name]) for name in _BLOCKS for found in [template if name in template.blocks else _USUAL]}
+
+
+def _compiled(tree: nodes.Template) -> Template:
+    for loop in tree.find_all(nodes.For):
+        loop.iter = nodes.Filter(loop.iter, _STEPS, [], [], None, None, lineno=loop.lineno)
+    return _ENVIRONMENT.from_string(tree)
+
+
+_USUAL = _compiled(_ENVIRONMENT.parse(DEFAULT))
 
 
 def _check(tree: nodes.Template) -> None:
@@ -218,9 +255,20 @@ def _check(tree: nodes.Template) -> None:
             for piece in node.nodes:
                 if not isinstance(piece, nodes.TemplateData) or piece.data.strip():
                     raise _refused(piece, "something stands in no block. Put it between {% block user %} and {% endblock %}")
+    joins = 0
     for node in _all(tree, 0):
+        joins += len(node.nodes) if isinstance(node, nodes.Concat) else isinstance(node, nodes.Add)
+        if joins > _MOST_JOINS:
+            raise _refused(node, f"there are more than {_MOST_JOINS} of ~ and +")
+        name = node.attr if isinstance(node, nodes.Getattr) else node.name if isinstance(node, nodes.Name) else None
+        if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+            name = node.arg.value
+        if isinstance(name, str) and name.startswith("_"):
+            raise _refused(node, f"'{name}' is no name of a value, for it begins with an underscore")
         if not isinstance(node, _NODES):
             raise _refused(node, f"'{type(node).__name__.lower()}' is no part of a prompt's language")
+        if isinstance(node, nodes.Filter) and node.node is None:
+            raise _refused(node, f"the filter '{node.name}' stands before nothing")
         if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
             raise _refused(node, f"there is no filter '{node.name}'. There is: {', '.join(sorted(_FILTERS))}")
         if isinstance(node, nodes.Block) and node.name not in _BLOCKS:

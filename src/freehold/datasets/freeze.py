@@ -1,6 +1,7 @@
 """Freezes paired items: one Parquet file that never changes, named by the hash of what it holds."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,19 +90,18 @@ class Removed(NamedTuple):
     """Files that are damaged and were left: whose items they hold nobody can say."""
 
 
-def erase_frozen(folder: Path, task: str, items: set[str]) -> Removed:
-    """Removes every frozen file of the task that holds one of these items, and leaves a mark that says how many."""
+def erase_frozen(folder: Path, items: Mapping[str, set[str]]) -> Removed:
+    """Removes every frozen file that holds one of these items, by task, and leaves a mark that says how many."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     gone: dict[str, int] = {}
     unreadable: list[Path] = []
-    for path in sorted(folder.glob("*.parquet")):
+    for path in sorted(folder.glob("*.parquet")) if items else ():
         try:
             with pq.ParquetFile(path) as file:
-                if msgspec.json.decode(file.schema_arrow.metadata[b"freehold"])["task"] != task:
-                    continue
-                count = len(items.intersection(file.read(columns=["item"]).column("item").to_pylist()))
+                theirs = items.get(msgspec.json.decode(file.schema_arrow.metadata[b"freehold"])["task"])
+                count = len(theirs.intersection(file.read(columns=["item"]).column("item").to_pylist())) if theirs else 0
         except (OSError, pa.ArrowException, KeyError, TypeError, msgspec.DecodeError):
             unreadable.append(path)
             continue

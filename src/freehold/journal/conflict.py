@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from freehold.catalog import Content
 from freehold.journal.call import Call, Feedback
@@ -46,20 +46,22 @@ def fill_what_was_unknown(connection: Connection, rows: Sequence[CallRow]) -> li
     for some in slices(rows):
         wanted = select(c.id, c.cost_usd, c.input, c.body_digest).where(c.id.in_([row.id for row in some]))
         stored = {found.id: found for found in connection.execute(wanted)}
+        costs: list[dict[str, Any]] = []
+        contents: list[dict[str, Any]] = []
         for row in some:
             found = stored[row.id]
-            fill: dict[str, Any] = {}
             if found.cost_usd is None and row.values[_COST] is not None:
-                fill = {"cost_usd": row.values[_COST], "price_id": row.values[_COST + 1]}
+                costs.append({"call": row.id, "cost_usd": row.values[_COST], "price_id": row.values[_COST + 1]})
             relies_on = {found.input, found.body_digest}
             if found.input is None and row.values[_INPUT] is not None:
                 told = dict(zip(CALL_COLUMNS, row.values, strict=True))
                 words = {name: None if told[name] is None else bytes(told[name]) for name in ("input", "body", "body_digest", "content")}
                 relies_on = {words["input"], words["body_digest"]}
-                fill |= words
-            if fill:
-                connection.execute(update(calls_table).where(c.id == row.id).values(**fill))
+                contents.append({"call": row.id, **words})
             kept.append(row._replace(contents=tuple(content for content in row.contents if content[0] in relies_on)))
+        for fill in (costs, contents):
+            if fill:
+                connection.execute(update(calls_table).where(c.id == bindparam("call")), fill)
     return kept
 
 

@@ -241,7 +241,7 @@ class Writer:
         self._coming_in: Iterator[int] | None = None
         self._gathered: list[_Waiting] = []
         """What this round of the event loop brought so far."""
-        self._queue: SimpleQueue[list[_Waiting] | _Signal] = SimpleQueue()
+        self._queue: SimpleQueue[_Waiting | _Signal] = SimpleQueue()
         self._closed = threading.Event()
         self._last = 0
         """How many the last group were."""
@@ -257,8 +257,8 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """How many groups of appends wait for their turn."""
-        return self._queue.qsize()
+        """How many appends wait for their turn."""
+        return len(self._gathered) + self._queue.qsize()
 
     @property
     def spool_files(self) -> int:
@@ -328,8 +328,8 @@ class Writer:
     def _hand_over(self) -> None:
         """Leaves what was gathered to the thread."""
         group, self._gathered = self._gathered, []
-        if group:
-            self._queue.put(group)
+        for waiting in group:
+            self._queue.put(waiting)
 
     async def _appended(self, call: Call | None, feedback: Sequence[Feedback]) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -350,7 +350,7 @@ class Writer:
         is_over = False
         while not is_over:
             taken = self._taken(wait=self._coming_in is None)
-            if group := [waiting for some in taken if isinstance(some, list) for waiting in some]:
+            if group := [waiting for waiting in taken if isinstance(waiting, _Waiting)]:
                 ended = self._ended(group)
                 with suppress(RuntimeError):  # the loop was closed: nobody waits there any more
                     self._loop.call_soon_threadsafe(_tell, group, ended)
@@ -363,16 +363,16 @@ class Writer:
         if self._spool is not None:
             self._spool.close()
 
-    def _taken(self, wait: bool) -> list[list[_Waiting] | _Signal]:
-        """What is waiting, about as much as one group may be."""
-        found: list[list[_Waiting] | _Signal] = []
+    def _taken(self, wait: bool) -> list[_Waiting | _Signal]:
+        """What is waiting, as much as one group may be."""
+        found: list[_Waiting | _Signal] = []
         with suppress(Empty):
             found.append(self._queue.get(block=wait))
             if self._last >= _GATHERS_FROM:
                 time.sleep(_GATHER_S)
-            while sum(len(some) for some in found if isinstance(some, list)) < GROUP:
+            while len(found) < GROUP:
                 found.append(self._queue.get_nowait())
-        self._last = sum(len(some) for some in found if isinstance(some, list))
+        self._last = len(found)
         return found
 
     def _ended(self, group: list[_Waiting]) -> Sequence[FreeholdError | None]:

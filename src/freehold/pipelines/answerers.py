@@ -59,7 +59,7 @@ class Everybody:
         if variant.kind in COMPOSED:
             for asked in filter(None, (variant.of, variant.by)):
                 if (why := self.why_not(task, asked, (*above, name))) is not None:
-                    return why if name in why.what else why._replace(what=f"'{name}' asks '{asked}', and {why.what}")
+                    return why
             return None
         return None if variant.kind in (*_HERE, "head") else self._why_no_model(variant.model or name)
 
@@ -74,13 +74,13 @@ class Everybody:
             return _Why(f"model '{name}' has no provider: it is known from recordings only", is_missing=False)
         return None
 
-    def asked_by(self, name: str) -> Iterator[Variant]:
+    def asked_by(self, name: str, above: tuple[str, ...] = ()) -> Iterator[Variant]:
         """A variant, and those that it asks."""
         variant = self.variants.get(name)
-        if variant is not None:
+        if variant is not None and name not in above:
             yield variant
             for asked in filter(None, (variant.of, variant.by)):
-                yield from self.asked_by(asked)
+                yield from self.asked_by(asked, (*above, name))
 
 
 def _own(config: Config, catalog: Catalog) -> dict[str, Variant]:

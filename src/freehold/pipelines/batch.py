@@ -25,6 +25,7 @@ from freehold.pipelines.runs import known_run
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Purse, Scope, current
 from freehold.pipelines.step import Program, Step
+from freehold.providers.order import wait_s
 from freehold.providers.pacing import Pacing
 
 MOST_ROWS = 512
@@ -217,6 +218,7 @@ class Batch:
                 return
             except _MAY_HELP as error:
                 if attempt < self._job.attempts and self._ended == "done":
+                    await asyncio.sleep(wait_s(attempt - 1, None, self._at.resources.rng))
                     attempt += 1
                     steps = await self._known_again(episode)
                     continue

@@ -1,5 +1,8 @@
 """How a step of a program fails: one error for each way, which holds the call and the episode it was part of."""
 
+from collections.abc import Mapping
+
+from freehold.chat import Outcome
 from freehold.errors import CallerError, DataError, FreeholdError, OperatorError, ProviderError
 from freehold.journal.call import Call
 
@@ -49,16 +52,27 @@ class NotKept(StepFailed, OperatorError):
     """The answer could not be journalled, or something of ours failed."""
 
 
+_BY_OUTCOME: Mapping[Outcome, type[StepFailed]] = {
+    "refused": AnswerRefused,
+    "malformed": MalformedAnswer,
+    "timed_out": TookTooLong,
+    "cancelled": Cancelled,
+}
+_BY_STATUS: Mapping[int, type[StepFailed]] = {
+    400: NotAsked,
+    402: BudgetSpent,
+    403: AnswerRefused,
+    404: NotAsked,
+    422: NotAsked,
+    499: Cancelled,
+    500: NotKept,
+    503: NotKept,
+    504: TookTooLong,
+}
+"""Where nobody was asked, or the journal has nothing of it."""
+
+
 def failure_of(status: int, message: str, task: str, episode: str | None, call: Call | None) -> StepFailed:
     """The error for a status that the gateway would have answered with."""
-    outcome = None if call is None else call.outcome
-    kind: type[StepFailed] = NotAnswered
-    if outcome == "refused":
-        kind = AnswerRefused
-    elif outcome == "malformed":
-        kind = MalformedAnswer
-    elif status == 504 or outcome == "timed_out":
-        kind = TookTooLong
-    elif call is None:
-        kind = {400: NotAsked, 404: NotAsked, 422: NotAsked, 429: NotAnswered, 500: NotKept, 503: NotKept}.get(status, NotAnswered)
+    kind = _BY_STATUS.get(status, NotAnswered) if call is None else _BY_OUTCOME.get(call.outcome, NotAnswered)
     return kind(f"Task '{task}': {message}", task, episode, call)

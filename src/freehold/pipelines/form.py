@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from freehold.asked import Asked, Turn, written
 from freehold.catalog import Task, Variant
 from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Message, Outcome, OutputShape, Text, canonical_json, text_of
-from freehold.context.prompt import Example, Filling, Prompt, Said
+from freehold.context.prompt import Example, Filling, Prompt
 from freehold.context.prompts import PRODUCTION
 from freehold.errors import DataError
 from freehold.gateway.formats import OPENAI, Format
@@ -26,8 +26,8 @@ from freehold.variants.terms import CannotGive, words_of
 
 _CHARS_PER_TOKEN = 4
 _AGAIN = "That cannot be read: {why}\nGive the same answer again, as JSON alone that fits the schema."
-_STEPS = "steps"
-_ANSWER = "answer"
+_OF_SCHEMAS = ("schema", "format", "json")
+"""One of these is in what a provider says that takes no schema."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -70,9 +70,11 @@ class Typed(Asked):
     ) -> None:
         self.before = before
         """What was said before the question."""
-        self.body = {"model": f"{TASK_PREFIX}{manner.task.id}"}
+        body: dict[str, JSON] = {"model": f"{TASK_PREFIX}{manner.task.id}"}
+        self.body = self.as_openai = body
         self.door: Format = OPENAI
         self.about = about
+        self.size_bytes = 0
         self.stream = stream
         self.wants_usage = True
         self.parsed: Parsed[Any] | None = None
@@ -86,8 +88,10 @@ class Typed(Asked):
         self._input = input
         self._own_tags = tags
         self._requests: dict[str, ChatRequest] = {}
+        self._in_words: set[str] = set()
         self._read: ChatAnswer | None = None
         self._outcome: Outcome = "answered"
+        self._made: tuple[Choice, ...] = ()
         self._text = None
         self._has_steps = False
 
@@ -142,20 +146,19 @@ class Typed(Asked):
         manner = self._manner
         signature = manner.signature
         prompt = manner.prompt_of(variant.prompt)
-        self.prompt = prompt.hash
         self._has_steps = self._has_steps or variant.steps
         schema = None if signature.is_text and not variant.steps else signature.schema(variant.steps)
         in_words = schema is not None and not manner.takes_schema(variant.id)
         examples = manner.examples_of(self._input, variant.examples)
-        filling = Filling(manner.task.instruction, self._said(), _encode(schema).decode() if in_words else "", examples)
-        shape = None if schema is None or in_words else OutputShape(kind="schema", name=_name(manner.task.id), schema=schema, strict=True)
+        said = signature.said(self._values)
+        filling = Filling(manner.task.instruction, said, _encode(schema).decode() if in_words else "", examples)
+        shape = None
+        if schema is not None and not in_words:
+            shape = OutputShape(kind="schema", name=_name(manner.task.id), schema=schema, strict=signature.is_strict)
         messages = prompt.messages(filling)
         if self.before:
             messages = (*messages[:-1], *self.before, messages[-1])
         return ChatRequest(model="", messages=messages, shape=shape)
-
-    def _said(self) -> dict[str, Said]:
-        return self._manner.signature.said(self._values)
 
     def said_to(self, variant: Variant) -> tuple[Mapping[str, JSON], int]:
         """As of `Asked`."""
@@ -165,6 +168,7 @@ class Typed(Asked):
     def outgoing(self, target: Target, variant: Variant, stream: bool, turn: Turn) -> tuple[Format, bytes]:
         """As of `Asked`."""
         request = self.request(variant)
+        self.prompt = self._manner.prompt_of(variant.prompt).hash
         if turn.is_free:
             request = msgspec.structs.replace(request, shape=None)
         return target.provider.format, written(request, target, variant, stream, turn)
@@ -172,11 +176,16 @@ class Typed(Asked):
     def says_less(self, variant: str, why: str) -> bool:
         """As of `Asked`: the form of the answer is said in words to one who refuses the schema."""
         known = self._requests.get(variant)
-        if known is None or known.shape is None or not any(word in why.lower() for word in ("schema", "response_format", "format", "json")):
-            return False
-        self._manner.note_no_schema(variant, why)
-        del self._requests[variant]
-        return True
+        if known is not None and known.shape is not None and any(word in why.lower() for word in _OF_SCHEMAS):
+            self._manner.note_no_schema(variant, why)
+            self._in_words.add(variant)
+            del self._requests[variant]
+        return variant in self._in_words  # also where it was another of several answers that was refused first
+
+    def told_apart_by(self, variant: Variant) -> Mapping[str, JSON]:
+        """As of `Asked`."""
+        self.prompt = self._manner.prompt_of(variant.prompt).hash
+        return OPENAI.write_request(self.request(variant))
 
     def again(self, answer: ChatAnswer) -> tuple[Message, ...]:
         """As of `Asked`."""
@@ -190,6 +199,8 @@ class Typed(Asked):
 
     def outcome(self, answer: ChatAnswer) -> Outcome:
         """As of `Asked`; `malformed` for what is no value of the task's output type."""
+        if answer.choices is self._made:
+            return "answered"
         if self._read is not answer:
             self._read, self._outcome = answer, outcome_of(answer)
             if self._outcome == "answered":
@@ -211,8 +222,12 @@ class Typed(Asked):
             self.parsed = Parsed(self._manner.signature.value_of(found.output), ())
         except (Malformed, ValidationError) as error:
             raise CannotGive(f"{found.output!r:.80} is no {self._manner.signature.output_name}: {str(error).splitlines()[0]}") from None
-        self._read = None
-        return (Choice(parts=(Text(text=words_of(found.output)),)),)
+        self._read, self._made = None, (Choice(parts=(Text(text=words_of(found.output)),)),)
+        return self._made
+
+    def partial(self, text: str) -> Any:
+        """What there is of the value in the words that have come so far; None for nothing yet."""
+        return self._manner.signature.partial(text, self._has_steps)
 
     # What functions of the project's own see of it.
 

@@ -1,7 +1,9 @@
 """An ordinary function that calls tasks: all its calls form one episode, and a deadline, a budget and a word to stop reach every one of them."""
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from asyncio import CancelledError
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import update_wrapper
 from hashlib import blake2b
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -11,7 +13,7 @@ from freehold.pipelines.failure import Cancelled
 from freehold.pipelines.job import Job, Report
 from freehold.pipelines.run import MOST_DEEP, CircularPipeline, Run
 from freehold.pipelines.runs import State
-from freehold.pipelines.runtime import Runtime, runtime
+from freehold.pipelines.runtime import runtime
 from freehold.pipelines.scope import Scope, current, entered
 from freehold.pipelines.signature import Misuse, where_of
 
@@ -33,23 +35,17 @@ class Pipeline(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """What the function gives. Its calls are one episode, or part of the one around it."""
-        scope = self._scope(args, kwargs)
-        made: Any
+        scope, run = self._scope(args, kwargs)
+        made: Any = None
         if inspect.isasyncgenfunction(self.function):
-            made = self._iterated_async(scope, self.function(*args, **kwargs))
+            made = self._iterated_async(scope, run, self.function(*args, **kwargs))
         elif inspect.isgeneratorfunction(self.function):
-            made = self._iterated(scope, self.function(*args, **kwargs))
+            made = self._iterated(scope, run, self.function(*args, **kwargs))
         elif self.is_async:
-            made = self._awaited(scope, cast(Awaitable[Any], self.function(*args, **kwargs)))
+            made = self._awaited(scope, run, cast(Awaitable[Any], self.function(*args, **kwargs)))
         else:
-            at, run = self._begin(scope)
-            try:
-                with entered(scope):
-                    made = self.function(*args, **kwargs)
-            except BaseException as error:
-                self._end(at, run, error)
-                raise
-            self._end(at, run, None)
+            with self._running(run, scope), entered(scope):
+                made = self.function(*args, **kwargs)
         return cast(R, made)
 
     def batch(self, job: Job) -> Report:
@@ -58,78 +54,71 @@ class Pipeline(Generic[P, R]):
 
         return batch(self, job)
 
-    async def _awaited(self, scope: Scope, work: Awaitable[Any]) -> Any:
-        at, run = self._begin(scope)
-        try:
-            with entered(scope):
-                value = await work
-        except BaseException as error:
-            self._end(at, run, error)
-            raise
-        self._end(at, run, None)
-        return value
+    async def _awaited(self, scope: Scope, run: Run | None, work: Awaitable[Any]) -> Any:
+        with self._running(run, scope), entered(scope):
+            return await work
 
-    async def _iterated_async(self, scope: Scope, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        at, run = self._begin(scope)
-        error: BaseException | None = None
-        try:
-            while True:
-                try:
-                    with entered(scope):  # not around the yield, where the caller's own scope holds
-                        item = await anext(items)
-                except StopAsyncIteration:
-                    return
-                yield item
-        except BaseException as failed:
-            error = failed
-            raise
-        finally:
-            self._end(at, run, error)
+    async def _iterated_async(self, scope: Scope, run: Run | None, items: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
+        with self._running(run, scope):
+            try:
+                while True:
+                    try:
+                        with entered(scope):  # not around the yield, where the caller's own scope holds
+                            item = await anext(items)
+                    except StopAsyncIteration:
+                        return
+                    yield item
+            finally:
+                with entered(scope):
+                    await items.aclose()
 
-    def _iterated(self, scope: Scope, items: Iterator[Any]) -> Iterator[Any]:
-        at, run = self._begin(scope)
-        error: BaseException | None = None
-        try:
-            while True:
-                try:
-                    with entered(scope):
-                        item = next(items)
-                except StopIteration:
-                    return
-                yield item
-        except BaseException as failed:
-            error = failed
-            raise
-        finally:
-            self._end(at, run, error)
+    def _iterated(self, scope: Scope, run: Run | None, items: Generator[Any, None, None]) -> Iterator[Any]:
+        with self._running(run, scope):
+            try:
+                while True:
+                    try:
+                        with entered(scope):
+                            item = next(items)
+                    except StopIteration:
+                        return
+                    yield item
+            finally:
+                with entered(scope):
+                    items.close()
 
-    def _scope(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Scope:
-        """The scope of one run. Raises CircularPipeline."""
+    def _scope(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, Run | None]:
+        """The scope of what runs now, and the run where one begins with it. Raises CircularPipeline."""
         outer = current()
         told = blake2b(repr((args, sorted(kwargs.items()))).encode("utf-8", "replace"), digest_size=8).hexdigest()
         frame = (self.name, told)
         if frame in outer.frames or len(outer.frames) >= MOST_DEEP:
             names = " -> ".join([*(name for name, _ in outer.frames), self.name])
             raise CircularPipeline(f"Pipelines call each other in a circle: {names}. One of them has to end without calling the next.")
-        run = outer.run or Run("pipeline", self.name)
-        return Scope(outer, deadline_s=self.deadline_s, budget_usd=self.budget_usd, run=run, frame=frame)
+        run = Run("pipeline", self.name) if outer.run is None else None
+        return Scope(outer, deadline_s=self.deadline_s, budget_usd=self.budget_usd, run=run, frame=frame), run
 
-    def _begin(self, scope: Scope) -> tuple[Runtime, Run | None]:
-        """The runtime, and the run where it begins here."""
-        at = runtime()
-        if current().run is not None:
-            return at, None
-        assert scope.run is not None
-        at.begin(scope.run, scope.customer)
-        return at, scope.run
-
-    def _end(self, at: Runtime, run: Run | None, error: BaseException | None) -> None:
+    @contextmanager
+    def _running(self, run: Run | None, scope: Scope) -> Iterator[None]:
+        """Tells the project of a run that begins here, and how it ends."""
         if run is None:
+            yield
             return
-        state: State = (
-            "done" if error is None or isinstance(error, GeneratorExit) else "cancelled" if isinstance(error, Cancelled) else "failed"
-        )
-        at.end(run, state, "" if error is None else f"{type(error).__name__}: {error}")
+        at = runtime()
+        at.begin(run, scope.customer)
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as failed:
+            error = failed
+            raise
+        finally:
+            at.end(run, _state_after(error), "" if error is None else f"{type(error).__name__}: {error}")
+
+
+def _state_after(error: BaseException | None) -> State:
+    if error is None or isinstance(error, GeneratorExit):  # whoever iterates had enough
+        return "done"
+    return "cancelled" if isinstance(error, Cancelled | CancelledError | KeyboardInterrupt) else "failed"
 
 
 def episode() -> str | None:
@@ -154,9 +143,10 @@ def pipeline(
     def made(function: Callable[P, R]) -> Pipeline[P, R]:
         if not callable(function) or not hasattr(function, "__name__"):
             raise Misuse(f"{where_of(function)}: a pipeline is made of a function")
-        for value, what in ((deadline_s, "deadline_s"), (budget_usd, "budget_usd")):
-            if value is not None and not 0 <= value < float("inf"):
-                raise CallerError(f"pipeline '{function.__name__}': {what} is {value}; expected a number from 0 up")
+        try:
+            Scope(deadline_s=deadline_s, budget_usd=budget_usd)
+        except CallerError as error:
+            raise Misuse(f"{where_of(function)}: pipeline '{function.__name__}': {error}") from None
         return Pipeline(function, name, deadline_s, budget_usd)
 
     return made if function is None else made(function)

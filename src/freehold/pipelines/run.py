@@ -35,6 +35,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it ended with."""
     what: str = ""
     """What it wrote, as JSON, so that it is known again."""
+    under_way: int = 0
+    """Items of a stream that were read and are not finished."""
+    waiting: int | None = None
+    """About how many items of a stream are there to be read; None where nobody knows."""
+    lag_s: float | None = None
+    """How long ago the oldest item of a stream was read that is not finished; None where there is none."""
 
 
 class CircularPipeline(CallerError):
@@ -83,7 +89,12 @@ class Run:
     def check(self) -> None:
         """Raises Cancelled where somebody wants it to stop."""
         if self.is_cancelled:
-            raise Cancelled(f"Run {self.id} of '{self.name}' was cancelled; what was done before is in the journal.", episode=self.id)
+            raise Cancelled(self.why_cancelled, episode=self.id)
+
+    @property
+    def why_cancelled(self) -> str:
+        """What a step says that was broken off with it."""
+        return f"Run {self.id} of '{self.name}' was cancelled; what was done before is in the journal."
 
     def cancel(self) -> None:
         """Somebody wants it to stop: what is under way is broken off, and nothing more begins."""

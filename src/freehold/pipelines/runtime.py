@@ -10,7 +10,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError as FutureCancelled
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -37,14 +38,14 @@ from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
 from freehold.pipelines.examples import Shown, as_values, well_rated
-from freehold.pipelines.failure import StepFailed
+from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
 from freehold.pipelines.runs import Recorded, State, see
 from freehold.pipelines.scope import Held, Scope
 from freehold.pipelines.signature import Signature
 from freehold.project import Project
-from freehold.resources import OWN, Resources
+from freehold.resources import OWN, Declaration, Resources
 from freehold.serve import Exchange, Gateway, Origin
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
@@ -64,6 +65,11 @@ _LASTS_S = 1.0
 _LOOKS_FOR_EXAMPLES = 60
 """Every how manieth look what was rated well is looked up anew."""
 _END_S = 30.0
+_STOPPED = "it was cancelled"
+_CLOSED = "The project was closed before this had ended."
+_UNFINISHED: State = "cancelled"
+_IS_FINAL = (b"x-should-retry", b"false")
+"""Said of what is refused for a budget's sake."""
 
 
 class Told(NamedTuple):
@@ -136,6 +142,8 @@ class Runtime:
         self._shelf = Shelf(project.store, project.tenant)
         self._manners: dict[str, Manner] = {}
         self._without_schema: set[str] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
+        """Who waits for an answer."""
         self._shown: dict[str, Shown] = {}
         self._runs: dict[str, _UnderWay] = {}
         self._ended_runs: list[tuple[_UnderWay, State, str]] = []
@@ -150,9 +158,9 @@ class Runtime:
                     await asyncio.to_thread(self._look_for_examples)
                 await self.resources.look_around()
                 await asyncio.to_thread(self._shelf.refresh)
-                await asyncio.to_thread(self._see_runs)
-            except FreeholdError:  # what is served goes on being served
-                continue
+                await self._see_runs()
+            except Exception as error:  # noqa: BLE001 what is served goes on being served
+                _log.warning("look.failed: what changed since in the store is not known yet: %s", error)
 
     # From any thread, and from any loop.
 
@@ -168,31 +176,37 @@ class Runtime:
             raise CallerError(
                 "This would wait for itself: it is called where Freehold's own loop runs. Await it there, as in `await task.acall(…)`."
             )
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self.submit(work)
         try:
             return future.result()
+        except FutureCancelled:
+            raise Cancelled(_CLOSED) from None
         except BaseException:
             future.cancel()
             raise
 
-    def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Has a coroutine run here, for a caller who waits later."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
-
     def soon(self, step: Callable[[], object]) -> None:
-        """Has a step taken here."""
-        self._loop.call_soon_threadsafe(step)
+        """Has a step taken here, where the project is not closed by then."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(step)
 
     async def arun(self, work: Coroutine[Any, Any, T]) -> T:
         """As `run`, for a caller on any loop."""
         if self.is_here:
             return await work
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await asyncio.wrap_future(self.submit(work))
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Has a coroutine run here, for a caller who waits later. Raises Cancelled where the project was closed."""
+        if self._is_closed:
+            work.close()
+            raise Cancelled(_CLOSED)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def begin(self, run: Run, customer: str | None = None) -> None:
         """A run begins. Its episode is journalled, and who looks sees it where it lasts."""
         episode = Episode(id=run.id, tenant=self.project.tenant, name=run.name, at=datetime.now(UTC), customer=customer)
-        self._loop.call_soon_threadsafe(self._begin_run, _UnderWay(run, episode.at), episode)
+        self.soon(lambda: self._begin_run(_UnderWay(run, episode.at), episode))
 
     def note(self, run: Run, begun: datetime, state: State, why: str = "") -> None:
         """Writes down how a run stands, now."""
@@ -200,7 +214,7 @@ class Runtime:
 
     def end(self, run: Run, state: State, why: str = "") -> None:
         """It is over."""
-        self._loop.call_soon_threadsafe(self._end_run, run, state, why)
+        self.soon(lambda: self._end_run(run, state, why))
 
     # Here.
 
@@ -213,20 +227,31 @@ class Runtime:
         if under_way is not None and under_way.is_told:
             self._ended_runs.append((under_way, state, why))
 
-    def _see_runs(self) -> None:
-        """Writes down which runs there are, in a thread: those that last, and those that were written down and are over."""
+    async def _see_runs(self) -> None:
+        """Writes down which runs there are: those that last, and those that were written down and are over."""
         now = datetime.now(UTC)
-        episodes, self._episodes = self._episodes, []
+        lasting = [each for each in self._runs.values() if (now - each.begun).total_seconds() >= _LASTS_S]
+        for each in lasting:
+            each.is_told = True
+        episodes, ended = self._episodes, self._ended_runs
+        self._episodes, self._ended_runs = [], []
+        try:
+            for each in await asyncio.to_thread(self._written, episodes, ended, lasting, now):
+                each.run.cancel()
+        except BaseException:
+            self._episodes, self._ended_runs = [*episodes, *self._episodes], [*ended, *self._ended_runs]
+            raise
+
+    def _written(
+        self, episodes: Sequence[Episode], ended: Sequence[tuple["_UnderWay", State, str]], lasting: Sequence["_UnderWay"], now: datetime
+    ) -> list["_UnderWay"]:
+        """Writes them down. Gives the runs that somebody wants to stop. Raises OperatorError."""
+        store, tenant = self.project.store, self.project.tenant
         if episodes:
-            append_episodes(self.project.store, episodes)
-        ended, self._ended_runs = self._ended_runs, []
-        for under_way, state, why in ended:
-            see(self.project.store, self.project.tenant, under_way.recorded(state, now, why))
-        for under_way in list(self._runs.values()):
-            if (now - under_way.begun).total_seconds() >= _LASTS_S:
-                under_way.is_told = True
-                if see(self.project.store, self.project.tenant, under_way.recorded("running", now)) == "cancelling":
-                    self._loop.call_soon_threadsafe(under_way.run.cancel)
+            append_episodes(store, episodes)
+        for each, state, why in ended:
+            see(store, tenant, each.recorded(state, now, why))
+        return [each for each in lasting if see(store, tenant, each.recorded("running", now)) == "cancelling"]
 
     async def manner(self, task: Asks) -> Manner:
         """How a task of a program puts its questions. The first time the project is told of it. Raises CallerError and OperatorError."""
@@ -235,14 +260,12 @@ class Runtime:
             own = Prompt(task.template)
             await asyncio.to_thread(keep, self.project.store, self.project.tenant, task.name, task.template, datetime.now(UTC))
             declared = task.declared()
-            functions = {(task.name, one.name): one.functions for one in declared.values()}
+            functions = {name: one.functions for name, one in declared.items()}
+            variants = {name: one.variant for name, one in declared.items()}
             body = task.functions()
             if body is not None:
-                functions[task.name, OWN] = body
-            variants = {one.name: one.variant for one in declared.values()}
-            if body is not None:
-                variants[OWN] = Variant(id=OWN, kind="code")
-            self.resources.declare({task.name: task.table()}, variants, functions)
+                functions[OWN], variants[OWN] = body, Variant(id=OWN, kind="code")
+            self.resources.declare(task.name, Declaration(task.table(), variants, functions))
             known = self._manners[task.name] = self._made(task, own)
             await asyncio.to_thread(self._look_for_examples)
         return known
@@ -288,10 +311,21 @@ class Runtime:
     async def ask(self, make: Callable[[], Asked], task: str, scope: Scope, on_chunk: Callable[[Chunk], None] | None = None) -> Told:
         """Puts a question to a task and waits until its call is durable. `on_chunk` hears the pieces of a streamed answer.
 
-        Raises TookTooLong and BudgetSpent where the scope leaves nothing. Where the caller is cancelled so is whoever is asked.
+        Raises TookTooLong, BudgetSpent and Cancelled where the scope or its run say so. Where the caller is cancelled so is whoever is asked.
         """
+        try:
+            return await self._ask(make, task, scope, on_chunk)
+        except StepFailed as error:
+            error.task = error.task or task
+            raise
+
+    async def _ask(self, make: Callable[[], Asked], task: str, scope: Scope, on_chunk: Callable[[Chunk], None] | None) -> Told:
         now = time.monotonic()
         left = scope.left_s(now)
+        try:
+            plan = self.resources.tariff.plan(scope.plan)
+        except CallerError as error:
+            raise NotAsked(f"Task '{task}': {error}", task, scope.episode) from None
         held = _Held(scope)
         heard: list[Call] = []
         origin = Origin(
@@ -306,17 +340,19 @@ class Runtime:
         )
         ended: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
         pieces = _Pieces(on_chunk or (lambda chunk: None))
-        reply = _Reply(ended, pieces)
+        reply = _Reply(ended, pieces, lambda: held.settle(exchange.cost_usd))
         door = OPENAI._replace(write_answer=lambda answer: {}, stream_writer=lambda with_usage: pieces)
         exchange = Exchange(self._gateway, door, reply, origin)
         caller = self.resources.callers.anybody
         if scope.customer is not None or scope.plan is not None:
-            plan = self.resources.tariff.plan(scope.plan)
             caller = msgspec.structs.replace(caller, customer=scope.customer, plan_name=scope.plan, plan=plan)
-        stop = partial(exchange.give_up, "it was cancelled")
+        stop = partial(exchange.give_up, _STOPPED)
         if scope.run is not None:
             scope.run.check()
             scope.run.under_way(stop)
+        waiting = asyncio.current_task()
+        assert waiting is not None
+        self._waiting.add(waiting)
         try:
             exchange.ask(make, caller)
             status, body = await ended
@@ -324,16 +360,21 @@ class Runtime:
             stop()
             raise
         finally:
-            held.settle(heard[0] if heard else None)
+            self._waiting.discard(waiting)
             if scope.run is not None:
                 scope.run.over(stop)
         if isinstance(held.refused, StepFailed):
             raise held.refused
-        if scope.run is not None:
-            scope.run.check()
-            if heard:
-                scope.run.count(heard[0])
-        return Told(status, "" if status == 200 else error_message(body), heard[0] if heard else None)
+        call = heard[0] if heard else None
+        if scope.run is not None and call is not None:
+            scope.run.count(call)
+        if status == 200:
+            return Told(status, "", call)
+        if call is None and (self._is_closed or (scope.run is not None and scope.run.is_cancelled)):
+            status = 499
+        elif call is None and exchange.was_asked:  # it was paid for, and there is nothing of it in the journal
+            status = 503
+        return Told(status, error_message(body), call)
 
     def close(self) -> None:
         """Ends what is under way, and the journal. What was told to be done is durable."""
@@ -343,10 +384,11 @@ class Runtime:
         atexit.unregister(self.close)
         try:
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(_END_S)
+            ended = [*self._ended_runs, *((each, _UNFINISHED, _CLOSED) for each in self._runs.values() if each.is_told)]
             with suppress(FreeholdError):
-                self._see_runs()
-            self._writer.join()  # here, for a program that ends starts no threads any more
+                self._written(self._episodes, ended, (), datetime.now(UTC))
         finally:
+            self._writer.join()  # here, for a program that ends starts no threads any more
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_END_S)
             if not self._thread.is_alive():
@@ -354,10 +396,19 @@ class Runtime:
             self.project.__exit__(None, None, None)
 
     async def _end(self) -> None:
-        self._looking.cancel()
-        self._gateway.close()
-        await asyncio.sleep(0)
-        self._writer.stop()
+        """Ends what is under way here. It begins no threads: where the program is ending there can be none."""
+        try:
+            self._looking.cancel()
+            self._gateway.close()
+            if self._waiting:
+                await asyncio.wait(self._waiting, timeout=_END_S / 2)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=_LOOK_S)
+        finally:
+            self._writer.stop()
 
 
 class _UnderWay:
@@ -390,9 +441,10 @@ class _Held:
             self.refused = error
             raise
 
-    def settle(self, call: Call | None) -> None:
-        spent = 0 if call is None else self._held.most_nano if call.cost_usd is None else nano(call.cost_usd)
-        self._scope.settle(self._held, spent)
+    def settle(self, cost_usd: float | None) -> None:
+        """It has ended. What it cost is charged; where that is unknown, what was set aside."""
+        held, self._held = self._held, Held()
+        self._scope.settle(held, held.most_nano if cost_usd is None else nano(cost_usd))
 
 
 class _Reply:
@@ -402,15 +454,18 @@ class _Reply:
     on_gone: Callable[[], None] | None = None
     on_room: Callable[[bool], None] | None = None
 
-    def __init__(self, ended: "asyncio.Future[tuple[int, bytes]]", pieces: "_Pieces") -> None:
+    def __init__(self, ended: "asyncio.Future[tuple[int, bytes]]", pieces: "_Pieces", on_end: Callable[[], None]) -> None:
         self._ended = ended
         self._pieces = pieces
+        self._on_end = on_end
 
     # As of `Reply`.
 
     def send(self, status: int, headers: Headers, body: bytes) -> None:
+        self._on_end()
         if not self._ended.done():
-            self._ended.set_result((status, body))
+            is_spent = status == 429 and _IS_FINAL in headers
+            self._ended.set_result((402 if is_spent else status, body))
 
     def begin(self, status: int, headers: Headers) -> None:
         pass
@@ -446,7 +501,7 @@ class _Pieces:
 
 # The project of this process. State of the module on purpose: a decorated function is called as it is, with nobody to hand it a project.
 
-_running: Final[dict[Path, Runtime]] = {}
+_running: Final[dict[tuple[Path, str], Runtime]] = {}
 _lock: Final = threading.Lock()
 _chosen: ContextVar[Runtime | None] = ContextVar("freehold_runtime", default=None)
 _unasked: ContextVar[str] = ContextVar("freehold_unasked", default="")
@@ -462,18 +517,23 @@ def runtime() -> Runtime:
     chosen = _chosen.get()
     if chosen is not None and chosen.pid == os.getpid():
         return chosen
-    folder = find_project(Path(os.environ.get(PROJECT) or Path.cwd()))
+    if chosen is not None:  # its parent's: a child has none of the threads
+        project = Project(chosen.project.config, chosen.project.tenant)
+        key = project.folder, project.tenant
+    else:
+        project = None
+        key = find_project(Path(os.environ.get(PROJECT) or Path.cwd())), "default"
     with _lock:
-        known = _running.get(folder)
-        if known is None or known.pid != os.getpid():  # a child has none of its parent's threads
-            known = _running[folder] = Runtime(Project.at(folder))
+        known = _running.get(key)
+        if known is None or known.pid != os.getpid():
+            known = _running[key] = Runtime(project or Project.at(key[0]))
             atexit.register(known.close)
         return known
 
 
 @contextmanager
 def use(project: Path | str | Project) -> Iterator[Runtime]:
-    """Has every call within the block belong to a project, which is open for as long. Raises OperatorError."""
+    """Has every call within the block belong to a project, which is open for as long. What inherits it: as of `scope`. Raises OperatorError."""
     opened = Runtime(project if isinstance(project, Project) else Project.at(Path(project)))
     token = _chosen.set(opened)
     try:

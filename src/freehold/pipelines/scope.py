@@ -86,6 +86,9 @@ class Scope:
             raise CallerError(f"scope: deadline_s is {deadline_s}; expected a number of seconds above 0")
         if budget_usd is not None and not 0 <= budget_usd < 1e9:
             raise CallerError(f"scope: budget_usd is {budget_usd}; expected a number of dollars from 0 up")
+        for name, value in (tags or {}).items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise CallerError(f"scope: the tag {name!r} is {value!r}; expected a text")
         if budget_usd is not None:
             purse = Purse(budget_usd)
         ends_at = None if deadline_s is None else (time.monotonic() if now is None else now) + deadline_s
@@ -181,7 +184,10 @@ def scope(
     tags: dict[str, str] | None = None,
     conversation: str | None = None,
 ) -> Iterator[Scope]:
-    """What holds for every call within the block, beside what holds around it. Threads and tasks that begin in it inherit it.
+    """What holds for every call within the block, beside what holds around it.
+
+    What begins in it inherits it: tasks of asyncio, and `asyncio.to_thread`. Python hands nothing on to other threads; one that is to inherit
+    it runs its work by `contextvars.copy_context().run`.
 
     `deadline_s`: from now; calls that have no answer by then raise TookTooLong. `budget_usd`: calls that may cost more than what is left of
     it raise BudgetSpent before anybody is asked. `plan`, `customer`: on whose behalf. `tags`: what policies may look at. `conversation`: the id of the

@@ -13,9 +13,10 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from freehold.chat import JSON
 from freehold.context.prompt import Said
 from freehold.errors import CallerError, DataError
-from freehold.pipelines.parse import Malformed, Parsed, parse
+from freehold.pipelines.parse import Malformed, Parsed, parse, partial
 from freehold.pipelines.schema import schema_of, wrapped
 
+_STEPS = "Your reasoning, step by step."
 _EMPTY_BODY: Mapping[str, tuple[Any, ...] | None] = {
     **dict.fromkeys(("RESUME", "NOP", "COPY_FREE_VARS", "RETURN_GENERATOR", "POP_TOP", "RETURN_VALUE", "RAISE_VARARGS")),
     **dict.fromkeys(("CALL_INTRINSIC_1", "RERAISE")),  # at the end of every coroutine from Python 3.12 on
@@ -44,13 +45,15 @@ class Signature:
     """What a task takes and gives."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        """Raises Misuse for a function that no task can be made of."""
+        """Raises Misuse for a function of other types."""
         self.where = where_of(function)
         """The file and line where it is declared."""
         self.name = function.__name__
         """What it is called."""
         self.doc = inspect.cleandoc(function.__doc__ or "")
         """Its docstring."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise self.misuse("it gives value after value, and a task gives one. Return a list")
         self.is_async = inspect.iscoroutinefunction(function)
         """Whether its body has to be awaited."""
         self.has_body = not _is_empty(function)
@@ -72,15 +75,20 @@ class Signature:
         self.is_text = hints["return"] is str
         """Whether it is a plain text, which needs no form."""
         self._steps: TypeAdapter[Any] | None = None
+        self._schemas: dict[bool, JSON] = {}
+        self.is_strict = True
+        """Whether `schema` is one that providers can hold an answer to, to the letter."""
         plain = self._schema()
         self._is_wrapped = not self.is_text and wrapped(plain) is not plain
-        self._schemas: dict[bool, JSON] = {}
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
+        first = next(iter(self.inspected.parameters.values()))
+        self._takes_one = len(self.fields) == 1 and first.kind is not first.KEYWORD_ONLY
+        self._check_defaults()
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by parameter, with defaults. Raises TypeError as Python does, and CallerError for values of other types."""
-        if len(args) == 1 and not kwargs and len(self.fields) == 1:
+        if len(args) == 1 and not kwargs and self._takes_one:
             values = {self.fields[0].name: args[0]}
         else:
             bound = self.inspected.bind(*args, **kwargs)
@@ -149,35 +157,38 @@ class Signature:
         """The JSON schema of an answer, as a provider is given it. `with_steps`: where steps come before it."""
         if with_steps not in self._schemas:
             schema = self._schema()
-            if with_steps:
-                schema = {
-                    "type": "object",
-                    "properties": {"steps": {"type": "string", "description": "Your reasoning, step by step."}, "answer": schema},
-                    "required": ["steps", "answer"],
-                    "additionalProperties": False,
-                }
-            else:
-                schema = wrapped(schema)
-            self._schemas[with_steps] = schema
+            self._schemas[with_steps] = _after_steps(schema) if with_steps else wrapped(schema)
         return self._schemas[with_steps]
 
-    def _schema(self) -> JSON:
+    def _schema(self) -> dict[str, Any]:
         try:
             return schema_of(self.output, strict=True)
-        except DataError as error:
-            raise self.misuse(f"its output is {self.output_name}, which no provider can be told: {error}") from None
+        except DataError:  # such as one with keys of any name
+            self.is_strict = False
+            return schema_of(self.output, strict=False)
 
     def read(self, words: str, with_steps: bool = False) -> Parsed[Any]:
         """The value in the words of an answer. `with_steps`: where steps were asked for. Raises Malformed."""
+        if with_steps:
+            try:
+                found = parse(words, self._with_steps())
+            except Malformed:
+                pass  # it went without them
+            else:
+                return Parsed(found.value.answer, found.repairs)
+        return parse(words, self.output, wrapped=self._is_wrapped)
+
+    def partial(self, words: str, with_steps: bool = False) -> Any:
+        """What there is of the value in the words that have come so far; None for nothing yet."""
         if not with_steps:
-            return parse(words, self.output, wrapped=self._is_wrapped)
+            return partial(words, self.output, wrapped=self._is_wrapped)
+        found = partial(words, self._with_steps())
+        return None if found is None else found.answer
+
+    def _with_steps(self) -> TypeAdapter[Any]:
         if self._steps is None:
             self._steps = TypeAdapter(create_model("Steps", steps=(str, ""), answer=(self.annotation, ...)))
-        try:
-            found = parse(words, self._steps)
-        except Malformed:
-            return parse(words, self.output, wrapped=self._is_wrapped)
-        return Parsed(found.value.answer, found.repairs)
+        return self._steps
 
     def output_json(self, value: Any) -> JSON:
         """A value as the journal keeps it."""
@@ -185,11 +196,14 @@ class Signature:
 
     def value_of(self, output: JSON) -> Any:
         """The value of an answer as the journal keeps it, which may be words. Raises Malformed, ValidationError."""
-        if isinstance(output, str):
-            if self.is_text:
-                return output
-            return self.read(output).value
-        return self.output.validate_python(output)
+        if self.is_text and isinstance(output, str):
+            return output
+        try:
+            return self.output.validate_python(output)
+        except ValidationError:
+            if isinstance(output, str):
+                return self.read(output).value
+            raise
 
     def misuse(self, why: str) -> Misuse:
         """An error about this function."""
@@ -202,6 +216,15 @@ class Signature:
             raise self.misuse(f"{error}. Types have to stand above the function, and in the module, not in another function") from None
         except TypeError as error:
             raise self.misuse(str(error)) from None
+
+    def _check_defaults(self) -> None:
+        for field in self.fields:
+            if field.is_optional:
+                default = self.inspected.parameters[field.name].default
+                try:
+                    self._inputs[field.name].validate_python(default, strict=True)
+                except ValidationError as error:
+                    raise self.misuse(f"the default of '{field.name}' is none of its type: {_first(error)}") from None
 
     def _field(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Field:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -223,6 +246,18 @@ class Signature:
                 "pydantic models, lists and optionals of those, Image, Audio, Video and File"
             ) from None
         return adapter
+
+
+def _after_steps(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a value with the steps that led to it. What it refers to stays outermost, where references look for it."""
+    inner = {name: value for name, value in schema.items() if name != "$defs"}
+    outer = {
+        "type": "object",
+        "properties": {"steps": {"type": "string", "description": _STEPS}, "answer": inner},
+        "required": ["steps", "answer"],
+        "additionalProperties": False,
+    }
+    return {**outer, "$defs": schema["$defs"]} if "$defs" in schema else outer
 
 
 def where_of(function: Callable[..., Any]) -> str:

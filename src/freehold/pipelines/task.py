@@ -5,20 +5,21 @@ The decorated name is called as the function is. Who answers is for the task's p
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import update_wrapper
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
+from freehold import catalog
 from freehold.chat import JSON, Chunk, Message, Text, text_of
 from freehold.config import TaskTable
-from freehold.context.prompt import DEFAULT, Example
-from freehold.errors import CallerError
+from freehold.context.prompt import DEFAULT, Example, Prompt
+from freehold.errors import CallerError, OperatorError
 from freehold.journal.call import Call
-from freehold.pipelines.failure import failure_of
+from freehold.pipelines.failure import NotAsked, failure_of
 from freehold.pipelines.form import Typed
 from freehold.pipelines.job import Job, Report
-from freehold.pipelines.parse import partial
 from freehold.pipelines.remember import History, after, before, check_kept
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Scope, current
@@ -92,6 +93,15 @@ class Task(Generic[P, T]):
             raise self.signature.misuse(f"max_loss is {options.max_loss}; it lies between 0 and 1, such as 0.02")
         if options.rules is not None and self.signature.has_body:
             raise self.signature.misuse("it has a body and rules. Keep one of them: both answer first")
+        self._rules: Rules | None = None
+        try:
+            if options.rules is not None:
+                self._rules = Rules(Path(self.where.rpartition(":")[0]).parent / options.rules)
+            if options.prompt is not None:
+                Prompt(options.prompt)
+            catalog.Task(id=self.name, max_loss=options.max_loss)
+        except OperatorError as error:
+            raise self.signature.misuse(str(error).rstrip(".")) from None
         update_wrapper(self, function)
 
     # To be called.
@@ -106,59 +116,62 @@ class Task(Generic[P, T]):
 
     def answer(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
         """The answer, with the call that it came about by."""
-        at = runtime()
-        return at.run(self.run(at, self.signature.bind(args, kwargs), current()))
+        values, at = self._bind(args, kwargs), runtime()
+        return at.run(self.run(at, values, current()))
 
     async def aanswer(self, *args: P.args, **kwargs: P.kwargs) -> Answer[T]:
         """As `answer`, for a program that awaits."""
-        at = runtime()
-        return await at.arun(self.run(at, self.signature.bind(args, kwargs), current()))
+        values, at = self._bind(args, kwargs), runtime()
+        return await at.arun(self.run(at, values, current()))
 
     async def stream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
         """The answer as it comes: of a text what there is so far, of a list its whole entries, of a record one whose fields that have not come
         are None. The last one is the answer."""
-        at = runtime()
-        values, scope = self.signature.bind(args, kwargs), current()
+        values, at = self._bind(args, kwargs), runtime()
         loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        pieces: asyncio.Queue[tuple[Typed, str] | None] = asyncio.Queue()
 
-        def heard(chunk: Chunk) -> None:
-            if chunk.text and chunk.choice == 0:
-                loop.call_soon_threadsafe(pieces.put_nowait, chunk.text)
+        def heard(asked: Typed, text: str) -> None:
+            with suppress(RuntimeError):  # the loop of the caller has ended, and nobody listens
+                loop.call_soon_threadsafe(pieces.put_nowait, (asked, text))
 
-        asked = asyncio.ensure_future(at.arun(self.run(at, values, scope, heard)))
-        asked.add_done_callback(lambda _: pieces.put_nowait(None))
+        def ended(answer: asyncio.Future[Answer[T]]) -> None:
+            pieces.put_nowait(None)
+            _ = answer.cancelled() or answer.exception()  # which is of no interest where nobody listens any more
+
+        answer = asyncio.ensure_future(at.arun(self.run(at, values, current(), heard)))
+        answer.add_done_callback(ended)
         text, last = "", None
         try:
-            has_ended = False
-            while not has_ended:
-                come = [await pieces.get()]
-                while not pieces.empty():
-                    come.append(pieces.get_nowait())
-                has_ended = None in come
-                text += "".join(piece for piece in come if piece is not None)
-                found = partial(text, self.signature.output)
-                if found is not None and found != last and not has_ended:
+            while (piece := await pieces.get()) is not None:
+                while piece is not None:
+                    asked, more = piece
+                    text += more
+                    piece = None if pieces.empty() else pieces.get_nowait()
+                found = asked.partial(text)
+                if found is not None and found != last:
                     last = found
                     yield found
-            answer = await asked
-            if answer.value != last:
-                yield answer.value
+                if answer.done():
+                    break
+            value = (await answer).value
+            if value != last:
+                yield value
         finally:
-            asked.cancel()
+            answer.cancel()
 
     def map(self, items: Iterable[Any], *, at_once: int = MOST_AT_ONCE) -> list[T]:
         """The answers to many inputs, in their order, several at one time. What fails is raised when it does; the others are in the journal.
 
         An item is the argument of a task that has one, else a tuple or a mapping of them. For work that outlives the program: `batch`.
         """
-        at = runtime()
-        return at.run(self._map(at, items, at_once, current()))
+        values, at = self._bound(items), runtime()
+        return at.run(self._map(at, values, at_once, current()))
 
     async def amap(self, items: Iterable[Any], *, at_once: int = MOST_AT_ONCE) -> list[T]:
         """As `map`, for a program that awaits."""
-        at = runtime()
-        return await at.arun(self._map(at, items, at_once, current()))
+        values, at = self._bound(items), runtime()
+        return await at.arun(self._map(at, values, at_once, current()))
 
     def batch(self, job: Job) -> Report:
         """Runs over the rows of a file, durably, as `freehold batch` does. Raises CallerError and OperatorError."""
@@ -166,7 +179,7 @@ class Task(Generic[P, T]):
 
         return batch(self, job)
 
-    async def _map(self, at: Runtime, items: Iterable[Any], at_once: int, scope: Scope) -> list[T]:
+    async def _map(self, at: Runtime, items: list[dict[str, Any]], at_once: int, scope: Scope) -> list[T]:
         if at_once < 1:
             raise CallerError(f"map: at_once is {at_once}; expected a number from 1 up")
         room = asyncio.Semaphore(at_once)
@@ -180,22 +193,35 @@ class Task(Generic[P, T]):
 
         try:
             async with asyncio.TaskGroup() as group:
-                for item in items:
+                for values in items:
                     await room.acquire()
-                    under_way.append(group.create_task(one(self._bound(item))))
+                    under_way.append(group.create_task(one(values)))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [task.result() for task in under_way]
 
-    def _bound(self, item: Any) -> dict[str, Any]:
-        if isinstance(item, Mapping) and set(item) <= {field.name for field in self.signature.fields}:
-            return self.signature.bind((), dict(item))
-        return self.signature.bind(item if isinstance(item, tuple) and len(self.signature.fields) > 1 else (item,), {})
+    def _bound(self, items: Iterable[Any]) -> list[dict[str, Any]]:
+        """The arguments of every item, read where the caller is, whose items may come from calls of their own."""
+        if len(self.signature.fields) == 1:
+            name = self.signature.fields[0].name
+            return [self._bind((), {name: item}) for item in items]
+        return [
+            self._bind((), dict(item)) if isinstance(item, Mapping) else self._bind(item if isinstance(item, tuple) else (item,), {})
+            for item in items
+        ]
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self.signature.bind(args, kwargs)
+        except CallerError as error:
+            raise NotAsked(str(error), self.name, current().episode) from None
 
     # On the loop of a runtime.
 
-    async def run(self, at: Runtime, values: Mapping[str, Any], scope: Scope, on_chunk: Callable[[Chunk], None] | None = None) -> Answer[T]:
-        """The answer to arguments by parameter. Raises StepFailed."""
+    async def run(
+        self, at: Runtime, values: Mapping[str, Any], scope: Scope, on_text: Callable[[Typed, str], None] | None = None
+    ) -> Answer[T]:
+        """The answer to arguments by parameter. `on_text` hears its words as they come. Raises StepFailed."""
         manner = await at.manner(self)
         about = {} if scope.episode is None else {b"episode": scope.episode}
         input = self.signature.json_of(values)
@@ -207,12 +233,18 @@ class Task(Generic[P, T]):
             question = manner.question(values)
             said = await before(at.project, conversation, self.options.history, question)
             input = {"history": [_line(message) for message in said], "input": input} if said else input
-        asked = Typed(manner, values, input, about, scope.tags, on_chunk is not None, said)
+        asked = Typed(manner, values, input, about, scope.tags, on_text is not None, said)
         if scope.run is not None and (known := scope.run.steps.take(self.name, asked.question.item)) is not None:
             return Answer(self.signature.value_of(known.output), known)
-        told = await at.ask(lambda: asked, self.name, scope, on_chunk)
+
+        def heard(chunk: Chunk) -> None:
+            if on_text is not None and chunk.text and chunk.choice == 0:
+                on_text(asked, chunk.text)
+
+        told = await at.ask(lambda: asked, self.name, scope, heard)
         if told.call is None or told.message or told.call.outcome != "answered" or asked.parsed is None:
-            why = told.message or asked.why or "there was no answer"
+            is_cancelled = scope.run is not None and scope.run.is_cancelled
+            why = scope.run.why_cancelled if scope.run and is_cancelled else told.message or asked.why or "there was no answer"
             raise failure_of(told.status, why, self.name, scope.episode, told.call)
         if conversation is not None:
             await after(at.project, conversation, question, asked.said(self.signature.output_json(asked.parsed.value)), told.call.id)
@@ -245,7 +277,7 @@ class Task(Generic[P, T]):
         shown = []
         for input, answer in self.options.examples:
             try:
-                values, output = self._bound(input), signature.output_json(signature.output.validate_python(answer))
+                (values,), output = self._bound([input]), signature.output_json(signature.output.validate_python(answer))
             except (CallerError, TypeError, ValueError) as error:
                 raise signature.misuse(f"its example {input!r:.60} is none: {error}") from None
             shown.append(Example(signature.said(values), words_of(output)))
@@ -274,9 +306,8 @@ class Task(Generic[P, T]):
 
     def functions(self) -> Functions | None:
         """Its own answer."""
-        if self.options.rules is not None:
-            rules = Rules(Path(self.where.rpartition(":")[0]).parent / self.options.rules)
-            return Functions(body=_by_rules(rules, self.signature), deadline_s=self.options.deadline_s)
+        if self._rules is not None:
+            return Functions(body=_by_rules(self._rules, self.signature), deadline_s=self.options.deadline_s)
         return Functions(body=self._function, deadline_s=self.options.deadline_s) if self.signature.has_body else None
 
 

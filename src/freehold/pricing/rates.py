@@ -141,3 +141,13 @@ def from_override(price: Rates) -> TokenRates:
         input_modality={},
         output_modality={},
     )
+
+
+BATCH_SHARE = 0.5
+"""What OpenAI and Anthropic ask of their list price for what is asked as a batch (their price pages of November 2026)."""
+_HALF_PRICED = ("api.openai.com", "api.anthropic.com")
+
+
+def batch_share(host: str) -> float | None:
+    """The share of the list price that whoever listens at a host asks for a batch's answers; None where nobody knows."""
+    return BATCH_SHARE if any(host == known or host.endswith(f".{known}") for known in _HALF_PRICED) else None

@@ -82,7 +82,8 @@ def prepare(
             f"{settings.max_loss:g} at least {bounds.least_units(settings.max_loss, 1.0 - settings.confidence, metric.kind == 'binary'):,}. "
             "Import or label more."
         )
-    is_exact = metric.kind == "binary" and weights(recorded, calibrate_N, design) is None and _all_single(recorded, calibrate_N)
+    weight_N = weights(recorded, calibrate_N, design)
+    is_exact = metric.kind == "binary" and weight_N is None and _all_single(recorded, calibrate_N)
     delta = bounds.spend(1.0 - settings.confidence, settings.attempt)
     n_groups = len(set(np.asarray(recorded.groups, dtype=object)[calibrate_N]))
     goal = Goal(settings.max_loss, delta, n_groups, is_exact, settings.p95_s, settings.seed)
@@ -93,7 +94,7 @@ def prepare(
         head = (head_score, confidence_N)
     made = develop(pairs, recorded, train_N, goal, embedder, head)
     exam = exam_of(pairs, made, train_N, goal, _cap(pairs, train_N))
-    return Prepared(pairs, part_N, design, made, goal, exam, metric, settings, tenant, unpriced_of(recorded))
+    return Prepared(pairs, part_N, design, weight_N, made, goal, exam, metric, settings, tenant, unpriced_of(recorded))
 
 
 def conclude(prepared: Prepared, unpaired: Unpaired, now: datetime, scored: Scored | None = None) -> Certification:
@@ -105,8 +106,7 @@ def conclude(prepared: Prepared, unpaired: Unpaired, now: datetime, scored: Scor
     calibrate_N = part_N == CALIBRATE
     scored = made.scorer.score(pairs.texts) if scored is None else scored
     cuts = cut(settings.by, pairs, scored, made.scorer, part_N == TRAIN) if settings.by else []
-    weight_N = weights(pairs, calibrate_N, prepared.design)
-    judgements = judge(pairs, made.family, prepared.exam, scored, calibrate_N, cuts, prepared.goal.delta, weight_N, made.unit)
+    judgements = judge(pairs, made.family, prepared.exam, scored, calibrate_N, cuts, prepared.goal.delta, prepared.weight_N, made.unit)
     program = policy_program(pairs, made.scorer, made.family, judgements, settings.p95_s)
     choice_N = picked(made.family, scored, judgements)
     found = Findings(prepared, scored, judgements, choice_N, program)

@@ -175,9 +175,8 @@ def _neighbours(sample: Sample) -> Fitted:
     oof_RNV = np.empty((len(_REACHES), *sample.loss_NV.shape))
     for f in np.unique(sample.fold_N):
         out = sample.fold_N == f
-        for r, reach in enumerate(_REACHES):
-            inside = Neighbours(0, embedding_ND[~out], sample.loss_NV[~out], sample.loss_NV[~out].mean(axis=0), reach)
-            oof_RNV[r, out] = inside.predict(embedding_ND[out])
+        inside = Neighbours(0, embedding_ND[~out], sample.loss_NV[~out], sample.loss_NV[~out].mean(axis=0), _REACHES[0])
+        oof_RNV[:, out] = inside.predict_at(embedding_ND[out], _REACHES)
     best = int(np.argmin(((oof_RNV - sample.loss_NV) ** 2).mean(axis=(1, 2))))
     return Fitted(Neighbours(sample.start, embedding_ND, sample.loss_NV, sample.loss_NV.mean(axis=0), _REACHES[best]), oof_RNV[best])
 

@@ -15,7 +15,7 @@ from freehold.journal.call import LabelDesign
 from freehold.promotion.certificate import Certificate, Control, Controls, PerSide, Slice, TestResult, Unpaired, identity
 from freehold.promotion.develop import Developed, Goal
 from freehold.promotion.family import choices, choose_family, expected_bounds
-from freehold.promotion.judge import Judgement, weights
+from freehold.promotion.judge import Judgement
 from freehold.promotion.measure import cost_per_1k, costed, mean_of, mean_quality, saving_of, share_of
 from freehold.promotion.settings import Settings
 from freehold.promotion.walk import Exam
@@ -36,6 +36,8 @@ class Prepared(NamedTuple):
     """The part of each item."""
     design: LabelDesign | Literal["mixed"]
     """How the calibration labels were come by."""
+    weight_N: Floats | None
+    """How much each calibration item weighs; None where all weigh the same."""
     developed: Developed
     """What training made: the arrays and the family."""
     goal: Goal
@@ -154,7 +156,7 @@ def issue(found: Findings, unpaired: Unpaired, now: datetime) -> Certificate:
         embedder=None if isinstance(made.scorer.embedder, HashedEmbedder) else made.scorer.embedder.name,
         created_at=now,
         conditions=(
-            *_conditions(pairs, metric, made.unit, weights(pairs, calibrate_N, known.design) is not None),
+            *_conditions(pairs, metric, made.unit, known.weight_N is not None),
             *_about_groups(method, known.exam.cap, n_over_cap),
             *_about_costs(n_costed, int(calibrate_N.sum())),
         ),

@@ -262,6 +262,6 @@ class Pace:
 
 
 def _explains(told: Remaining, ticket: Ticket) -> bool:
-    """Whether what is told says that there was no room for this request."""
-    requests, tokens = told.requests, told.tokens
-    return (requests is not None and requests.left < 1) or (tokens is not None and tokens.left < max(ticket.tokens, 1.0))
+    """Whether what is told says that there was no room for this request, and when there will be."""
+    costs = ((told.requests, 1.0), (told.tokens, max(ticket.tokens, 1.0)))
+    return any(gauge is not None and gauge.full_in_s is not None and gauge.left < cost for gauge, cost in costs)

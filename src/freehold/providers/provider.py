@@ -26,9 +26,11 @@ class Provider:
         if table.key_env and not key:
             raise OperatorError(f"providers.{name}: the environment variable {table.key_env} is not set. It holds the key of '{name}'.")
         origin = origin_of(table.base_url or _ADDRESSES[table.kind])
-        headers = [("content-type", "application/json"), ("accept-encoding", "identity"), ("user-agent", "freehold")]
-        headers += self.format.credentials(key) if key or table.kind == "anthropic" else []
-        proxy = proxy_for(origin)
+        self.headers = [("accept-encoding", "identity"), ("user-agent", "freehold")]
+        """What every request says of itself, the key with it."""
+        self.headers += self.format.credentials(key) if key or table.kind == "anthropic" else []
+        headers = [("content-type", "application/json"), *self.headers]
+        proxy = self.proxy = proxy_for(origin)
         self._heads = {path: request_head(origin, "POST", path, headers, proxy) for path in (self.format.path, EMBEDDINGS.path)}
         self.pool = Pool(origin, proxy)
         self.peer = Peer(name, table.kind, origin.host, origin.port)

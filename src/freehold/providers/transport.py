@@ -111,7 +111,8 @@ class Pool:
     def __init__(self, origin: Origin, proxy: Proxy | None = None, context: ssl.SSLContext | None = None) -> None:
         self.origin = origin
         self._proxy = proxy
-        self._context = context if context is not None else ssl.create_default_context() if origin.is_tls else None
+        self.context = context if context is not None else ssl.create_default_context() if origin.is_tls else None
+        """How the other side has to prove who it is; None for plain addresses."""
         self._idle: list[Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -149,17 +150,17 @@ class Pool:
         name = origin.host if origin.is_tls else None
         if proxy is None:
             _, connection = await loop.create_connection(
-                lambda: Connection(self), origin.host, origin.port, ssl=self._context, server_hostname=name
+                lambda: Connection(self), origin.host, origin.port, ssl=self.context, server_hostname=name
             )
             return connection
-        if self._context is None:  # a plain request names its whole address, and the proxy reads it
+        if self.context is None:  # a plain request names its whole address, and the proxy reads it
             _, connection = await loop.create_connection(lambda: Connection(self), proxy.host, proxy.port)
             return connection
         transport, tunnel = await loop.create_connection(lambda: Tunnel(origin, proxy), proxy.host, proxy.port)
         try:
             await tunnel.stands
             connection = Connection(self)
-            secured = await loop.start_tls(transport, connection, self._context, server_hostname=name)
+            secured = await loop.start_tls(transport, connection, self.context, server_hostname=name)
         except BaseException:
             transport.abort()
             raise

@@ -1,5 +1,6 @@
 """Predicting the paired loss of each variant for one input: arrays that training froze, and the few lines that read them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -88,12 +89,18 @@ class Neighbours:
 
     def predict(self, x_NF: Floats) -> Floats:
         """As `Predictor.predict`."""
+        (told_NV,) = self.predict_at(x_NF, (self.reach,))
+        return np.asarray(told_NV)
+
+    def predict_at(self, x_NF: Floats, reaches: Sequence[float]) -> Floats:
+        """What it would predict with each of R reaches, R by N by V: how like everything is to everything is worked out once."""
         embedding_ND = x_NF[:, self.start :].astype(np.float32)
-        out = np.empty((len(x_NF), self.loss_MV.shape[1]))
+        out_RNV = np.empty((len(reaches), len(x_NF), self.loss_MV.shape[1]))
         for begin in range(0, len(x_NF), _ROWS):
             likeness_NM = embedding_ND[begin : begin + _ROWS] @ self.embedding_MD.T
-            out[begin : begin + _ROWS] = nearby_mean(nearness(likeness_NM, self.reach), self.loss_MV, self.mean_V, self.reach)
-        return out
+            for r, reach in enumerate(reaches):
+                out_RNV[r, begin : begin + _ROWS] = nearby_mean(nearness(likeness_NM, reach), self.loss_MV, self.mean_V, reach)
+        return out_RNV
 
 
 @dataclass(frozen=True, slots=True)

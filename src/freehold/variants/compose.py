@@ -7,6 +7,7 @@ of the one call that all of it is for.
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isnan, nan
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -47,7 +48,7 @@ class Ask(Protocol):
     async def __call__(self, variant: str, cause: Cause, more: Sequence[Message] = (), number: int = 0) -> Given:
         """`more`: what is said after the question. `number`: which of several answers this is, so that they can differ.
 
-        Raises NoAnswer, ProviderError where nobody answers, DataError for an answer of another form.
+        Raises NoAnswer, and ProviderError where nobody gives an answer of the form that is asked for.
         """
 
     def value(self, output: JSON) -> Any:
@@ -85,23 +86,27 @@ async def _vote(ask: Ask, of: str, n: int) -> Outcome:
 
 
 async def _best_of(ask: Ask, of: str, n: int, functions: Functions) -> Outcome:
-    """The answer of n that a scorer puts highest; of equals the first."""
-    assert functions.score is not None
+    """The answer of n that a scorer puts highest; of equals the first. An answer that it cannot score is not chosen."""
     given = await _several(ask, of, n)
-    scores: list[float] = []
-    failed: FunctionFailed | None = None
-    for one in given:
-        try:
-            scores.append(float(await called(functions.score, (ask.value(one.output),), functions.deadline_s)))
-        except FunctionFailed as error:
-            failed = error
-            scores.append(float("-inf"))
-        except (TypeError, ValueError):
-            raise FunctionFailed(f"the scorer of {of!r} gave no number") from None
-    best = max(scores)
-    if failed is not None and best == float("-inf"):
-        raise failed
-    return Outcome(given[scores.index(best)].output, None)
+    scores = await asyncio.gather(*(_score(ask, functions, one) for one in given), return_exceptions=True)
+    scored = [(one, score) for one, score in zip(given, scores, strict=True) if not isinstance(score, BaseException)]
+    for score in scores:
+        if isinstance(score, BaseException) and (not scored or not isinstance(score, FunctionFailed)):
+            raise score
+    return Outcome(max(scored, key=lambda pair: pair[1])[0].output, None)
+
+
+async def _score(ask: Ask, functions: Functions, one: Given) -> float:
+    """How good an answer is. Raises FunctionFailed where nobody can say."""
+    assert functions.score is not None
+    found = await called(functions.score, (ask.value(one.output),), functions.deadline_s)
+    try:
+        score = float(found)
+    except (TypeError, ValueError):
+        score = nan
+    if isnan(score):
+        raise FunctionFailed(f"the scorer gave {found!r:.80}, which is no number")
+    return score
 
 
 async def _several(ask: Ask, of: str, n: int) -> list[Given]:
@@ -130,7 +135,7 @@ async def _verify(ask: Ask, variant: Variant, functions: Functions) -> Outcome:
         said += [_message("assistant", given.words), _message("user", _AGAIN.format(why=why))]
         try:
             given = await ask(variant.of, "revision", tuple(said))
-        except (DataError, ProviderError):
+        except (DataError, ProviderError, FunctionFailed):
             break  # the one before stands, as what it is
     return Outcome(given.output, None, known={**given.known, "verified": 0.0})
 

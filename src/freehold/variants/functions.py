@@ -56,16 +56,21 @@ class Functions(NamedTuple):
 async def called(function: Function, arguments: Mapping[str, Any] | tuple[Any, ...], deadline_s: float) -> Any:
     """What a function gives. Raises FunctionFailed, and Refuse where it does."""
     name = getattr(function, "__qualname__", repr(function))
+    task = asyncio.current_task()
+    assert task is not None
+    limit = asyncio.timeout(deadline_s)
     try:
-        async with asyncio.timeout(deadline_s):
+        async with limit:
             if inspect.iscoroutinefunction(function):
                 return await (function(**arguments) if isinstance(arguments, Mapping) else function(*arguments))
             return await _in_thread(function, arguments)
     except Refuse:
         raise
-    except TimeoutError:
-        raise FunctionFailed(f"{name} took longer than {deadline_s:g} s. Have it end sooner, or give it a longer deadline_s.") from None
-    except Exception as error:
+    except BaseException as error:  # also SystemExit, which would end the loop that everybody is served on
+        if limit.expired():
+            raise FunctionFailed(f"{name} took longer than {deadline_s:g} s. Have it end sooner, or give it a longer deadline_s.") from None
+        if task.cancelling():  # nobody wants the answer any more
+            raise
         raise FunctionFailed(f"{name} raised {type(error).__name__}: {error}") from error
 
 
@@ -83,7 +88,7 @@ async def _in_thread(function: Function, arguments: Mapping[str, Any] | tuple[An
         try:
             given = context.run(function, **arguments) if isinstance(arguments, Mapping) else context.run(function, *arguments)
         except BaseException as error:  # noqa: BLE001 whatever it is, it is the caller's to hear
-            caught = error if not isinstance(error, StopIteration) else RuntimeError("StopIteration")
+            caught = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else RuntimeError(repr(error))
             tell(lambda: done.set_exception(caught))
         else:
             tell(lambda: done.set_result(given))

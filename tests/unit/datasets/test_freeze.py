@@ -171,7 +171,7 @@ def test_erasing_an_item_removes_every_file_that_holds_it_and_leaves_a_mark(tmp_
     _, half = freeze(PAIRS.rows(np.arange(40) < 20), tmp_path)
     _, rest = freeze(PAIRS.rows(np.arange(40) >= 20), tmp_path)
     (tmp_path / "damaged.parquet").write_bytes(b"broken")
-    removed = erase_frozen(tmp_path, "triage", {"i000003", "i000004", "nobody's"})
+    removed = erase_frozen(tmp_path, {"triage": {"i000003", "i000004", "nobody's"}})
     assert removed == ({whole.stem: 2, half.stem: 2}, (tmp_path / "damaged.parquet",))
     assert (erased_items(whole), erased_items(half), erased_items(rest)) == (2, 2, 0)
     assert (whole.exists(), half.exists(), rest.exists()) == (False, False, True)
@@ -179,9 +179,24 @@ def test_erasing_an_item_removes_every_file_that_holds_it_and_leaves_a_mark(tmp_
 
 def test_items_of_the_same_name_in_another_task_stay(tmp_path: Path) -> None:
     _, path = freeze(PAIRS, tmp_path)
-    assert erase_frozen(tmp_path, "sort", {"i000003"}).items == {}
+    assert erase_frozen(tmp_path, {"sort": {"i000003"}}).items == {}
     assert path.exists()
 
 
+def test_items_of_several_tasks_are_erased_by_one_look_at_each_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [freeze(replace(PAIRS, task=task), tmp_path)[1] for task in ("triage", "sort", "count")]
+    opened: list[Path] = []
+
+    class Counted(pq.ParquetFile):  # type: ignore[misc, unused-ignore]
+        def __init__(self, path: Path) -> None:
+            opened.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(pq, "ParquetFile", Counted)
+    removed = erase_frozen(tmp_path, {"triage": {"i000003"}, "sort": {"i000003", "i000004"}, "none": {"i000005"}})
+    assert removed.items == {whole[0].stem: 1, whole[1].stem: 2}
+    assert sorted(opened) == sorted(whole)
+
+
 def test_erasing_from_nothing_removes_nothing(tmp_path: Path) -> None:
-    assert erase_frozen(tmp_path / "none", "triage", {"i000003"}) == ({}, ())
+    assert erase_frozen(tmp_path / "none", {"triage": {"i000003"}}) == ({}, ())

@@ -1,5 +1,7 @@
 """Predictors of the paired loss: fitted on training items, judged out of fold, and none of them sees the item it speaks of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,13 @@ def test_neighbours_shrink_towards_the_mean_of_all() -> None:
     expected = (np.array([1.0, other]) + imagined * 0.5) / (1 + other + imagined)
     assert near.predict(np.eye(2))[:, 0] == pytest.approx(expected)
     assert near.predict(-np.eye(2))[:, 0] == pytest.approx([0.5, 0.5], abs=0.01)  # like none of them
+
+
+def test_neighbours_tell_of_several_reaches_what_they_would_tell_of_each() -> None:
+    one, reaches = sample(60), (0.05, 0.2)
+    near = Neighbours(one.start, one.x_NF[:30, one.start :].astype(np.float32), one.loss_NV[:30], one.loss_NV[:30].mean(axis=0), 0.1)
+    told = [replace(near, reach=reach).predict(one.x_NF) for reach in reaches]
+    assert np.array_equal(near.predict_at(one.x_NF, reaches), told)
 
 
 def test_a_kernel_bends_where_a_line_cannot() -> None:

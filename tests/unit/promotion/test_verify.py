@@ -350,7 +350,7 @@ def test_missing_data_cannot_be_verified(issued: Issued) -> None:
 
 
 def test_after_an_erasure_it_is_unverifiable_and_keeps_its_counts(issued: Issued) -> None:
-    erase_frozen(issued.data.parent, "triage", {"i000001", "i000002"})
+    erase_frozen(issued.data.parent, {"triage": {"i000001", "i000002"}})
     found = issued.verified()
     assert found.verdict is Verdict.ERASED
     assert found.verdict.value == "unverifiable: erased"

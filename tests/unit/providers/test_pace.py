@@ -104,3 +104,15 @@ def test_a_request_of_ours_that_was_cancelled_says_nothing() -> None:
     window = pace.window
     pace.ended(5.0, pace.started(0.0), "cancelled")
     assert (pace.window, pace.under_way, pace.per_s) == (window, 0, inf)
+
+
+def test_a_refusal_without_a_time_is_learned_from_although_nothing_is_said_to_be_left() -> None:
+    """Mistral says how much is left, and not when there is more: what it fills like is not known, so the rate is found out."""
+    pace, now = Pace(first=1), 0.0
+    for left in range(20, 0, -1):
+        ticket = pace.started(now)
+        now += 0.1
+        pace.ended(now, ticket, "answered", told=Remaining(Gauge(600.0, left - 1.0, None, 60.0), None))
+    ticket = pace.started(now)
+    pace.ended(now + 0.1, ticket, "limited", told=Remaining(Gauge(600.0, 0.0, None, 60.0), None))
+    assert pace.per_s < inf

@@ -1,0 +1,282 @@
+"""`freehold batch`: a task or a pipeline over the rows of a file, in order, each once, whatever happens meanwhile."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+import pytest
+
+from command import RUN, Ended, freehold
+from upstream import Said, Upstream, openai_answer, upstream, whole
+
+TOML = """
+[project]
+python = ["program.py"]
+[providers.one]
+kind = "openai"
+base_url = "{url}"
+[models.cheap]
+provider = "one"
+price = {{ input_per_mtok = 1.0, output_per_mtok = 2.0 }}
+serving = {{ retries = 0 }}
+"""
+PROGRAM = '''
+from typing import Literal
+
+from pydantic import BaseModel
+
+import freehold
+
+
+class Sorted(BaseModel):
+    queue: Literal["cards", "other"]
+    sure: float
+
+
+@freehold.task(reference=freehold.ask("cheap", sampling=freehold.Sampling(max_output_tokens=40), name="short"))
+def sort(message: str) -> Sorted:
+    """Sort it."""
+
+
+@freehold.task(reference="cheap")
+def reply(message: str, queue: str) -> str:
+    """Answer it."""
+
+
+@freehold.pipeline
+async def desk(message: str) -> str:
+    found = await sort.acall(message)
+    return await reply.acall(message, found.queue)
+
+
+@freehold.pipeline
+def plain(message: str) -> str:
+    if message == "row 3":
+        raise ValueError("row 3 is not for this")
+    return reply(message, sort(message).queue)
+'''
+ANSWER = {"queue": "cards", "sure": 0.5}
+
+
+class Home(NamedTuple):
+    """A project with a program, and the provider that it asks."""
+
+    folder: Path
+    provider: Upstream
+
+    def batch(self, *arguments: str, code: int | None = 0) -> Ended:
+        return freehold("batch", *arguments, cwd=self.folder, code=code)
+
+    def write(self, count: int, name: str = "in.jsonl") -> Path:
+        path = self.folder / name
+        path.write_text("".join(json.dumps(f"row {n}") + "\n" for n in range(count)))
+        return path
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / name).read_text().splitlines()]
+
+    @property
+    def asked(self) -> Counter[str]:
+        """How often each message was put to the provider."""
+        return Counter(said.body["messages"][-1]["content"] for said in self.provider.asked)
+
+
+def says(said: Said) -> Iterator[bytes]:
+    """Sorts what has a form, and answers what has none."""
+    body = openai_answer(said.body["model"])
+    words = said.body["messages"][-1]["content"]
+    body["choices"][0]["message"]["content"] = json.dumps(ANSWER) if "response_format" in said.body else f"answered {words}"
+    return whole(body)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with upstream() as provider:
+        provider.answer = says
+        (tmp_path / "freehold.toml").write_text(TOML.format(url=provider.url))
+        (tmp_path / "program.py").write_text(PROGRAM)
+        yield Home(tmp_path, provider)
+
+
+def test_each_row_has_its_answer_in_order(home: Home) -> None:
+    """With what was asked and what was answered, and the report says how many and for how much."""
+    home.write(40)
+    report = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--json").json
+    assert home.lines("out.jsonl") == [{"row": n, "input": f"row {n}", "output": ANSWER} for n in range(40)]
+    assert (report["ended"], report["done"], report["failed"], report["left"]) == ("done", 40, 0, 0)
+    assert report["cost_usd"] == pytest.approx(40 * 140e-6)
+    assert not (home.folder / "out.jsonl.part").exists()
+
+
+def test_tables_keep_their_columns_and_get_those_of_the_answer(home: Home) -> None:
+    """CSV in, Parquet out, and back; a cell keeps its commas and line ends."""
+    (home.folder / "in.csv").write_text('message,id\n"one, two\nthree",7\nfour,8\n')
+    program = PROGRAM + '\n\n@freehold.task(reference="cheap")\ndef both(message: str, id: int) -> Sorted:\n    """Sort it."""\n'
+    (home.folder / "program.py").write_text(program)
+    home.batch("both", "in.csv", "--out", "out.parquet")
+    table = pq.read_table(home.folder / "out.parquet")
+    assert table.to_pydict() == {
+        "row": [0, 1], "message": ["one, two\nthree", "four"], "id": ["7", "8"], "queue": ["cards", "cards"], "sure": [0.5, 0.5]
+    }  # fmt: skip
+
+
+def test_a_run_that_was_killed_goes_on_and_asks_nothing_twice_that_was_answered(home: Home) -> None:
+    """SIGKILL in the middle: with --resume the rest is done, a pipeline from the step it had reached; without it nothing is touched."""
+    home.write(120)
+    slow = [0.0]
+
+    def answer(said: Said) -> Iterator[bytes]:
+        time.sleep(slow[0])
+        yield from says(said)
+
+    home.provider.answer, slow[0] = answer, 0.02
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, "batch", "desk", "in.jsonl", "--out", "out.jsonl", "--concurrency", "8"], cwd=home.folder
+    )
+    while len(home.provider.asked) < 100:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    slow[0] = 0.0
+    refused = home.batch("desk", "in.jsonl", "--out", "out.jsonl", code=2)
+    assert "broken off" in refused.err and "--resume" in refused.err
+    home.batch("desk", "in.jsonl", "--out", "out.jsonl", "--resume")
+    assert [line["output"] for line in home.lines("out.jsonl")] == [f"answered message: row {n}\nqueue: cards" for n in range(120)]
+    twice = sum(count - 1 for count in home.asked.values())
+    assert len(home.asked) == 240 and twice <= 8  # those alone that were under way
+
+
+def test_rows_that_fail_stand_aside_and_can_be_tried_again(home: Home) -> None:
+    """Each with its reason: a program's own error, a row of another type, a line that is none. --retry-failed asks for those alone."""
+    home.write(6)
+    with (home.folder / "in.jsonl").open("a") as file:
+        file.write('{"message": 5}\nno json\n')
+    ended = home.batch("plain", "in.jsonl", "--out", "out.jsonl", "--json", code=1)
+    assert (ended.json["done"], ended.json["failed"]) == (5, 3)
+    failed = home.lines("out.jsonl.failed.jsonl")
+    assert [row["n"] for row in failed] == [3, 6, 7]
+    assert "row 3 is not for this" in failed[0]["error"]
+    assert "message" in failed[1]["error"]
+    assert "cannot be read" in failed[2]["error"]
+    assert [line["row"] for line in home.lines("out.jsonl")] == [0, 1, 2, 4, 5]
+    (home.folder / "program.py").write_text(PROGRAM.replace('message == "row 3"', "False"))
+    before = len(home.provider.asked)
+    again = home.batch("plain", "in.jsonl", "--out", "out.jsonl", "--json", "--retry-failed", code=1)
+    assert (again.json["done"], again.json["failed"]) == (6, 2)
+    assert len(home.provider.asked) - before == 2  # row 3, whose two steps were never asked
+    assert [line["row"] for line in home.lines("out.jsonl")] == [0, 1, 2, 3, 4, 5]
+
+
+def test_what_may_pass_is_tried_again_and_what_may_not_is_not(home: Home) -> None:
+    """A provider's fault is tried as often as --attempts says; a wrong row once."""
+    home.write(3)
+    faults = Counter[str]()
+
+    def answer(said: Said) -> Iterator[bytes]:
+        words = said.body["messages"][-1]["content"]
+        faults[words] += 1
+        if words == "row 1" and faults[words] <= 2:
+            return whole({"error": {"message": "it broke"}}, 500)
+        if words == "row 2":
+            return whole({"error": {"message": "it is always broken"}}, 500)
+        return says(said)
+
+    home.provider.answer = answer
+    ended = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--json", "--attempts", "3", code=1)
+    assert (ended.json["done"], ended.json["failed"]) == (2, 1)
+    assert faults == {"row 0": 1, "row 1": 3, "row 2": 3}
+    assert home.lines("out.jsonl.failed.jsonl")[0]["attempts"] == 3
+
+
+def test_a_budget_that_runs_out_keeps_what_was_done_and_goes_on_with_a_larger_one(home: Home) -> None:
+    """The rest says why. Earlier runs count."""
+    home.write(60)
+    ended = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--budget-usd", "0.003", "--json", code=1)
+    assert ended.json["ended"] == "budget" and ended.json["cost_usd"] <= 0.003
+    assert 10 <= ended.json["done"] < 60 and ended.json["left"] == 60 - ended.json["done"]
+    assert "budget" in ended.json["why"]
+    asked = len(home.provider.asked)
+    assert asked == ended.json["done"]
+    more = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--budget-usd", "1", "--resume", "--json").json
+    assert more["done"] == 60 and len(home.provider.asked) == 60
+    assert more["cost_usd"] == pytest.approx(60 * 140e-6)
+
+
+def test_ctrl_c_ends_what_is_under_way_and_keeps_it(home: Home) -> None:
+    """Exit 130; what was paid for is there for --resume."""
+    home.write(200)
+
+    def answer(said: Said) -> Iterator[bytes]:
+        time.sleep(0.05)
+        yield from says(said)
+
+    home.provider.answer = answer
+    command = [sys.executable, "-c", RUN, "batch", "sort", "in.jsonl", "--out", "out.jsonl", "--concurrency", "4"]
+    process = subprocess.Popen(command, cwd=home.folder, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    while len(home.provider.asked) < 12:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and "--resume" in said
+    asked = len(home.provider.asked)
+    home.provider.answer = says
+    home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--resume")
+    assert len(home.provider.asked) == 200 and asked < 200
+
+
+def test_a_run_can_be_seen_and_cancelled_from_elsewhere(home: Home) -> None:
+    """`freehold runs` shows how far it is; `cancel` ends it, and what was done is kept."""
+    home.write(400)
+
+    def answer(said: Said) -> Iterator[bytes]:
+        time.sleep(0.1)
+        yield from says(said)
+
+    home.provider.answer = answer
+    command = [sys.executable, "-c", RUN, "batch", "sort", "in.jsonl", "--out", "out.jsonl", "--concurrency", "2", "--json"]
+    process = subprocess.Popen(command, cwd=home.folder, stdout=subprocess.PIPE, text=True)
+    runs: list[dict[str, Any]] = []
+    while not runs:
+        runs = freehold("runs", "list", "--json", cwd=home.folder).json
+    assert runs[0]["kind"] == "batch" and runs[0]["name"] == "sort" and runs[0]["progress"]["total"] == 400
+    freehold("runs", "cancel", runs[0]["id"], cwd=home.folder)
+    report = json.loads(process.communicate(timeout=30)[0])
+    assert report["ended"] == "cancelled" and 0 < report["done"] < 400
+
+
+def test_an_output_that_is_there_is_not_written_over(home: Home) -> None:
+    """Neither somebody else's file, nor what the same batch wrote; --overwrite does it."""
+    home.write(2)
+    (home.folder / "out.jsonl").write_text("mine\n")
+    refused = home.batch("sort", "in.jsonl", "--out", "out.jsonl", code=2)
+    assert "out.jsonl is there already" in refused.err and (home.folder / "out.jsonl").read_text() == "mine\n"
+    home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--overwrite")
+    assert len(home.lines("out.jsonl")) == 2
+    again = home.batch("sort", "in.jsonl", "--out", "out.jsonl", code=2)
+    assert "wrote already" in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nobody", "in.jsonl", "--out", "out.jsonl"), "Known: desk, plain, reply, sort"),
+        (("sort", "none.jsonl", "--out", "out.jsonl"), "There is no file none.jsonl"),
+        (("sort", "in.jsonl", "--out", "out.txt"), ".jsonl, .csv or .parquet"),
+        (("sort", "in.jsonl", "--out", "in.jsonl"), "would be overwritten"),
+        (("sort", "in.jsonl", "--out", "out.jsonl", "--concurrency", "many"), "expected 'auto' or a number"),
+        (("sort", "in.jsonl", "--out", "out.jsonl", "--budget-usd", "0"), "a number of dollars above 0"),
+    ],
+)
+def test_misuse_says_what_was_expected(home: Home, arguments: tuple[str, ...], said: str) -> None:
+    """Nobody is asked."""
+    home.write(1)
+    assert said in home.batch(*arguments, code=2).err
+    assert not home.provider.asked
