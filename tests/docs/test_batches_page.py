@@ -60,7 +60,13 @@ def test_the_program_gives_what_the_page_says(desk: tuple[Path, Upstream]) -> No
 def test_every_option_and_every_ending_is_on_the_page() -> None:
     """As the command has them."""
     page = (DOCS / PAGE).read_text()
-    renamed = {"to": "--out", "rows": "freehold batch", "program": "freehold batch", "project": "freehold batch", "as_json": "freehold batch"}
+    renamed = {
+        "to": "--out",
+        "rows": "freehold batch",
+        "program": "freehold batch",
+        "project": "freehold batch",
+        "as_json": "freehold batch",
+    }
     options = [renamed.get(name, f"--{name.replace('_', '-')}") for name in inspect.signature(batching.batch).parameters]
     assert [option for option in options if option not in page] == []
     assert set(Job._fields) >= {"at_once", "budget_usd"}
