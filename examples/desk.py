@@ -1,6 +1,6 @@
 """A support desk in four steps: a message is sorted, what is known is looked up, a reply is drafted, and the reply is checked.
 
-docs/tutorial.md builds it step by step, on the project of `freehold demo`: FREEHOLD_PROJECT=freehold-demo python desk.py
+docs/tutorial.md builds it step by step. It runs in the folder of `freehold demo`: python desk.py
 """
 
 # mypy: disable-error-code="empty-body"
@@ -70,7 +70,7 @@ class Reply(BaseModel):
     goes_to: Literal["customer", "person"]
 
 
-@freehold.pipeline(deadline_s=10, budget_usd=0.01)
+@freehold.pipeline(deadline_s=10, budget_usd=0.10)
 async def desk(message: str) -> Reply:
     """One message, from the door to the reply."""
     intent = await triage.acall(message)

@@ -86,7 +86,7 @@ def in_project(folder: Path, url: str, page: str) -> None:
     shown = "".join(block.text for block in blocks(page) if block.language == "toml")
     (folder / "freehold.toml").write_text(PROJECT.format(url=url) + shown)
     for block in blocks(page):
-        if block.name:
+        if block.name and "=" not in block.name:
             (folder / block.name).write_text(block.text)
 
 

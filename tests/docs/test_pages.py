@@ -46,6 +46,7 @@ def keys() -> list[str]:
         "providers.NAME": config.ProviderTable,
         "models.NAME": config.ModelTable,
         "metrics.NAME": config.MetricTable,
+        "variants.NAME": config.VariantTable,
         "tasks.NAME": config.TaskTable,
         "telemetry": config.TelemetryTable,
         "match": config.MatchRow,

@@ -13,7 +13,20 @@ import freehold as package
 from command import freehold
 from freehold.cli.app import app
 
-HEAVY = ("numpy", "scipy", "sklearn", "sqlalchemy", "alembic", "pyarrow", "pandas", "altair", "jinja2", "rich.table")
+HEAVY = (
+    "numpy",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "alembic",
+    "pyarrow",
+    "pandas",
+    "altair",
+    "jinja2",
+    "pydantic",
+    "json_repair",
+    "rich.table",
+)
 LISTED = """
 import sys, json
 from freehold.cli.app import app
@@ -43,6 +56,13 @@ def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     assert [name for name in HEAVY if name in modules] == []
 
 
+def test_the_package_imports_nothing_heavy_until_a_name_of_it_is_used() -> None:
+    """A script that only wants the version is not to pay for types and templates."""
+    program = f"import sys, freehold; freehold.__version__; print([name for name in {(*HEAVY, 'pydantic')!r} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
 def test_the_version_is_the_packages() -> None:
     assert freehold("--version").out == package.__version__ + "\n"
 
@@ -55,7 +75,7 @@ def test_every_command_argument_and_option_says_what_it_is(words: tuple[str, ...
 
 
 def test_every_command_that_is_promised_is_there() -> None:
-    promised = "demo init doctor import calls label certify verify report policy promote rollback erase backup restore embedder"
+    promised = "demo init doctor import calls label certify verify report policy promote rollback erase backup restore embedder check batch stream runs prompts"
     there = {words[0] for words, _ in COMMANDS if words}
     assert [name for name in promised.split() if name not in there] == []
 
