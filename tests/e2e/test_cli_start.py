@@ -23,7 +23,6 @@ HEAVY = (
     "pandas",
     "altair",
     "jinja2",
-    "pydantic",
     "json_repair",
     "rich.table",
 )
