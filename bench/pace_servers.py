@@ -264,7 +264,7 @@ def _measured(
         """What the limit lets through, in the unit of `done`."""
         half_s = length_s / 2 if scenario.halves else inf
         whole = min(end, half_s) - min(begin, half_s) + (max(end, half_s) - max(begin, half_s) if half_s < inf else 0.0) / 2
-        if scenario.halves and begin < half_s and end > half_s + 120:
+        if scenario.halves and begin <= half_s and end > half_s + 120:
             whole -= 60
         if scenario.tokens:
             return whole * scenario.tokens / 60
