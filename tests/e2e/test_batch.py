@@ -210,6 +210,25 @@ def test_a_budget_that_runs_out_keeps_what_was_done_and_goes_on_with_a_larger_on
     assert more["cost_usd"] == pytest.approx(60 * 140e-6)
 
 
+def test_a_provider_that_answers_nobody_ends_it(home: Home) -> None:
+    """After a hundred tries in a row, not after each of all rows; what was not answered is left for the next run."""
+    home.write(500)
+    home.provider.answer = lambda said: whole({"error": {"message": "the key is wrong"}}, 401)
+    ended = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--attempts", "1", "--json", code=1)
+    assert ended.json["ended"] == "failing" and "the key is wrong" in ended.json["why"]
+    assert len(home.provider.asked) < 200
+    home.provider.answer = says
+    again = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--resume", "--json").json
+    assert (again["done"], again["failed"]) == (500, 0)
+
+
+def test_columns_that_are_no_parameters_come_along(home: Home) -> None:
+    """As nearly every table has an id."""
+    (home.folder / "in.csv").write_text("id,message\n7,one\n8,two\n")
+    home.batch("sort", "in.csv", "--out", "out.csv")
+    assert (home.folder / "out.csv").read_text().splitlines() == ["row,id,message,queue,sure", "0,7,one,cards,0.5", "1,8,two,cards,0.5"]
+
+
 def test_ctrl_c_ends_what_is_under_way_and_keeps_it(home: Home) -> None:
     """Exit 130; what was paid for is there for --resume."""
     home.write(200)

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 ProjectOption = Annotated[
     Path | None,
-    typer.Option("--project", metavar="DIR", help="The project's folder; the nearest one above with a freehold.toml when left out."),
+    typer.Option(
+        "--project",
+        metavar="DIR",
+        envvar="FREEHOLD_PROJECT",
+        help="The project's folder; the nearest one above with a freehold.toml when left out.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -30,6 +30,8 @@ from freehold.providers.pacing import Pacing
 
 MOST_ROWS = 512
 """Rows under way at one time, at most."""
+MOST_FAILURES = 100
+"""After so many tries in a row without an answer nothing more is begun."""
 _FEWEST_ROWS = 16
 _CHUNK = 256
 """Rows whose earlier steps are looked up at once."""
@@ -57,6 +59,7 @@ class Batch:
         self._pacing = Pacing(job.at_once)
         self._begun = datetime.now(UTC)
         self._rows = 0
+        self._in_a_row = 0
         self._ended: Ended = "done"
         self._why = ""
         self._under_way: set[asyncio.Task[None]] = set()
@@ -217,6 +220,8 @@ class Batch:
             except (Cancelled, asyncio.CancelledError):
                 return
             except _MAY_HELP as error:
+                if self._fails_again(error):
+                    return
                 if attempt < self._job.attempts and self._ended == "done":
                     await asyncio.sleep(wait_s(attempt - 1, None, self._at.resources.rng))
                     attempt += 1
@@ -228,6 +233,7 @@ class Batch:
                 words = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
                 self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words, attempts=attempt))
                 return
+            self._in_a_row = 0
             self._writer.put(row.n, laid(row, output, self._fields))
             self._run.note(done=1)
             return
@@ -246,6 +252,13 @@ class Batch:
             await asyncio.sleep(_MOMENT_S)
             if self._purse.held_nano != held:
                 return
+
+    def _fails_again(self, error: FreeholdError) -> bool:
+        """Counts a try without an answer. Gives whether there were so many in a row that the batch ends; its rows are left for the next run."""
+        self._in_a_row += 1
+        if self._in_a_row >= MOST_FAILURES:
+            self._end("failing", f"{self._in_a_row} tries in a row had no answer. The last time: {error}")
+        return self._ended == "failing"
 
     def _fails(self, row: FailedRow) -> None:
         self._run.note(failed=1)

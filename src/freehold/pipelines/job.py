@@ -8,8 +8,9 @@ import msgspec
 
 from freehold.errors import CallerError
 
-Ended: TypeAlias = Literal["done", "budget", "interrupted", "cancelled"]
-"""Why a batch ended: every row has, the money was spent, somebody pressed Ctrl-C, or cancelled it from elsewhere."""
+Ended: TypeAlias = Literal["done", "budget", "interrupted", "cancelled", "failing"]
+"""Why a batch ended: every row has, the money was spent, somebody pressed Ctrl-C, or cancelled it from elsewhere, or one row after the other got
+no answer, so that something is wrong that going on does not mend."""
 _ID_BYTES = 8
 
 

@@ -33,7 +33,7 @@ class Step:
 
     async def run(self, at: Runtime, input: JSON, scope: Scope) -> JSON:
         """What it gives for an input. Raises CallerError for an input of another type, StepFailed, and whatever a pipeline raises."""
-        values = self.signature.read_json(input)
+        values = self.signature.read_json(self._own(input))
         program = self.program
         if isinstance(program, Task):
             return self.signature.output_json((await program.run(at, values, scope)).value)
@@ -41,6 +41,13 @@ class Step:
             with entered(scope):
                 return self.signature.output_json(await program(**values))
         return self.signature.output_json(await self._in_thread(lambda: program(**values), scope))
+
+    def _own(self, input: JSON) -> JSON:
+        """An object that has all it needs without what is no parameter of it, such as a table's other columns."""
+        fields = self.signature.fields
+        if not isinstance(input, dict) or not all(field.name in input or field.is_optional for field in fields):
+            return input
+        return {field.name: input[field.name] for field in fields if field.name in input} or input
 
     async def _in_thread(self, work: Callable[[], Any], scope: Scope) -> Any:
         if self._threads is None:
