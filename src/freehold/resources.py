@@ -242,9 +242,12 @@ class Resources:
         if known.kind not in COMPOSED:
             yield variant
             return
-        assert known.of is not None
-        times = known.n + 1 if known.kind == "verify" else known.n if known.kind in ("vote", "best_of") else 1
-        for _ in range(times):
+        if known.kind in ("vote", "best_of"):
+            for one in known.samples():
+                yield from self.may_be_asked(task, one)
+            return
+        assert isinstance(known.of, str)
+        for _ in range(known.n + 1 if known.kind == "verify" else 1):
             yield from self.may_be_asked(task, known.of)
             if known.by is not None:
                 yield from self.may_be_asked(task, known.by)
