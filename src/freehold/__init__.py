@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from freehold.context.video import Frame as Frame
     from freehold.context.video import Video as Video
     from freehold.pipelines.job import Job as Job
+    from freehold.pipelines.media import Voice as Voice
     from freehold.pipelines.pipeline import episode as episode
     from freehold.pipelines.pipeline import pipeline as pipeline
     from freehold.pipelines.plan import Goal as Goal
@@ -49,6 +50,7 @@ _WHERE = {
     **dict.fromkeys(("Audio", "File", "Image"), "context.media"),
     **dict.fromkeys(("EveryS", "Evenly", "Frame", "Video"), "context.video"),
     "Job": "pipelines.job",
+    "Voice": "pipelines.media",
     "episode": "pipelines.pipeline",
     "pipeline": "pipelines.pipeline",
     "use": "pipelines.runtime",

@@ -131,7 +131,8 @@ def hash_of(text: str) -> str:
 # The values of a template: what is no text leaves a mark, which no words can forge.
 
 _MARK = secrets.token_hex(12)
-_PLACES = re.compile(f"{_MARK}:(\\d+);")
+_PLACES = re.compile(f'"?{_MARK}:(\\d+);"?')
+"""Where they are, without the quotes that JSON puts around."""
 
 
 def _marked(value: Said, media: list[tuple[Part, ...]]) -> JSON:
@@ -177,6 +178,8 @@ def _written(value: object) -> object:
         return value
     if value is None:
         return ""
+    if isinstance(value, list) and value and all(isinstance(entry, str) and entry.startswith(_MARK) for entry in value):
+        return "".join(value)  # one medium after the other
     return _encode(value).decode()
 
 

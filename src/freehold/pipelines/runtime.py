@@ -27,16 +27,16 @@ from freehold.asked import Asked
 from freehold.catalog import Variant
 from freehold.chat import JSON, Chunk
 from freehold.config import TaskTable, TelemetryTable, find_project
-from freehold.context.prompt import Example, Prompt
+from freehold.context.prompt import Prompt
 from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, FreeholdError
 from freehold.gateway.budget import nano
-from freehold.gateway.formats import OPENAI, error_message
+from freehold.gateway.formats import OPENAI, Format, error_message
 from freehold.gateway.reply import Headers
 from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
-from freehold.pipelines.examples import Shown, as_values, well_rated
+from freehold.pipelines.examples import Rated, Shown, well_rated
 from freehold.pipelines.failure import StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
@@ -49,7 +49,6 @@ from freehold.serve import Exchange, Gateway, Origin
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
 from freehold.variants.functions import Functions
-from freehold.variants.terms import words_of
 
 T = TypeVar("T")
 _log = logging.getLogger("freehold.pipelines")
@@ -244,12 +243,10 @@ class Runtime:
             await asyncio.to_thread(self._look_for_examples)
         return known
 
-    def _examples(self, task: Asks, input: JSON, n: int) -> tuple[Example, ...]:
+    def _examples(self, task: Asks, input: JSON, n: int) -> list[Rated]:
         """Well-rated answers to the most similar questions; none until they were looked up the first time."""
         shown = self._shown.get(task.name)
-        names = [field.name for field in task.signature.fields]
-        found = [] if shown is None else shown.like(input, n)
-        return tuple(Example(as_values(one.input, names), words_of(one.output)) for one in found)
+        return [] if shown is None else shown.like(input, n)
 
     def _look_for_examples(self) -> None:
         """Looks up what was rated well, in a thread, for the tasks whose variants show any."""
@@ -269,6 +266,12 @@ class Runtime:
             self._without_schema.add(model)
             _log.warning("schema.refused: '%s' is told in words what form an answer takes, for it refused the schema: %s", model, why)
 
+        def format_of(variant: str) -> Format:
+            try:
+                return self.resources.target(variant, OPENAI).provider.format
+            except CallerError:  # nobody's, or one that only stands for others
+                return OPENAI
+
         return Manner(
             task=self.resources.catalog.tasks[task.name],
             signature=task.signature,
@@ -277,6 +280,7 @@ class Runtime:
             takes_schema=takes_schema,
             note_no_schema=note_no_schema,
             repairs=task.repairs,
+            format_of=format_of,
         )
 
     async def ask(self, make: Callable[[], Asked], task: str, scope: Scope, on_chunk: Callable[[Chunk], None] | None = None) -> Told:

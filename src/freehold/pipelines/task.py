@@ -5,10 +5,13 @@ The decorated name is called as the function is. Who answers is for the task's p
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import update_wrapper
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, TypeVar, overload
+
+from pydantic import ValidationError
 
 from freehold.chat import Chunk, text_of
 from freehold.config import TaskTable
@@ -18,7 +21,7 @@ from freehold.journal.call import Call
 from freehold.pipelines.failure import failure_of
 from freehold.pipelines.form import Typed
 from freehold.pipelines.job import Job, Report
-from freehold.pipelines.parse import partial
+from freehold.pipelines.parse import Malformed, partial
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Scope, current
 from freehold.pipelines.signature import Misuse, Signature, where_of
@@ -190,9 +193,12 @@ class Task(Generic[P, T]):
         """The answer to arguments by parameter. Raises StepFailed."""
         manner = await at.manner(self)
         about = {} if scope.episode is None else {b"episode": scope.episode}
-        asked = Typed(manner, values, self.signature.json_of(values), about, scope.tags, on_chunk is not None)
+        asked = Typed(
+            manner, values, self.signature.json_of(values), about, scope.tags, on_chunk is not None and self.signature.shown is None
+        )
         if scope.run is not None and (known := scope.run.steps.take(self.name, asked.question.item)) is not None:
-            return Answer(self.signature.value_of(known.output), known)
+            with suppress(Malformed, ValidationError):  # such as one whose bytes were redacted: that is asked again
+                return Answer(self.signature.value_of(known.output), known)
         told = await at.ask(lambda: asked, self.name, scope, on_chunk)
         if told.call is None or told.message or told.call.outcome != "answered" or asked.parsed is None:
             why = told.message or asked.why or "there was no answer"
