@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from freehold.pipelines.failure import StepFailed as StepFailed
     from freehold.pipelines.failure import TookTooLong as TookTooLong
     from freehold.pipelines.job import Job as Job
+    from freehold.pipelines.media import Voice as Voice
     from freehold.pipelines.pipeline import episode as episode
     from freehold.pipelines.pipeline import pipeline as pipeline
     from freehold.pipelines.plan import Goal as Goal
@@ -74,6 +75,7 @@ _WHERE = {
     ),
     "History": "pipelines.remember",
     "Job": "pipelines.job",
+    "Voice": "pipelines.media",
     "episode": "pipelines.pipeline",
     "pipeline": "pipelines.pipeline",
     "use": "pipelines.runtime",

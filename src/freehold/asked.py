@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from freehold.catalog import Sampling, Variant
-from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Message, Outcome, canonical_json, is_messages, text_of
+from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Message, Outcome, canonical_json, is_messages, key_of, text_of
 from freehold.errors import CallerError, DataError
 from freehold.gateway.embeddings import check_request
 from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format
+from freehold.gateway.tariff import Sent
 from freehold.journal.formats.openai import question_of
 from freehold.journal.served import Question, outcome_of, output_of, question, question_about
 from freehold.providers.provider import Target, named
@@ -101,6 +102,10 @@ class Asked:
             self._text = text_of(self.as_openai)
         return self._text
 
+    def key(self) -> str:
+        """What recordings and memories know it by."""
+        return key_of(self.as_openai)
+
     @property
     def tags(self) -> dict[str, str]:
         """What came along."""
@@ -147,9 +152,9 @@ class Asked:
         """Raises CallerError for a request that nobody could answer."""
         self.door.read_request(self.body)
 
-    def said_to(self, variant: Variant) -> tuple[Mapping[str, JSON], int]:
-        """The body that a variant is sent, and how many bytes of JSON that is: for an estimate of what it costs."""
-        return self.body, self.size_bytes
+    def said_to(self, variant: Variant) -> Sent:
+        """What a variant is sent, for an estimate of what it costs."""
+        return Sent(self.body, self.size_bytes)
 
     def outgoing(self, target: Target, variant: Variant, stream: bool, turn: Turn) -> tuple[Format, bytes]:
         """In which format a variant is asked, and the body: the caller's own words where both speak one format, else the same in the other's.

@@ -136,12 +136,21 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """How many answered questions it is shown before."""
     steps: bool = False
     """Whether it writes down its steps before its answer; they are kept apart from it."""
-    of: str | None = None
-    """The variant that is asked, for the kinds that ask another: `vote`, `best_of`, `verify`, `guard`."""
+    of: str | tuple[str, ...] | None = None
+    """The variant that is asked, for the kinds that ask another: `vote`, `best_of`, `verify`, `guard`; for a `vote`, also several."""
     n: int = 1
     """How many answers `vote` and `best_of` ask for, and how often `verify` has an answer revised at most."""
     by: str | None = None
     """The variant that `verify` has look at an answer; None where a function does."""
+
+    def asks(self) -> tuple[str, ...]:
+        """The variants that it asks, each once."""
+        of = self.of if isinstance(self.of, tuple) else (self.of,)
+        return tuple(filter(None, (*of, self.by)))
+
+    def samples(self) -> tuple[str, ...]:
+        """Whom `vote` and `best_of` ask, each as often as it stands here: one variant `n` times, or each of several once."""
+        return self.of if isinstance(self.of, tuple) else (self.of,) * self.n if self.of is not None else ()
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -495,6 +496,13 @@ def text_of(asked: JSON) -> str:
     return words_of(messages, of_the_task=False)
 
 
+def key_of(asked: JSON) -> str:
+    """What recordings and memories know an input by: its words, and a digest of the images, recordings, films and documents beside them."""
+    text, messages = text_of(asked), _messages_in(asked)
+    media = [canonical_json(one) for one in _media_in(asked if messages is None else messages)]
+    return f"{text}\0{blake2b(b' '.join(media), digest_size=16).hexdigest()}" if media else text
+
+
 def system_text_of(asked: JSON) -> str:
     """The system's and the developer's words of an input made of chat messages; empty for every other input."""
     return words_of(_messages_in(asked) or (), of_the_task=True)
@@ -521,6 +529,32 @@ def tools_of(asked: Mapping[str, JSON]) -> Iterator[str]:
             if isinstance(tool, Mapping):
                 inner = next((tool[kind] for kind in ("function", "custom") if isinstance(tool.get(kind), Mapping)), tool)
                 yield str(inner.get("name") or tool.get("type"))
+
+
+def is_media(value: JSON) -> bool:
+    """Whether a JSON value is an image, a recording, a film or a document: an object whose `media` says which."""
+    return isinstance(value, dict) and value.get("media") in _MEDIA and any(name in value for name in _MEDIA_HELD)
+
+
+def media_json(part: Media) -> dict[str, JSON]:
+    """A medium of a message as a JSON object, as values of tasks are written. Where its bytes are there, ids are left out: equal is equal."""
+    held = next(name for name in ("data", "url", "file") if getattr(part, name) or name == "file")
+    said = {
+        "media_type": part.media_type,
+        held: getattr(part, held),
+        "name": part.name,
+        "detail": part.detail,
+        "transcript": part.transcript,
+    }
+    return {"media": part.kind, **{name: value for name, value in said.items() if value}}
+
+
+def media_part(value: Mapping[str, JSON]) -> Media:
+    """The medium of a message that such an object says. Raises DataError for a film in frames, which is several."""
+    if "frames" in value:
+        raise DataError("a film in frames is no single part of a message; expected its bytes, its address, or a provider's id of it")
+    said = {name: value.get(name, "") for name in ("media_type", "data", "url", "file", "name", "detail", "transcript")}
+    return Media(kind=value["media"], **said)
 
 
 def is_messages(value: JSON) -> bool:
@@ -552,8 +586,24 @@ def _leaves(value: JSON) -> Iterator[str]:
         for entry in value:
             yield from _part(entry) if isinstance(entry, dict) and isinstance(entry.get("type"), str) else _leaves(entry)
     elif isinstance(value, dict):
+        if "media" in value and is_media(value):  # what is said in it, where anybody says
+            value = {name: value[name] for name in ("transcript", "sound") if name in value}
         for entry in value.values():
             yield from _leaves(entry)
+
+
+def _media_in(value: JSON) -> Iterator[JSON]:
+    """The media in a JSON value: objects of ours, and content parts of either format."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _media_in(entry)
+    elif isinstance(value, dict):
+        kind = value.get("type")
+        if is_media(value) or (isinstance(kind, str) and kind in _PARTS_WITHOUT_WORDS):
+            yield value
+            return
+        for entry in value.values():
+            yield from _media_in(entry)
 
 
 def _part(part: Mapping[str, JSON]) -> Iterator[str]:
@@ -572,6 +622,8 @@ _PARTS_OF_TEXT = frozenset({"text", "input_text", "output_text"})
 _PARTS_WITHOUT_WORDS = frozenset(
     {"image", "image_url", "input_image", "audio", "audio_url", "input_audio", "file", "input_file", "document", "video", "video_url"}
 )
+_MEDIA = ("image", "audio", "video", "file")
+_MEDIA_HELD = ("data", "url", "file", "frames")
 _KEYS_WITHOUT_WORDS = frozenset({"type", "id", "tool_use_id", "call_id", "cache_control", "signature"})
 
 

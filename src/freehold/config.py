@@ -183,13 +183,14 @@ class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[variants.NAME]`: a model asked in a way of its own, or a variant that asks others."""
 
     kind: Literal["llm", "vote", "verify"] = "llm"
-    """`llm`: a model. `vote`: the same variant several times, and the answer most give. `verify`: a variant, whose answer another looks at."""
+    """`llm`: a model. `vote`: the same variant several times, or several once each, and the answer most give. `verify`: a variant, whose answer
+    another looks at."""
     model: str | None = None
     """The model that is asked, for `llm`."""
-    of: str | None = None
-    """The variant that is asked, for the others."""
+    of: str | tuple[str, ...] | None = None
+    """The variant that is asked, for the others; for a vote, also a list of at least two."""
     n: int = 1
-    """How many answers to vote on; for `verify`, how often an answer is revised at most."""
+    """How many answers of one variant to vote on; for `verify`, how often an answer is revised at most."""
     by: str | None = None
     """The variant that looks at an answer, for `verify`."""
     prompt: str = "production"
@@ -206,8 +207,13 @@ class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("model", "of", "by"):
             if (name in needed) != (getattr(self, name) is not None):
                 raise OperatorError(f'a variant of kind "{self.kind}" takes {" and ".join(needed)}, and {name} is {getattr(self, name)!r}')
-        if self.n < (2 if self.kind == "vote" else 1) or self.n > 100:
-            raise OperatorError(f"a variant's n is {self.n}; it is a number from 1 to 100, and for a vote from 2")
+        if isinstance(self.of, tuple):
+            if self.kind != "vote" or not 2 <= len(self.of) <= 100 or self.n != 1:
+                raise OperatorError(
+                    f"a variant's of is a list of {len(self.of)}; a vote takes one of 2 to 100 variants, each of which is asked once, and no n"
+                )
+        elif not {"vote": 2, "verify": 0}.get(self.kind, 1) <= self.n <= 100:
+            raise OperatorError(f"a variant's n is {self.n}; it is a number from 1 to 100, for a vote from 2, and for verify from 0")
         if not 0 <= self.examples <= 100:
             raise OperatorError(f"a variant's examples is {self.examples}; it is a number from 0 to 100")
 
@@ -538,7 +544,7 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
         if name in config.models:
             raise OperatorError(f"{where}: '{name}' is a model and a variant. Give one of them another name.")
         known = list(config.models) if variant.kind == "llm" else [*config.models, *config.variants]
-        for said in (variant.model, variant.of, variant.by):
+        for said in (variant.model, *_asked_by(variant)):
             if said is not None and said not in known:
                 raise OperatorError(f"{where}: variants.{name} names '{said}', which is not there.{nearest(said, known)}")
         _refuse_circles(config, name, (), where)
@@ -561,9 +567,14 @@ def _refuse_circles(config: Config, name: str, above: tuple[str, ...], where: st
     if name in above:
         raise OperatorError(f"{where}: variants ask each other in a circle: {' -> '.join((*above, name))}. One of them has to ask a model.")
     table = config.variants.get(name)
-    for asked in (table.of, table.by) if table is not None else ():
-        if asked is not None:
-            _refuse_circles(config, asked, (*above, name), where)
+    for asked in _asked_by(table) if table is not None else ():
+        _refuse_circles(config, asked, (*above, name), where)
+
+
+def _asked_by(table: VariantTable) -> list[str]:
+    """The variants that a variant asks."""
+    of = table.of if isinstance(table.of, tuple) else (table.of,)
+    return [name for name in (*of, table.by) if name is not None]
 
 
 STARTER = """\

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from freehold.catalog import Catalog, Task, Variant
-from freehold.chat import JSON, Usage
+from freehold.chat import Usage
 from freehold.config import Config, LimitsTable, ServingTable, TaskTable, with_declared
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
@@ -25,7 +25,7 @@ from freehold.gateway.ledger import Settlement
 from freehold.gateway.limits import Limits
 from freehold.gateway.match import Matcher
 from freehold.gateway.shared import Shared
-from freehold.gateway.tariff import Tariff, size_of
+from freehold.gateway.tariff import Sent, Tariff, size_of
 from freehold.journal.build import Builder
 from freehold.journal.call import Call
 from freehold.journal.formats.openai import tier_of
@@ -50,7 +50,7 @@ from freehold.variants.rules import Rules
 
 Priced: TypeAlias = tuple[float | None, str | None]
 """What an answer cost, and by which prices; None where either is unknown."""
-SaidTo: TypeAlias = Callable[[Variant], tuple[Mapping[str, JSON], int]]
+SaidTo: TypeAlias = Callable[[Variant], Sent]
 """What a variant is sent, as of `Asked.said_to`."""
 TASK_PREFIX = "freehold/"
 """Before a task's name where a model's is asked for."""
@@ -91,6 +91,8 @@ class Words(NamedTuple):
     """The words that differ from call to call."""
     tags: Mapping[str, str]
     """What came along."""
+    key: Callable[[], str]
+    """Gives what recordings and memories know it by, as `chat.key_of` has it."""
 
 
 class Declaration(NamedTuple):
@@ -186,13 +188,13 @@ class Resources:
 
     def estimate(self, task: str | None, models: Iterable[str], said_to: SaidTo, at: datetime) -> int:
         """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
-        dollar. `said_to`: the body that a variant is sent, and how many bytes of JSON that is. Raises Unpriced."""
+        dollar. `said_to`: what a variant is sent. Raises Unpriced."""
         total = 0
         for model in models:
             if not self.is_pool(model) and self.priced_name(model) is None:
                 continue
-            request, size_bytes = said_to(self.variant(model))
-            size = size_of(request, size_bytes)
+            sent = said_to(self.variant(model))
+            request, size = sent.body, size_of(*sent)
             most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
             answers = request.get("n") if type(request.get("n")) is int else 1
             how = self.how(task, model)
@@ -268,9 +270,12 @@ class Resources:
         if known.kind not in COMPOSED:
             yield variant
             return
-        assert known.of is not None
-        times = known.n + 1 if known.kind == "verify" else known.n if known.kind in ("vote", "best_of") else 1
-        for _ in range(times):
+        if known.kind in ("vote", "best_of"):
+            for one in known.samples():
+                yield from self.may_be_asked(task, one)
+            return
+        assert isinstance(known.of, str)
+        for _ in range(known.n + 1 if known.kind == "verify" else 1):
             yield from self.may_be_asked(task, known.of)
             if known.by is not None:
                 yield from self.may_be_asked(task, known.by)
@@ -342,7 +347,7 @@ class Resources:
         if variant in self._rules:
             return self._rules[variant].run(asked.text, asked.tags) or Elsewhere.PASS
         if variant in self._replayed:
-            found = self._recordings[task, variant].run(asked.text) if (task, variant) in self._recordings else None
+            found = self._recordings[task, variant].run(asked.key()) if (task, variant) in self._recordings else None
             if found is None:
                 raise CallerError(
                     f"'{variant}' is a recording, and nobody ever asked it this of task '{task}'. Ask what is in the journal."
@@ -350,7 +355,7 @@ class Resources:
             return found
         if variant == CACHE and self.catalog.variants.get(CACHE, _NO_CACHE).kind == "cache":
             longest_s = self.how(task, CACHE).cache_s or _CACHE_S
-            return self.memory.run(task, asked.text, time.time(), longest_s) or Elsewhere.PASS
+            return self.memory.run(task, asked.key(), time.time(), longest_s) or Elsewhere.PASS
         return Elsewhere.ASKED
 
     def others(self, task: str | None, variant: str) -> tuple[float, list[str]]:

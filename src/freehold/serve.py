@@ -345,7 +345,8 @@ class Exchange:
     def _seen(self) -> Words:
         """What policies see."""
         tags = self._caller.tags
-        return Words(self._asked.text, {**self._asked.tags, **tags} if tags else self._asked.tags)
+        asked = self._asked
+        return Words(asked.text, {**asked.tags, **tags} if tags else asked.tags, asked.key)
 
     def _decide(self, task: Task) -> Decision:
         """What the task's active policy says; its reference where there is none, or where it fails."""
@@ -354,7 +355,9 @@ class Exchange:
         self._words = self._seen()
         if self._policy is not None:
             try:
-                self._chosen = self._policy.choose(*self._words, self._origin.known if self._origin is not None else _NOTHING)
+                self._chosen = self._policy.choose(
+                    self._words.text, self._words.tags, self._origin.known if self._origin is not None else _NOTHING
+                )
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
                 count = self._has.failed_decisions = self._has.failed_decisions + 1
@@ -424,7 +427,7 @@ class Exchange:
                 raise CallerError(f"'{decision.variant}' of task '{self._task}' has no answer to this{why}, and nobody comes after it")
             return following
         self.variant = decision.variant
-        words = terms.words_of(found.output)
+        words = self._asked.said(found.output)
         if not is_noted:
             self._attempts.here(self.variant, "answered", found.usage, (found.cost_usd, RECORDED))
         refused = self._following({**found.known, "answer_chars": float(len(words))})
@@ -795,7 +798,7 @@ class Exchange:
         if task is None:
             return
         if call.variant == task.reference and CACHE in task.variants and isinstance(call.output, str):
-            self._has.memory.keep(task.id, self._words.text, call.output, time.time())
+            self._has.memory.keep(task.id, self._words.key(), call.output, time.time())
         if self._origin is not None and self._origin.hold is not None:  # what is learnt would be paid from the caller's budget
             return
         share, others = self._has.others(task.id, call.variant)

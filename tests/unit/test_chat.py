@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from freehold.chat import Usage, canonical_json, is_messages, system_text_of, text_of
+from freehold.chat import Media, Usage, canonical_json, is_messages, key_of, media_json, media_part, system_text_of, text_of
 from freehold.errors import DataError
 
 ASKED = [
@@ -95,3 +95,33 @@ def test_what_is_no_list_of_messages(value: object) -> None:
 def test_canonical_json_is_one_byte_string_for_equal_values() -> None:
     assert canonical_json({"b": [1, {"y": None, "x": "é"}], "a": 1}) == '{"a":1,"b":[1,{"x":"é","y":null}]}'.encode()
     assert canonical_json({"b": 1, "a": 2}) == canonical_json({"a": 2, "b": 1})
+
+
+IMAGE = {"media": "image", "media_type": "image/png", "data": "iVBORw0K"}
+SOUND = {"media": "audio", "data": "UklGRg==", "transcript": "Good day."}
+
+
+def test_the_bytes_of_media_are_no_words_and_what_is_said_in_them_is() -> None:
+    assert text_of({"page": IMAGE, "question": "Who?"}) == "Who?"
+    assert text_of([IMAGE, SOUND]) == "Good day."
+    assert text_of({"media": "video", "frames": [{"at_s": 0.0, "image": IMAGE}], "sound": SOUND}) == "Good day."
+    assert text_of({"media": "social", "data": "likes"}) == "social\nlikes"  # somebody's own words
+
+
+def test_two_inputs_of_the_same_words_and_other_media_are_told_apart() -> None:
+    """By recordings and memories, in either form of an input."""
+    other = IMAGE | {"data": "R0lGODlh"}
+    assert key_of({"page": IMAGE, "question": "Who?"}) != key_of({"page": other, "question": "Who?"})
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}
+    asked = [{"role": "user", "content": [{"type": "text", "text": "Who?"}, part]}]
+    assert key_of(asked) != key_of([{"role": "user", "content": "Who?"}]) == "Who?"
+    assert key_of(asked).startswith("Who?\0")
+
+
+def test_a_part_of_a_message_is_an_object_and_back_without_the_ids_made_up_for_it() -> None:
+    sound = Media(kind="audio", data="UklGRg==", file="audio_1", transcript="Good day.", expires_at=1)
+    assert media_json(sound) == SOUND
+    assert media_part(SOUND) == Media(kind="audio", data="UklGRg==", transcript="Good day.")
+    assert media_json(Media(kind="file", file="file_1")) == {"media": "file", "file": "file_1"}
+    with pytest.raises(DataError, match="several|frames"):
+        media_part({"media": "video", "frames": []})

@@ -7,8 +7,10 @@ As JSON each is an object: `{"media": "image", "media_type": "image/png", "data"
 
 import binascii
 import re
+import secrets
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,7 +22,7 @@ from freehold.context.headers import KNOWN, media_type_of
 from freehold.errors import CallerError, DataError, nearest
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
 
 MOST_BYTES = 64 * 2**20
 """The most that one value may hold."""
@@ -164,13 +166,67 @@ class Medium(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: "GetCoreSchemaHandler") -> CoreSchema:
         """An instance, or the JSON object of one; written as that object."""
-        written = core_schema.plain_serializer_function_ser_schema(lambda value: value.to_json(), when_used="json")
+        written = core_schema.plain_serializer_function_ser_schema(partial(write, about=None), info_arg=True, when_used="json")
         return core_schema.no_info_plain_validator_function(cls._validated, serialization=written)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: "GetJsonSchemaHandler") -> dict[str, JSON]:
         """The schema of the JSON object."""
         return {"title": cls.__name__, "anyOf": ways(cls)}
+
+
+class Aside:
+    """Media that are put aside while what holds them is written as JSON. It is the context of that, and each leaves a mark in its place."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[Medium, Any]] = []
+        """Each, and what an annotation says about it, such as how a film is sampled."""
+
+    def put(self, value: Medium, about: Any) -> str:
+        """Puts one aside."""
+        self.held.append((value, about))
+        return f"{_MARK}{len(self.held) - 1}"
+
+    def back(self, written: JSON, made: Callable[[Medium, Any], Any]) -> Any:
+        """What was written, with what is made of each in its place."""
+        if isinstance(written, str):
+            return made(*self.held[int(written.removeprefix(_MARK))]) if written.startswith(_MARK) else written
+        if isinstance(written, list):
+            return [self.back(entry, made) for entry in written]
+        if isinstance(written, dict):
+            return {name: self.back(entry, made) for name, entry in written.items()}
+        return written
+
+
+_MARK = f"{secrets.token_hex(12)}:"
+"""Before the number of what was put aside; no words can forge it."""
+
+
+def write(value: Medium, info: "SerializationInfo", about: Any) -> JSON:
+    """How pydantic writes one: as its object, or, where `Aside` is the context, as a mark."""
+    return info.context.put(value, about) if type(info.context) is Aside else value.to_json()
+
+
+def told_about(schema: Any, about: Any) -> Any:
+    """A core schema whose media are written with `about` where they are put aside."""
+    if isinstance(schema, list):
+        return [told_about(entry, about) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = schema.get("function")
+    if isinstance(known, partial) and known.func is write:
+        return {**schema, "function": partial(write, about=about)}
+    return {name: entry if name == "metadata" else told_about(entry, about) for name, entry in schema.items()}
+
+
+def holds_media(schema: Any) -> bool:
+    """Whether values of a core schema may hold media."""
+    if isinstance(schema, dict):
+        known = schema.get("function")
+        if isinstance(known, partial) and known.func is write:
+            return True
+        return any(holds_media(entry) for name, entry in schema.items() if name != "metadata")
+    return isinstance(schema, list) and any(map(holds_media, schema))
 
 
 class Image(Medium, frozen=True, kw_only=True):

@@ -60,7 +60,6 @@ _NODES = (
 """What a template may be made of."""
 _STEPS = "_steps"
 _MOST_DIGITS = 15
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Example(NamedTuple):
@@ -136,6 +135,22 @@ def hash_of(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES).hexdigest()
 
 
+class _Mark(str):
+    """What stands in a text where something that is no text is to be."""
+
+    __slots__ = ()
+
+
+def _plain(value: object) -> str:
+    """What stands in JSON for what is none."""
+    if type(value) is _Mark:
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+_encode = msgspec.json.Encoder(decimal_format="number", enc_hook=_plain).encode
+
+
 class _Media:
     """The values of a template that are no text: each leaves a mark, drawn for this one message, which no words can forge."""
 
@@ -148,7 +163,7 @@ class _Media:
         if isinstance(value, tuple):
             self._mark = self._mark or secrets.token_hex(12)
             self._found.append(value)
-            return f"{self._mark}:{len(self._found) - 1};"
+            return _Mark(f"{self._mark}:{len(self._found) - 1};")
         if isinstance(value, list):
             return [self.marked(entry) for entry in value]
         if isinstance(value, dict):
@@ -160,7 +175,7 @@ class _Media:
         if not self._found:
             return (Text(text=text),) if text else ()
         parts: list[Part] = []
-        for n, piece in enumerate(re.split(f"{self._mark}:(\\d+);", text)):
+        for n, piece in enumerate(re.split(f'"?{self._mark}:(\\d+);"?', text)):  # without the quotes that JSON puts around
             if n % 2:
                 parts += self._found[int(piece)]
             elif piece.strip():
@@ -187,6 +202,8 @@ def _written(value: object) -> object:
     """A value as it stands in a text."""
     if isinstance(value, str | Undefined):  # of an undefined one the environment says so itself
         return value
+    if isinstance(value, list) and value and all(type(entry) is _Mark for entry in value):
+        return "".join(value)  # one medium after the other
     return _encode(value).decode()
 
 

@@ -9,15 +9,19 @@ import msgspec
 from pydantic_core import CoreSchema
 
 from freehold.chat import JSON, Media, Modality, Part, Text
-from freehold.context.media import Audio, File, Image, Medium, check_size, closed, decoded, read_object, read_texts, ways
+from freehold.context.media import Audio, File, Image, Medium, check_size, closed, decoded, read_object, read_texts, told_about, ways
 from freehold.errors import CallerError, DataError
 
 if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 
 
 class Sampling(Protocol):
-    """A way to choose frames by their times. No image is looked at: nothing here decodes one."""
+    """A way to choose frames by their times. No image is looked at: nothing here decodes one.
+
+    A parameter says its way by `Annotated[Video, Evenly(8)]`, and so does what holds films, such as `list[Video]`. For a way of one's own that
+    takes `__get_pydantic_core_schema__`, as of `Evenly`.
+    """
 
     def chosen(self, times_s: Sequence[float]) -> list[int]:
         """The places of the chosen among frames at these times, which ascend; in seconds from the film's beginning."""
@@ -45,6 +49,11 @@ class Evenly(msgspec.Struct, frozen=True):
             found.append(min(left, key=lambda place: abs(times_s[place] - wanted)))
         return found
 
+    def __get_pydantic_core_schema__(self, source: Any, handler: "GetCoreSchemaHandler") -> CoreSchema:
+        """How a type is written that is annotated with it: its films are sampled so."""
+        schema: CoreSchema = told_about(handler(source), self)
+        return schema
+
 
 class EveryS(msgspec.Struct, frozen=True):
     """The first frame, and then each that lies at least `seconds` after the last that was chosen."""
@@ -63,6 +72,11 @@ class EveryS(msgspec.Struct, frozen=True):
             if not found or at_s - times_s[found[-1]] >= self.seconds:
                 found.append(place)
         return found
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: "GetCoreSchemaHandler") -> CoreSchema:
+        """How a type is written that is annotated with it: its films are sampled so."""
+        schema: CoreSchema = told_about(handler(source), self)
+        return schema
 
 
 class Frame(msgspec.Struct, frozen=True):

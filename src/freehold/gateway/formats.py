@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from freehold.chat import JSON, ChatAnswer, ChatRequest, Chunk
+from freehold.chat import JSON, ChatAnswer, ChatRequest, Chunk, Modality
 from freehold.gateway import anthropic, anthropic_stream, embeddings, openai, openai_stream
 from freehold.gateway.sse import Event
 
@@ -58,6 +58,10 @@ class Format(NamedTuple):
     """The body of an error: its status, its message, the call it is about; empty where there is none."""
     error_kind: Callable[[int], str]
     """What this format calls errors of a status."""
+    takes: frozenset[Modality]
+    """What a request may hold beside text, whichever provider then takes it."""
+    gives: frozenset[Modality]
+    """What an answer may hold beside text."""
 
 
 _OPENAI_KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -102,6 +106,8 @@ OPENAI = Format(
     credentials=lambda key: [("authorization", f"Bearer {key}")],
     error=_openai_error,
     error_kind=_openai_kind,
+    takes=frozenset({"image", "audio", "video", "file"}),
+    gives=frozenset({"image", "audio", "video", "file"}),
 )
 ANTHROPIC = Format(
     name="anthropic",
@@ -115,6 +121,8 @@ ANTHROPIC = Format(
     credentials=lambda key: [("x-api-key", key), ("anthropic-version", "2023-06-01")],
     error=_anthropic_error,
     error_kind=_anthropic_kind,
+    takes=frozenset({"image", "file"}),
+    gives=frozenset(),
 )
 EMBEDDINGS = OPENAI._replace(name="embeddings", path="/embeddings", read_answer=embeddings.read_answer)
 """A door beside OpenAI's, to the providers that speak its format."""

@@ -204,6 +204,20 @@ def _read_sound(sound: Fields) -> Media:
     )
 
 
+def media_of(message: Mapping[str, JSON], where: str) -> list[Media]:
+    """The images, recordings and files of an answer's message, in the order in which `read_answer` has them. Raises CallerError."""
+    content = message.get("content")
+    said = [
+        _read_part(part, f"{where}.content[{n}]")
+        for n, part in enumerate(content if isinstance(content, list) else ())
+        if isinstance(part, Mapping) and part.get("type") not in ("text", "output_text")
+    ]
+    images, sound = message.get("images"), message.get("audio")
+    found = [part for part in said if isinstance(part, Media)]
+    found += _read_images(images, where) if isinstance(images, list) else []
+    return found + ([_read_sound(Fields(sound, f"{where}.audio"))] if isinstance(sound, Mapping) else [])
+
+
 def _read_call(value: JSON, where: str) -> ToolCall:
     fields = Fields(value, where)
     kind = fields.take("type", str, "function")

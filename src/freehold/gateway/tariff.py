@@ -38,6 +38,19 @@ class Size(NamedTuple):
     """Of its JSON, without what media hold."""
     media: int
     """How many images, recordings and documents."""
+    media_tokens: int | None = None
+    """What those come to, where it was worked out; None takes `MEDIA_TOKENS` for each."""
+
+
+class Sent(NamedTuple):
+    """What a model is sent."""
+
+    body: Mapping[str, Any]
+    """The request, in either format."""
+    size_bytes: int
+    """Of its JSON."""
+    media_tokens: int | None = None
+    """As of `Size`."""
 
 
 class Tariff:
@@ -57,7 +70,8 @@ class Tariff:
         tiers = self._prices.tiers(name, at) or self._assumed
         if tiers is None:
             return 0
-        tokens = ceil(size.text_bytes / BYTES_PER_TOKEN) + size.media * MEDIA_TOKENS
+        media = size.media * MEDIA_TOKENS if size.media_tokens is None else size.media_tokens
+        tokens = ceil(size.text_bytes / BYTES_PER_TOKEN) + media
         return _worst(tiers, tokens, (max_output_tokens or OUTPUT_TOKENS) * answers, size.media > 0)
 
     def check(self, name: str, at: datetime | None = None) -> None:
@@ -130,8 +144,8 @@ def revenue(plan: Plan, usage: Usage | None, cost_nano: int | None) -> int | Non
     return nano(plan.per_call + (usage.input_tokens * plan.input_per_mtok + usage.output_tokens * plan.output_per_mtok) / 1e6)
 
 
-def size_of(body: Mapping[str, Any], body_bytes: int) -> Size:
-    """The size of a request in either format, given its body and how many bytes of JSON that was."""
+def size_of(body: Mapping[str, Any], body_bytes: int, media_tokens: int | None = None) -> Size:
+    """The size of a request in either format, given its body and how many bytes of JSON that was. `media_tokens`: as of `Size`."""
     messages = body.get("messages")
     if isinstance(messages, list):
         for message in messages:
@@ -144,7 +158,7 @@ def size_of(body: Mapping[str, Any], body_bytes: int) -> Size:
     results = [part["content"] for part in parts if isinstance(part.get("content"), list)]
     parts += [part for result in results for part in result if isinstance(part, Mapping)]
     media = [part for part in parts if part.get("type") in _MEDIA]
-    return Size(max(0, body_bytes - sum(_characters(part, _MEDIA_DEPTH) for part in media)), len(media))
+    return Size(max(0, body_bytes - sum(_characters(part, _MEDIA_DEPTH) for part in media)), len(media), media_tokens)
 
 
 def _characters(value: Any, depth: int) -> int:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from freehold.chat import JSON, ChatAnswer, Choice, Outcome, Refusal, Text, ToolCall, canonical_json
+from freehold.chat import JSON, ChatAnswer, Choice, Media, Outcome, Refusal, Text, ToolCall, canonical_json, media_json
 from freehold.errors import DataError
 from freehold.gateway.openai import finish_word
 from freehold.journal.build import texts_of
-from freehold.journal.formats.completion import USUAL_ENDS, arguments_of
+from freehold.journal.formats.completion import USUAL_ENDS, arguments_of, held
 from freehold.journal.formats.openai import input_of, item_of, metadata_of, subject_of
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
 from freehold.journal.shape import shape_of
@@ -86,6 +86,4 @@ def _said(choice: Choice) -> JSON:
     if calls:
         kept["tool_calls"] = calls
     content = "".join(part.text for part in parts if isinstance(part, Text))
-    if not kept:
-        return content
-    return {"content": content, **kept} if content else kept
+    return held(content, kept, [media_json(part) for part in parts if isinstance(part, Media)])

@@ -57,7 +57,7 @@ class Everybody:
             return None
         variant = self.variants.get(name, Variant(id=name, model=name))
         if variant.kind in COMPOSED:
-            for asked in filter(None, (variant.of, variant.by)):
+            for asked in variant.asks():
                 if (why := self.why_not(task, asked, (*above, name))) is not None:
                     return why
             return None
@@ -79,7 +79,7 @@ class Everybody:
         variant = self.variants.get(name)
         if variant is not None and name not in above:
             yield variant
-            for asked in filter(None, (variant.of, variant.by)):
+            for asked in variant.asks():
                 yield from self.asked_by(asked, (*above, name))
 
 

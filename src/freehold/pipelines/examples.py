@@ -5,7 +5,7 @@ Alike are texts that share rare words and parts of words: the cosine of hashed n
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -93,10 +93,3 @@ class Shown:
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     norm = math.sqrt(float(vector @ vector))
     return np.divide(vector, norm, dtype=np.float32) if norm else vector
-
-
-def as_values(input: JSON, names: Sequence[str]) -> Mapping[str, JSON]:
-    """An input as the journal keeps it, by parameter."""
-    if len(names) == 1:
-        return {names[0]: input}
-    return {name: input.get(name) for name in names} if isinstance(input, dict) else dict.fromkeys(names[:1], input)

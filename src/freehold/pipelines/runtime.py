@@ -28,16 +28,16 @@ from freehold.asked import Asked
 from freehold.catalog import Variant
 from freehold.chat import JSON, Chunk
 from freehold.config import TaskTable, TelemetryTable, find_project
-from freehold.context.prompt import Example, Prompt
+from freehold.context.prompt import Prompt
 from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, FreeholdError
 from freehold.gateway.budget import nano
-from freehold.gateway.formats import OPENAI, error_message
+from freehold.gateway.formats import OPENAI, Format, error_message
 from freehold.gateway.reply import Headers
 from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
-from freehold.pipelines.examples import Shown, as_values, well_rated
+from freehold.pipelines.examples import Rated, Shown, well_rated
 from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
@@ -50,7 +50,6 @@ from freehold.serve import Exchange, Gateway, Origin
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
 from freehold.variants.functions import Functions
-from freehold.variants.terms import words_of
 
 T = TypeVar("T")
 _log = logging.getLogger("freehold.pipelines")
@@ -102,7 +101,7 @@ class Asks(Protocol):
     def repairs(self) -> bool:
         """As of `Manner`."""
 
-    def examples(self) -> tuple[Example, ...]:
+    def examples(self) -> tuple[Rated, ...]:
         """What is shown before every question."""
 
     def table(self) -> TaskTable:
@@ -270,14 +269,12 @@ class Runtime:
             await asyncio.to_thread(self._look_for_examples)
         return known
 
-    def _examples(self, task: Asks, fixed: tuple[Example, ...], input: JSON, n: int) -> tuple[Example, ...]:
+    def _examples(self, task: Asks, fixed: tuple[Rated, ...], input: JSON, n: int) -> Sequence[Rated]:
         """Well-rated answers to the most similar questions, none until they were looked up the first time; the program's own for none."""
         if not n:
             return fixed
         shown = self._shown.get(task.name)
-        names = [field.name for field in task.signature.fields]
-        found = [] if shown is None else shown.like(input, n)
-        return tuple(Example(as_values(one.input, names), words_of(one.output)) for one in found)
+        return [] if shown is None else shown.like(input, n)
 
     def _look_for_examples(self) -> None:
         """Looks up what was rated well, in a thread, for the tasks whose variants show any."""
@@ -298,6 +295,13 @@ class Runtime:
             _log.warning("schema.refused: '%s' is told in words what form an answer takes, for it refused the schema: %s", model, why)
 
         fixed = task.examples()
+
+        def format_of(variant: str) -> Format:
+            try:
+                return self.resources.target(variant, OPENAI).provider.format
+            except CallerError:  # nobody's, or one that only stands for others
+                return OPENAI
+
         return Manner(
             task=self.resources.catalog.tasks[task.name],
             signature=task.signature,
@@ -306,6 +310,7 @@ class Runtime:
             takes_schema=takes_schema,
             note_no_schema=note_no_schema,
             repairs=task.repairs,
+            format_of=format_of,
         )
 
     async def ask(self, make: Callable[[], Asked], task: str, scope: Scope, on_chunk: Callable[[Chunk], None] | None = None) -> Told:

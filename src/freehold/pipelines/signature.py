@@ -5,14 +5,17 @@ pydantic knows the types; this file knows which of them a task may have, and say
 
 import dis
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError, create_model
 
-from freehold.chat import JSON
+from freehold.chat import JSON, Part, Text
+from freehold.context.media import Aside, holds_media
 from freehold.context.prompt import Said
 from freehold.errors import CallerError, DataError
+from freehold.gateway.formats import Format
+from freehold.pipelines.media import parts_of, shown_of
 from freehold.pipelines.parse import Malformed, Parsed, parse, partial
 from freehold.pipelines.schema import schema_of, wrapped
 
@@ -74,14 +77,17 @@ class Signature:
         """The same, in words."""
         self.is_text = hints["return"] is str
         """Whether it is a plain text, which needs no form."""
+        self.shown = shown_of(hints["return"])
+        """What it is where it is no text and no JSON, but an image, a recording, a film or a document."""
         self._steps: TypeAdapter[Any] | None = None
         self._schemas: dict[bool, JSON] = {}
         self.is_strict = True
         """Whether `schema` is one that providers can hold an answer to, to the letter."""
-        plain = self._schema()
-        self._is_wrapped = not self.is_text and wrapped(plain) is not plain
+        plain = None if self.is_text or self.shown is not None else self._schema()
+        self._is_wrapped = plain is not None and wrapped(plain) is not plain
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
+        self._may_hold = {name for name, adapter in self._inputs.items() if holds_media(adapter.core_schema)}
         first = next(iter(self.inspected.parameters.values()))
         self._takes_one = len(self.fields) == 1 and first.kind is not first.KEYWORD_ONLY
         self._check_defaults()
@@ -117,9 +123,12 @@ class Signature:
         """The input as the journal keeps it: the one argument of a task that has one, else an object of all."""
         if len(self.fields) == 1:
             name = self.fields[0].name
-            value = values[name]
-            return value if name in self._is_text else self._inputs[name].dump_python(value, mode="json")
-        return {name: self._inputs[name].dump_python(value, mode="json") for name, value in values.items()}
+            return self.input_json(name, values[name])
+        return {name: self.input_json(name, value) for name, value in values.items()}
+
+    def input_json(self, name: str, value: Any) -> JSON:
+        """One argument as JSON."""
+        return value if name in self._is_text else self._inputs[name].dump_python(value, mode="json")
 
     def read_json(self, input: JSON) -> dict[str, Any]:
         """The arguments of an input as the journal keeps it, or as a row of a file has it. Raises CallerError."""
@@ -145,11 +154,24 @@ class Signature:
             raise CallerError(f"Task '{self.name}' takes no {', '.join(sorted(unknown))}. It takes: {', '.join(values)}.")
         return values
 
-    def said(self, values: Mapping[str, Any]) -> dict[str, Said]:
-        """The arguments as a template is given them."""
-        return {
-            name: value if name in self._is_text else self._inputs[name].dump_python(value, mode="json") for name, value in values.items()
-        }
+    def said(self, values: Mapping[str, Any], format: Format) -> dict[str, Said]:
+        """The arguments as a template is given them: what is no text as parts of a message in that format. Raises CallerError where it has no
+        place for them."""
+        return {name: value if name in self._is_text else self._said(name, value, format) for name, value in values.items()}
+
+    def _said(self, name: str, value: Any, format: Format) -> Said:
+        if name not in self._may_hold:
+            return self._inputs[name].dump_python(value, mode="json")
+        aside = Aside()
+        written = self._inputs[name].dump_python(value, mode="json", context=aside)
+        return aside.back(written, lambda medium, about: parts_of(medium, about, format)) if aside.held else written
+
+    def media(self, values: Mapping[str, Any]) -> Aside:
+        """The images, recordings, films and documents among the arguments."""
+        aside = Aside()
+        for name in self._may_hold:
+            self._inputs[name].dump_python(values[name], mode="json", context=aside)
+        return aside
 
     # The output.
 
@@ -166,6 +188,12 @@ class Signature:
         except DataError:  # such as one with keys of any name
             self.is_strict = False
             return schema_of(self.output, strict=False)
+
+    def answered(self, parts: Sequence[Part], with_steps: bool = False) -> Parsed[Any]:
+        """The value in an answer. `with_steps`: where steps were asked for. Raises Malformed."""
+        if self.shown is not None:
+            return Parsed(self.shown.read(parts), ())
+        return self.read("".join(part.text for part in parts if isinstance(part, Text)), with_steps)
 
     def read(self, words: str, with_steps: bool = False) -> Parsed[Any]:
         """The value in the words of an answer. `with_steps`: where steps were asked for. Raises Malformed."""
@@ -196,6 +224,8 @@ class Signature:
 
     def value_of(self, output: JSON) -> Any:
         """The value of an answer as the journal keeps it, which may be words. Raises Malformed, ValidationError."""
+        if self.shown is not None:
+            return self.output.validate_python(self.shown.of(output))
         if self.is_text and isinstance(output, str):
             return output
         try:

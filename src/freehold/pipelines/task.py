@@ -11,15 +11,19 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
+from pydantic import ValidationError
+
 from freehold import catalog
-from freehold.chat import JSON, Chunk, Message, Text, text_of
+from freehold.chat import JSON, Chunk, Media, Message, Text, media_json, text_of
 from freehold.config import TaskTable
-from freehold.context.prompt import DEFAULT, Example, Prompt
+from freehold.context.prompt import DEFAULT, Prompt
 from freehold.errors import CallerError, OperatorError
 from freehold.journal.call import Call
+from freehold.pipelines.examples import Rated
 from freehold.pipelines.failure import NotAsked, failure_of
 from freehold.pipelines.form import Typed
 from freehold.pipelines.job import Job, Report
+from freehold.pipelines.parse import Malformed
 from freehold.pipelines.remember import History, after, before, check_kept
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Scope, current
@@ -28,7 +32,6 @@ from freehold.resources import OWN
 from freehold.variants.declare import Declared
 from freehold.variants.functions import DEADLINE_S, Functions, Pass
 from freehold.variants.rules import Rules
-from freehold.variants.terms import words_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -233,9 +236,10 @@ class Task(Generic[P, T]):
             question = manner.question(values)
             said = await before(at.project, conversation, self.options.history, question)
             input = {"history": [_line(message) for message in said], "input": input} if said else input
-        asked = Typed(manner, values, input, about, scope.tags, on_text is not None, said)
+        asked = Typed(manner, values, input, about, scope.tags, on_text is not None and self.signature.shown is None, said)
         if scope.run is not None and (known := scope.run.steps.take(self.name, asked.question.item)) is not None:
-            return Answer(self.signature.value_of(known.output), known)
+            with suppress(Malformed, ValidationError):  # such as one whose bytes were redacted: that is asked again
+                return Answer(self.signature.value_of(known.output), known)
 
         def heard(chunk: Chunk) -> None:
             if on_text is not None and chunk.text and chunk.choice == 0:
@@ -271,16 +275,18 @@ class Task(Generic[P, T]):
         """The template by which it is asked where no other is labelled."""
         return self.options.prompt or DEFAULT
 
-    def examples(self) -> tuple[Example, ...]:
+    def examples(self) -> tuple[Rated, ...]:
         """What is shown before every question. Raises Misuse for what is no input, or no answer, of this task."""
         signature = self.signature
         shown = []
+        if self.options.examples and signature.shown is not None:
+            raise signature.misuse(f"it has examples, and its answers are {signature.output_name}, which no model can be shown as its own")
         for input, answer in self.options.examples:
             try:
                 (values,), output = self._bound([input]), signature.output_json(signature.output.validate_python(answer))
             except (CallerError, TypeError, ValueError) as error:
                 raise signature.misuse(f"its example {input!r:.60} is none: {error}") from None
-            shown.append(Example(signature.said(values), words_of(output)))
+            shown.append(Rated({name: signature.input_json(name, value) for name, value in values.items()}, output))
         return tuple(shown)
 
     @property
@@ -313,7 +319,9 @@ class Task(Generic[P, T]):
 
 def _line(message: Message) -> JSON:
     """A message of a conversation as the journal keeps it."""
-    return {"role": message.role, "content": "".join(part.text for part in message.parts if isinstance(part, Text))}
+    said: dict[str, JSON] = {"role": message.role, "content": "".join(part.text for part in message.parts if isinstance(part, Text))}
+    media: list[JSON] = [media_json(part) for part in message.parts if isinstance(part, Media)]
+    return {**said, "media": media} if media else said
 
 
 def _by_rules(rules: Rules, signature: Signature) -> Callable[..., Any]:

@@ -60,34 +60,39 @@ class Ask(Protocol):
 
 async def compose(variant: Variant, functions: Functions, ask: Ask) -> Outcome:
     """What a variant of one of these kinds answers. Raises as `Ask`, and as its functions."""
-    assert variant.of is not None
     match variant.kind:
         case "vote":
-            return await _vote(ask, variant.of, variant.n)
+            return await _vote(ask, variant)
         case "best_of":
-            return await _best_of(ask, variant.of, variant.n, functions)
+            return await _best_of(ask, variant, functions)
         case "verify":
             return await _verify(ask, variant, functions)
         case "guard":
-            return await _guard(ask, variant.of, functions)
+            return await _guard(ask, _the_one(variant), functions)
     raise OperatorError(f"'{variant.id}' is of kind '{variant.kind}', which asks nobody else")
 
 
-async def _vote(ask: Ask, of: str, n: int) -> Outcome:
-    """Self-consistency (Wang et al. 2022, arXiv:2203.11171): the answer that most of n samples give; of several the one that came up first.
+def _the_one(variant: Variant) -> str:
+    assert isinstance(variant.of, str)
+    return variant.of
 
-    Its confidence is the share of the n that gave it. One who fails or gives no answer of the task's form has no vote.
+
+async def _vote(ask: Ask, variant: Variant) -> Outcome:
+    """Self-consistency (Wang et al. 2022, arXiv:2203.11171): the answer that most samples give; of several the one that comes first, in the
+    order in which those are named who were asked.
+
+    Its confidence is the share of all who were asked that gave it. One who fails or gives no answer of the task's form has no vote.
     """
-    given = await _several(ask, of, n)
+    given = await _several(ask, variant)
     counted = Counter(canonical_json(one.output) for one in given)
     most = max(counted.values())
     chosen = next(one for one in given if counted[canonical_json(one.output)] == most)
-    return Outcome(chosen.output, None, known={"confidence": most / n})
+    return Outcome(chosen.output, None, known={"confidence": most / len(variant.samples())})
 
 
-async def _best_of(ask: Ask, of: str, n: int, functions: Functions) -> Outcome:
+async def _best_of(ask: Ask, variant: Variant, functions: Functions) -> Outcome:
     """The answer of n that a scorer puts highest; of equals the first. An answer that it cannot score is not chosen."""
-    given = await _several(ask, of, n)
+    given = await _several(ask, variant)
     scores = await asyncio.gather(*(_score(ask, functions, one) for one in given), return_exceptions=True)
     scored = [(one, score) for one, score in zip(given, scores, strict=True) if not isinstance(score, BaseException)]
     for score in scores:
@@ -109,9 +114,9 @@ async def _score(ask: Ask, functions: Functions, one: Given) -> float:
     return score
 
 
-async def _several(ask: Ask, of: str, n: int) -> list[Given]:
-    """What n of one variant answer, without those who fail. Raises what the first one failed with where all do."""
-    found = await asyncio.gather(*(ask(of, "sample", number=k) for k in range(n)), return_exceptions=True)
+async def _several(ask: Ask, variant: Variant) -> list[Given]:
+    """What those answer who are to be asked, without those who fail. Raises what the first one failed with where all do."""
+    found = await asyncio.gather(*(ask(one, "sample", number=k) for k, one in enumerate(variant.samples())), return_exceptions=True)
     given = [one for one in found if isinstance(one, Given)]
     for one in found:
         if isinstance(one, BaseException) and not isinstance(one, FreeholdError):
@@ -123,8 +128,7 @@ async def _several(ask: Ask, of: str, n: int) -> list[Given]:
 
 async def _verify(ask: Ask, variant: Variant, functions: Functions) -> Outcome:
     """An answer that a check accepted, or after `n` revisions the last one; `verified` says which, for a policy to look at."""
-    assert variant.of is not None
-    given = await ask(variant.of, "sample")
+    given = await ask(_the_one(variant), "sample")
     said: list[Message] = []
     for revision in range(variant.n + 1):
         why = await _wrong(ask, variant, functions, given)
@@ -134,7 +138,7 @@ async def _verify(ask: Ask, variant: Variant, functions: Functions) -> Outcome:
             break
         said += [_message("assistant", given.words), _message("user", _AGAIN.format(why=why))]
         try:
-            given = await ask(variant.of, "revision", tuple(said))
+            given = await ask(_the_one(variant), "revision", tuple(said))
         except (DataError, ProviderError, FunctionFailed):
             break  # the one before stands, as what it is
     return Outcome(given.output, None, known={**given.known, "verified": 0.0})

@@ -57,12 +57,23 @@ def think(model: str, *, effort: str | None = None, name: str | None = None) -> 
     return Declared(Variant(id=name or f"{model}-think", model=model, sampling=settings, steps=effort is None))
 
 
-def vote(n: int, of: Of, *, name: str | None = None) -> Declared:
-    """The answer that most of `n` answers of one variant give (self-consistency). Its confidence is their share.
+def vote(n: int | None = None, of: Of | tuple[Of, ...] = (), *, name: str | None = None) -> Declared:
+    """The answer that most of `n` answers of one variant give (self-consistency), or that most of several variants give, each asked once:
+    `vote(3, "cheap")`, `vote(of=("a", "b", "c"))`. Its confidence is their share; of equals the one that comes first.
 
-    Let the variant sample: with temperature 0 all answers are the same.
+    Let one variant sample: with temperature 0 all its answers are the same.
     """
-    return _over(of, "vote", _several(n), name or f"{_name(of)}-vote{n}")
+    if isinstance(of, str | Declared):
+        if n is None:
+            raise CallerError(
+                f"vote: how many answers of '{_name(of)}'? Say n, as in vote(3, …), or name several variants, as in vote(of=(…))"
+            )
+        return _over(of, "vote", _several(n), name or f"{_name(of)}-vote{n}")
+    if n is not None or not 2 <= len(of) <= MOST:
+        raise CallerError(f"vote: n is {n} and of names {len(of)} variants; expected from 2 to {MOST} of them, each asked once, and no n")
+    asked = tuple(_name(one) for one in of)
+    variant = Variant(id=name or f"vote-{'-'.join(asked)}", kind="vote", of=asked)
+    return Declared(variant, parts=tuple(one for one in of if isinstance(one, Declared)))
 
 
 def best_of(n: int, of: Of, score: Function, *, name: str | None = None, deadline_s: float = DEADLINE_S) -> Declared:

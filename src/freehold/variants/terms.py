@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from freehold.chat import JSON, Choice, Part, Text, ToolCall, tools_of
-from freehold.errors import CallerError
+from freehold.chat import JSON, Choice, Part, Text, ToolCall, is_media, media_part, text_of, tools_of
+from freehold.errors import CallerError, DataError
 from freehold.variants.outcome import Outcome
 
 MOST_CHOICES = 128
@@ -47,14 +47,42 @@ def choices(found: Outcome, asked: Mapping[str, JSON], call: str) -> tuple[Choic
         raise CallerError(f"n is {count:,}; expected at most {MOST_CHOICES}")
     if asked.get("logprobs"):
         raise CannotGive("logprobs: it has none")
-    if (kinds := asked.get("modalities")) and kinds != ["text"]:
+    media = media_in(found.output)
+    kinds = asked.get("modalities") or ["text"]
+    if kinds != ["text"] and not media:
         raise CannotGive("modalities: it answers in text alone")
-    size = found.usage.output_tokens if found.usage is not None else len(words_of(found.output)) // _CHARS_A_TOKEN
+    if "audio" not in kinds and any(one["media"] == "audio" for one in media):
+        raise CannotGive("modalities: it is a recording")
+    size = (
+        found.usage.output_tokens
+        if found.usage is not None
+        else len(text_of(found.output) if media else words_of(found.output)) // _CHARS_A_TOKEN
+    )
     for name in ("max_completion_tokens", "max_tokens"):
         most = _count(asked, name)
         if most is not None and size > most:
             raise CannotGive(f"{name}: it has about {size:,} tokens, and {most:,} are allowed")
+    if media:
+        return (_shown(found.output, media, asked),) * count
     return (_called(found.output, asked, call) or _said(words_of(found.output), asked),) * count
+
+
+def media_in(output: JSON) -> list[dict[str, JSON]]:
+    """The images, recordings, films and documents of an answer, as the journal keeps it: alone, in a list, or beside its words."""
+    if is_media(output):
+        return [output]
+    held = output if isinstance(output, list) else output.get("media") if isinstance(output, dict) else None
+    return list(held) if isinstance(held, list) and held and all(is_media(one) for one in held) else []
+
+
+def _shown(output: JSON, media: list[dict[str, JSON]], asked: Mapping[str, JSON]) -> Choice:
+    """An answer that is more than words."""
+    content = output.get("content") if isinstance(output, dict) and not is_media(output) else None
+    said = _said(content if isinstance(content, str) else "", asked)
+    try:
+        return Choice(parts=(*(part for part in said.parts if part != Text(text="")), *map(media_part, media)), stop=said.stop)
+    except DataError as error:
+        raise CannotGive(str(error)) from None
 
 
 def _count(asked: Mapping[str, JSON], name: str) -> int | None:

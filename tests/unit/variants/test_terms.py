@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from freehold.chat import Text, ToolCall, Usage
+from freehold.chat import Media, Text, ToolCall, Usage
 from freehold.errors import CallerError
 from freehold.variants.outcome import Outcome
 from freehold.variants.terms import CannotGive, choices, fits
@@ -136,3 +136,28 @@ def test_a_value_fits_a_schema(value: Any, schema: Any, does: bool) -> None:
 @pytest.mark.parametrize("schema", [{"type": {"x": 1}}, {"type": [["object"]]}, {"type": "object", "required": [["a"], {"b": 1}]}])
 def test_schemas_that_are_none_are_not_looked_at(schema: Any) -> None:
     assert fits({"a": 1}, schema)
+
+
+PAGE = {"media": "image", "media_type": "image/png", "data": "iVBORw0K"}
+SOUND = {"media": "audio", "data": "UklGRg==", "transcript": "Good day."}
+
+
+def test_media_of_a_recorded_answer_are_parts_of_it() -> None:
+    page, sound = Media(kind="image", media_type="image/png", data="iVBORw0K"), Media(kind="audio", data="UklGRg==", transcript="Good day.")
+    assert only(PAGE, {}).parts == (page,)
+    assert only({"content": "Here.", "media": [PAGE, PAGE]}, {"max_tokens": 5}).parts == (Text(text="Here."), page, page)
+    assert only(SOUND, {"modalities": ["text", "audio"]}).parts == (sound,)
+
+
+@pytest.mark.parametrize(
+    ("output", "asked", "named"),
+    [
+        (SOUND, {}, "modalities: it is a recording"),
+        (PAGE, {"response_format": {"type": "json_object"}}, "response_format: it is no JSON"),
+        ({"media": "video", "frames": [{"at_s": 0.0, "image": PAGE}]}, {}, "a film in frames is no single part"),
+        ({"content": "a" * 400, "media": [PAGE]}, {"max_tokens": 5}, "max_tokens: it has about 100 tokens"),
+    ],
+)
+def test_media_that_were_not_asked_for_cannot_be_given(output: Any, asked: dict[str, Any], named: str) -> None:
+    with pytest.raises(CannotGive, match=named):
+        only(output, asked)

@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from freehold.chat import JSON, Outcome
-from freehold.errors import DataError
+from freehold.chat import JSON, Outcome, media_json
+from freehold.errors import CallerError, DataError
+from freehold.gateway.openai import media_of
 
 Body: TypeAlias = Mapping[str, Any]
 
@@ -55,9 +56,22 @@ def _output(choice: Body) -> JSON:
         raise DataError("'tool_calls' is not a list; expected a chat completion's")
     if calls:
         kept["tool_calls"] = [_tool_call(call) for call in calls]
-    if isinstance(message.get("audio"), dict):
-        kept["audio"] = {"transcript": message["audio"].get("transcript")}
     content = message.get("content")
+    try:
+        media = [media_json(part) for part in media_of(message, "message")]
+    except CallerError as error:
+        raise DataError(str(error)) from None
+    if media and isinstance(content, list):
+        content = "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return held(content, kept, media)
+
+
+def held(content: JSON, kept: dict[str, JSON], media: list[dict[str, JSON]]) -> JSON:
+    """An answer as the journal keeps it: its words alone, its one image or recording alone, or an object of all that it holds."""
+    if len(media) == 1 and not content and not kept:
+        return media[0]
+    if media:
+        kept = {**kept, "media": media}
     if not kept:
         return content
     return {"content": content, **kept} if content else kept
