@@ -1,9 +1,9 @@
 # Sourced by scripts/test and scripts/soak: the benchmarks there are.
 # shellcheck shell=bash
 
-BENCHES=(features counting history parsing pace policy journal crash ledger routing certificates zeroeval banking certify demo gateway faults tasks batch telemetry fuzz)
-# What needs more than scripts/test installs: scripts/soak alone runs them.
-SOAK_BENCHES=(real)
+BENCHES=(features parsing policy journal crash ledger routing certificates zeroeval banking certify demo gateway faults tasks batch telemetry fuzz)
+# What needs more than scripts/test installs, or measures what changes seldom: scripts/soak alone runs them.
+SOAK_BENCHES=(real counting history pace thinking)
 
 # Those of some that stand in bench/; the others are named.
 benches_here() {
