@@ -22,6 +22,7 @@ from freehold.gateway import anthropic, openai
 from freehold.pipelines.failure import BudgetSpent, StepFailed
 from freehold.pipelines.run import Run, Steps
 from freehold.pipelines.scope import Scope, current, entered
+from freehold.pipelines.signature import Misuse
 from upstream import Said, Upstream, anthropic_answer, openai_answer, upstream, whole
 
 TOML = """
@@ -331,3 +332,46 @@ def test_an_answer_with_an_image_is_kept_whole_over_http(tmp_path: Path) -> None
 def ask(served: Served) -> Any:
     messages: Any = [{"role": "user", "content": "Draw a house."}]
     return served.openai().chat.completions.create(model="frontier", messages=messages)
+
+
+@freehold.task(name="media_talk", reference="claude", history=freehold.History(20_000))
+def talk(page: Image, question: str) -> str:
+    """Answer about the page."""
+
+
+@freehold.task(name="media_shown", reference="gpt", examples=[(PAGE, "one"), (OTHER, "two")])
+def like_those(page: Image) -> str:
+    """Write down what is written."""
+
+
+def test_a_conversation_about_pages_is_told_with_its_pages(tmp_path: Path) -> None:
+    """They tell it from another one of the same words, too."""
+    with at_work(tmp_path) as provider:
+        calls = []
+        for id, page in (("a", PAGE), ("b", OTHER)):
+            provider.answer = saying("A page.")
+            with freehold.scope(conversation=id):
+                talk(page, "What is it?")
+                calls.append(talk.answer(PAGE, "And this?").call)
+            assert heard(provider.asked[-1]) == [page, PAGE]
+        assert calls[0].item != calls[1].item
+
+
+def test_examples_of_a_program_are_shown_with_their_media(tmp_path: Path) -> None:
+    with at_work(tmp_path) as provider:
+        provider.answer = saying("one")
+        like_those(PAGE)
+        assert heard(provider.asked[-1]) == [PAGE, OTHER, PAGE]
+        messages: Any = provider.asked[-1].body["messages"]
+        assert [message["content"] for message in messages if message["role"] == "assistant"] == ["one", "two"]
+
+
+def test_no_answer_is_shown_as_an_example_that_is_a_medium(tmp_path: Path) -> None:
+    with at_work(tmp_path):
+
+        @freehold.task(name="media_drawn_like", reference="gpt", examples=[("a house", PAGE)])
+        def drawn_like(text: str) -> Image:
+            """Draw it."""
+
+        with pytest.raises(Misuse, match="its answers are Image, which no model can be shown as its own"):
+            drawn_like("a tree")

@@ -13,7 +13,7 @@ from freehold.context.media import Aside, Audio, File, Image, Medium
 from freehold.context.media_tokens import ANTHROPIC_HIGH, OPENAI_PATCHES, OPENAI_TILES, MediaRules, tokens_estimate
 from freehold.context.video import AnyMedia, Sampling, Video, from_part
 from freehold.errors import CallerError, DataError
-from freehold.gateway.formats import Format
+from freehold.gateway.formats import ANTHROPIC, OPENAI, Format
 from freehold.gateway.tariff import MEDIA_TOKENS
 from freehold.pipelines.parse import Malformed
 from freehold.variants.terms import media_in
@@ -42,6 +42,11 @@ def parts_of(value: Medium, sampling: Sampling | None, format: Format) -> tuple[
 def tokens_of(aside: Aside, format: Format) -> int:
     """About how many tokens media are, once they are parts of a message in that format; what no rule tells counts as `MEDIA_TOKENS`."""
     return sum(_tokens(value, about, format) for value, about in aside.held)
+
+
+def tokens_of_part(part: Media) -> int:
+    """About how many tokens a part of a message is, whichever format it is said in."""
+    return max(_tokens(from_part(part), None, format) for format in (OPENAI, ANTHROPIC))
 
 
 def _tokens(value: Medium, about: Any, format: Format) -> int:

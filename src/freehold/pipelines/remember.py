@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from freehold.chat import Message, Text
 from freehold.context.conversation import StoredConversations
+from freehold.context.count import counter_of
 from freehold.context.history import Strategy, Trim, fit
 from freehold.errors import CallerError
+from freehold.pipelines.media import tokens_of_part
 from freehold.project import Project
 
 
@@ -23,7 +25,7 @@ class History(NamedTuple):
 async def before(project: Project, conversation: str, history: History, question: Message) -> tuple[Message, ...]:
     """What is said before a question. Raises CallerError where the question alone is too long."""
     said = await asyncio.to_thread(_kept(project).read, conversation)
-    fitted = await fit((*said, question), history.budget_tokens, history.strategy)
+    fitted = await fit((*said, question), history.budget_tokens, history.strategy, counter_of(estimates=tokens_of_part))
     return fitted.messages[:-1]
 
 
