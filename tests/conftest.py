@@ -1,6 +1,7 @@
 """What tests of the journal share: a store of each kind, empty and their own, and records to put into it."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -12,6 +13,9 @@ import pytest
 
 from freehold.journal.call import Call, Feedback
 from freehold.store.open import Store, open_store
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # whoever runs the tests may ignore it, and processes of tests would as well
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from freehold import asked as wire
-from freehold.ask import SOURCE, Plan, Planned, body_of
+from freehold.candidates import SOURCE, Plan, Planned, body_of
 from freehold.config import Config, ServingTable, TelemetryTable
 from freehold.datasets.sample import RESPONDED, Item
 from freehold.errors import FreeholdError, OperatorError, StoreBusy

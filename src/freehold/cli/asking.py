@@ -10,8 +10,8 @@ from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, op
 from freehold.errors import CallerError
 
 if TYPE_CHECKING:
-    from freehold.ask import Plan
     from freehold.asker import Report
+    from freehold.candidates import Plan
     from freehold.project import Project
 
 INTERRUPTED = 130
@@ -42,9 +42,9 @@ def ask(
 
     Only what is missing is asked: the same command goes on where one was broken off. Exit 1 when some of the sample was not answered.
     """
-    from freehold.ask import AskRequest, plan
     from freehold.asker import ask as carry_out
     from freehold.asker import only_one
+    from freehold.candidates import AskRequest, plan
     from freehold.cli.console import progress_bar
 
     names = tuple(name.strip() for name in variants.split(",") if name.strip()) if variants else None

@@ -117,6 +117,7 @@ class Prompt:
 
     def _said(self, block: str, filling: Filling, input: Mapping[str, Said]) -> tuple[Part, ...]:
         if block == "user" and len(input) == 1 and self._is_usual["user"] and isinstance(words := next(iter(input.values())), str):
+            words = words.strip("\n")
             return (Text(text=words),) if words else ()  # as nearly always
         media = _Media()
         marked = {name: media.marked(value) for name, value in input.items()}

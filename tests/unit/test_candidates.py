@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freehold.ask import AskRequest, Plan, body_of, plan
 from freehold.asker import Purse, alone, only_one
+from freehold.candidates import AskRequest, Plan, body_of, plan
 from freehold.chat import Usage
 from freehold.config import parse
 from freehold.errors import CallerError, OperatorError
