@@ -52,6 +52,8 @@ class Asked:
         self.body = body
         self.door = door
         """In whose words it is."""
+        self.may_ask_again = False
+        """Whether an answer of another form than was asked for is asked for once more."""
         self.prompt = ""
         """The hash of the prompt by which it was put in words, where that was done here."""
         self.context: Context | None = None

@@ -220,8 +220,8 @@ class Pursuit:
     def _give_back(self, target: Target, turn: Pass | None, paced: pacing.Turn | None) -> None:
         """A model is not asked after all that might have been."""
         self._has.breakers.unknown(target.health)
-        if paced is not None and self._has.pacing is not None:
-            self._has.pacing.over(paced, "cancelled")
+        if paced is not None:
+            paced.lines.over(paced, "cancelled")
         if turn is not None:
             self._has.limits.leave(turn, 0)
 
@@ -367,18 +367,18 @@ class Pursuit:
             self.upstream_s += time.perf_counter() - self._asked_since
         if turn is not None:
             self._has.limits.leave(turn, None if usage is None else usage.input_tokens + usage.output_tokens)
-        if paced is not None and self._has.pacing is not None:
-            self._in_pace(self._has.pacing, paced, asking, outcome, usage, failure)
+        if paced is not None:
+            _in_pace(paced, asking, outcome, usage, failure)
         is_free = failure is not None and failure.is_unbilled
         tier = answer.tier if answer is not None else ""
         priced = (0.0, None) if is_free else self._has.price(asking.target.variant, usage, self._attempts.at, tier)
         self._attempts.asked(asking, outcome, usage, priced, failure, answer, span)
 
-    def _in_pace(
-        self, lines: pacing.Pacing, turn: pacing.Turn, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None
-    ) -> None:
-        ending: Ending = "answered"
-        if failure is not None:
-            ending = "limited" if failure.status == 429 else "cancelled" if outcome == "cancelled" else "failed"
-        tokens = None if usage is None else float(usage.input_tokens + usage.output_tokens)
-        lines.over(turn, ending, tokens, None if failure is None else failure.retry_after_s, asking.headers, time.time())
+
+def _in_pace(turn: pacing.Turn, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None) -> None:
+    """A turn in a batch's pace is given back, with what it taught."""
+    ending: Ending = "answered"
+    if failure is not None:
+        ending = "limited" if failure.status == 429 else "cancelled" if outcome == "cancelled" else "failed"
+    tokens = None if usage is None else float(usage.input_tokens + usage.output_tokens)
+    turn.lines.over(turn, ending, tokens, None if failure is None else failure.retry_after_s, asking.headers, time.time())

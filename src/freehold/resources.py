@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
 from random import Random
@@ -143,7 +144,8 @@ class Resources:
         self.answers = Answers()
         self.memory = Memory()
         self.pacing: Pacing | None = None
-        """The lines in which requests of a batch wait; None where each is sent at once."""
+        """The lines in which requests wait while a batch is under way; None where each is sent at once."""
+        self._pacers = 0
         self.rng = Random()  # noqa: S311 of waits between retries
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""
@@ -250,6 +252,18 @@ class Resources:
             return Target(name, of_this_kind[0], name, f"{of_this_kind[0].name}/…")
         names = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
         raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, names)}")
+
+    @contextmanager
+    def paced(self, most: int | None = None) -> Iterator[Pacing]:
+        """Requests wait for their turn for as long as the block runs. Who comes while another is at it shares the pace. `most`: as of `Pacing`."""
+        lines = self.pacing = self.pacing or Pacing(most)
+        self._pacers += 1
+        try:
+            yield lines
+        finally:
+            self._pacers -= 1
+            if not self._pacers:
+                self.pacing = None
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; a model alone for a name that nobody declared."""

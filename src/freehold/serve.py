@@ -376,7 +376,9 @@ class Exchange:
 
     def _by_reference(self, task: Task) -> Decision:
         """The task's own function first, where it has one; then whom everybody is compared with."""
-        if self._has.functions_of(task.id, OWN).body is not None:
+        plan = self._caller.plan
+        is_promised = plan is not None and (plan.reference_only or plan.max_loss is not None)
+        if self._has.functions_of(task.id, OWN).body is not None and not is_promised:
             return Decision(OWN, -1)
         if task.reference is None:
             raise CallerError(
@@ -386,11 +388,13 @@ class Exchange:
 
     def _may_all_be_asked(self, task: str, decision: Decision) -> list[str]:
         """Who may all have to be asked for a decision: also the reference, where somebody may have no answer who answers here."""
-        variants = [model for variant in _chain(decision) for model in self._has.may_be_asked(task, variant)]
+        chain = list(_chain(decision))
         reference = self._has.task(task).reference
-        if reference is not None and reference not in variants and any(self._has.priced_name(variant) is None for variant in variants):
-            variants.append(reference)
-        return variants
+        may_pass = any(self._has.takes_time(task, self._has.variant(one)) or self._has.priced_name(one) is None for one in chain)
+        if reference is not None and reference not in chain and may_pass:
+            chain.append(reference)
+        variants = [model for one in chain for model in self._has.may_be_asked(task, one)]
+        return variants * 2 if self._asked.may_ask_again else variants
 
     def _follow(self, decision: Decision) -> None:
         """Asks whom the decision names. What runs here answers at once, and where that will not do the next one is asked."""
@@ -463,7 +467,8 @@ class Exchange:
         elif isinstance(found, NoAnswer):
             following = self._after(decision, Elsewhere.PASS, f" ({found})")
         elif isinstance(found, FunctionFailed):
-            _log.warning("function.failed: '%s' of task '%s': %s", decision.variant, self._task, found, extra={"call": self.id})
+            why = type(found.__cause__ or found).__name__  # its words may be those of an answer
+            _log.warning("function.failed: '%s' of task '%s': %s", decision.variant, self._task, why, extra={"call": self.id})
             try:
                 following = self._after(decision, Elsewhere.PASS, f" ({found})")
             except CallerError as error:  # it is not the caller's

@@ -299,3 +299,77 @@ def test_misuse_says_what_was_expected(home: Home, arguments: tuple[str, ...], s
     home.write(1)
     assert said in home.batch(*arguments, code=2).err
     assert not home.provider.asked
+
+
+def test_two_batches_at_one_time_in_one_process_both_end(home: Home) -> None:
+    """Each gives back its own turns, also when the other has ended."""
+    home.write(30)
+    (home.folder / "both.py").write_text(
+        "import threading\n"
+        "from pathlib import Path\n"
+        "import freehold\n"
+        "from program import reply, sort\n"
+        "one = threading.Thread(target=lambda: sort.batch(freehold.Job(Path('in.jsonl'), Path('one.jsonl'))))\n"
+        "one.start()\n"
+        "sort.batch(freehold.Job(Path('in.jsonl'), Path('two.jsonl'), at_once=2))\n"
+        "one.join(60)\n"
+        "assert not one.is_alive()\n"
+        "assert reply('a', 'b').startswith('answered')\n"
+    )
+    subprocess.run([sys.executable, "both.py"], cwd=home.folder, check=True, timeout=120)
+    assert len(home.lines("one.jsonl")) == len(home.lines("two.jsonl")) == 30
+
+
+def test_an_answer_that_the_table_has_no_place_for_is_a_row_that_failed(home: Home) -> None:
+    """It is not lost: the report counts it, and the side file says why."""
+    (home.folder / "in.jsonl").write_text('"a"\n"b"\n')
+    program = '\n\n@freehold.task(reference="cheap")\ndef number(message: str) -> int:\n    """Give a number."""\n'
+    (home.folder / "program.py").write_text(PROGRAM + program)
+
+    def answer(said: Said) -> Iterator[bytes]:
+        body = openai_answer(said.body["model"])
+        body["choices"][0]["message"]["content"] = "12345678901234567890123" if said.body["messages"][-1]["content"] == "a" else "7"
+        return whole(body)
+
+    home.provider.answer = answer
+    report = home.batch("number", "in.jsonl", "--out", "out.parquet", "--json", code=1).json
+    assert (report["done"], report["failed"]) == (1, 1)
+    assert home.lines("out.parquet.failed.jsonl")[0]["n"] == 0
+
+
+def test_a_budget_of_the_programs_own_fails_its_row_alone(home: Home) -> None:
+    """The batch goes on."""
+    home.write(4)
+    program = (
+        "\n\n@freehold.pipeline\ndef poor(message: str) -> str:\n"
+        "    with freehold.scope(budget_usd=0.0 if message == 'row 1' else 1.0):\n        return reply(message, 'x')\n"
+    )
+    (home.folder / "program.py").write_text(PROGRAM + program)
+    report = home.batch("poor", "in.jsonl", "--out", "out.jsonl", "--json", code=1).json
+    assert (report["ended"], report["done"], report["failed"]) == ("done", 3, 1)
+
+
+def test_what_was_redacted_is_asked_again_and_not_given_as_an_answer(home: Home) -> None:
+    """The journal has it with its placeholders; a row that goes on has the model's own words."""
+    home.write(1)
+    (home.folder / "freehold.toml").write_text(TOML.format(url=home.provider.url) + '[journal]\ncontent = "redacted"\n')
+    tries = Counter[str]()
+
+    def answer(said: Said) -> Iterator[bytes]:
+        words = said.body["messages"][-1]["content"]
+        tries[words] += 1
+        body = openai_answer(said.body["model"])
+        body["choices"][0]["message"]["content"] = "write to ann@example.com" if words == "row 0" else "second"
+        return whole(body, 500 if words == "write to ann@example.com" and tries[words] == 1 else 200)
+
+    home.provider.answer = answer
+    program = (
+        '\n\n@freehold.task(reference="cheap")\ndef first(message: str) -> str:\n    """Answer."""\n'
+        '\n\n@freehold.task(reference="cheap")\ndef then(message: str) -> str:\n    """Answer again."""\n'
+        "\n\n@freehold.pipeline\nasync def two(message: str) -> str:\n"
+        "    said = await first.acall(message)\n    await then.acall(said)\n    return said\n"
+    )
+    (home.folder / "program.py").write_text(PROGRAM + program)
+    home.batch("two", "in.jsonl", "--out", "out.jsonl")
+    assert home.lines("out.jsonl")[0]["output"] == "write to ann@example.com"
+    assert tries["row 0"] == 2

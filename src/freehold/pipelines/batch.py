@@ -12,7 +12,8 @@ from itertools import islice
 
 import msgspec
 
-from freehold.errors import CallerError, FreeholdError
+from freehold.chat import JSON
+from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.gateway.budget import nano
 from freehold.journal.read import calls_by_episode, spent_on
 from freehold.pipelines.failure import BudgetSpent, Cancelled, NotAnswered, NotKept, TookTooLong
@@ -56,7 +57,8 @@ class Batch:
         self._run = Run("batch", program.name, self.id)
         self._purse = None if job.budget_usd is None else Purse(job.budget_usd, learns=True)
         self._scope = Scope(current(), purse=self._purse)
-        self._pacing = Pacing(job.at_once)
+        self._pacing: Pacing | None = None
+        self._broken: FreeholdError | None = None
         self._begun = datetime.now(UTC)
         self._rows = 0
         self._in_a_row = 0
@@ -79,20 +81,22 @@ class Batch:
         began = loop.time()
         job, at = self._job, self._at
         await asyncio.to_thread(self._open)
-        resources = at.resources
-        before, resources.pacing = resources.pacing, self._pacing
         at.begin(self._run, self._scope.customer)
         telling = loop.create_task(self._go_on_telling())
         try:
-            await self._all_rows()
+            with at.resources.paced(job.at_once) as self._pacing:
+                await self._all_rows()
             written = await asyncio.to_thread(self._close)
         except BaseException as error:
+            self._run.cancel()
+            for task in self._under_way:
+                task.cancel()
+            await asyncio.gather(*self._under_way, return_exceptions=True)
             self._writer.close()
             at.end(self._run, "failed", f"{type(error).__name__}: {error}")
             raise
         finally:
             telling.cancel()
-            resources.pacing = before
             self._step.close()
         at.end(self._run, "done" if self._ended == "done" else "cancelled", self._why or self._ended)
         found = self._run.progress
@@ -183,10 +187,12 @@ class Batch:
             some = await asyncio.to_thread(lambda: list(islice(self._input, _CHUNK)))
         while self._under_way:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        if self._broken is not None:
+            raise self._broken
 
     def _most_rows(self) -> int:
         """As many as the models take at one time, and some that wait for their turn."""
-        return min(MOST_ROWS, max(_FEWEST_ROWS, 2 * self._pacing.window()))
+        return min(MOST_ROWS, max(_FEWEST_ROWS, 2 * (self._pacing.window() if self._pacing is not None else 0)))
 
     async def _known_steps(self, rows: Iterable[Row | BadRow]) -> dict[int, Steps]:
         """What the journal has of these rows, where the batch was run before."""
@@ -211,6 +217,9 @@ class Batch:
             try:
                 output = await self._step.run(self._at, row.value, Scope(self._scope, deadline_s=self._job.deadline_s, run=run))
             except BudgetSpent as error:
+                if self._purse is None or error.purse is not self._purse:  # a budget of the program's own, for this row
+                    self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
+                    return
                 if self._purse is not None and self._purse.held_nano and self._ended == "done":
                     steps = await self._known_again(episode)
                     await self._one_settles()  # it may cost less than was set aside for it
@@ -234,9 +243,20 @@ class Batch:
                 self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words, attempts=attempt))
                 return
             self._in_a_row = 0
-            self._writer.put(row.n, laid(row, output, self._fields))
-            self._run.note(done=1)
+            self._put(row, output, attempt)
             return
+
+    def _put(self, row: Row, output: JSON, attempt: int) -> None:
+        """Lays an answer down; one that the table has no place for is a row that failed."""
+        try:
+            self._writer.put(row.n, laid(row, output, self._fields))
+        except DataError as error:
+            self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
+        except FreeholdError as error:  # such as a full disk: nothing more is begun
+            self._broken = self._broken or error
+            self._end("failing", str(error))
+        else:
+            self._run.note(done=1)
 
     async def _known_again(self, episode: str) -> Steps:
         """What the journal has of a row that is tried once more."""

@@ -43,6 +43,13 @@ class TookTooLong(StepFailed, TimeoutError):
 class BudgetSpent(StepFailed, CallerError):
     """What may be spent is spent, or what this may cost would be more than is left."""
 
+    def __init__(
+        self, message: str, task: str = "", episode: str | None = None, call: Call | None = None, purse: object | None = None
+    ) -> None:
+        super().__init__(message, task, episode, call)
+        self.purse = purse
+        """The budget that it was, where that is a scope's."""
+
 
 class Cancelled(StepFailed):
     """Somebody stopped the run."""

@@ -102,6 +102,7 @@ class Typed(Asked):
         """The last answer that could be read."""
         self.why = ""
         """What was wrong with the last that could not."""
+        self.may_ask_again = manner.repairs
         self.prompt = ""
         self.context = copy_context()
         self._manner = manner
@@ -159,7 +160,7 @@ class Typed(Asked):
 
     def elsewhere(self, model: str) -> Asked:
         """As of `Asked`."""
-        other = Typed(self._manner, self._values, self._input, self.about, self._own_tags, False)
+        other = Typed(self._manner, self._values, self._input, self.about, self._own_tags, False, self.before)
         other.body = {"model": model}
         return other
 

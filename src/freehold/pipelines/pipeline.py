@@ -112,7 +112,15 @@ class Pipeline(Generic[P, R]):
             error = failed
             raise
         finally:
-            at.end(run, _state_after(error), "" if error is None else f"{type(error).__name__}: {error}")
+            at.end(run, _state_after(error), _why(error))
+
+
+def _why(error: BaseException | None) -> str:
+    """What a run ended with, without what anybody said: an error may quote an answer."""
+    if error is None:
+        return ""
+    task = getattr(error, "task", "")
+    return f"{type(error).__name__}{f' in task {task!r}' if task else ''}"
 
 
 def _state_after(error: BaseException | None) -> State:

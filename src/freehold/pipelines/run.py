@@ -9,6 +9,7 @@ import msgspec
 
 from freehold.errors import CallerError
 from freehold.journal.call import Call
+from freehold.journal.rows import digest_of
 from freehold.pipelines.failure import Cancelled
 
 RunKind: TypeAlias = Literal["pipeline", "batch", "stream", "plan"]
@@ -54,7 +55,8 @@ class Steps:
         """`calls`: the episode's, in the order in which they were made."""
         self._known: dict[tuple[str, str], deque[Call]] = {}
         for call in calls:
-            if call.task is not None and call.outcome == "answered" and call.output is not None:
+            is_whole = call.output is not None and digest_of(call.output) == call.output_digest  # and nothing of it was redacted
+            if call.task is not None and call.outcome == "answered" and is_whole:
                 self._known.setdefault((call.task, call.item), deque()).append(call)
 
     def take(self, task: str, item: str) -> Call | None:

@@ -128,8 +128,19 @@ class Runtime:
         try:
             self.run(self._begin())
         except BaseException:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._stop()
             raise
+
+    def _stop(self) -> None:
+        """Ends the thread, and closes what it had."""
+        writer: Writer | None = getattr(self, "_writer", None)
+        if writer is not None:
+            asyncio.run_coroutine_threadsafe(writer.close(), self._loop).result(_END_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_END_S)
+        if not self._thread.is_alive():
+            self._loop.close()
+        self.project.__exit__(None, None, None)
 
     async def _begin(self) -> None:
         project, on_failure = self.project, self.project.config.journal.on_failure

@@ -143,6 +143,7 @@ class Scope:
                     f"This may cost up to ${amount / NANO:.6g}, and of the scope's ${purse.budget_nano / NANO:g} there is "
                     f"${purse.left_usd:.6g} left. Give the scope a larger budget_usd, or ask for less.",
                     episode=self.episode,
+                    purse=purse,
                 )
         for purse, amount in zip(self.purses, expected, strict=True):
             purse.held_nano += amount

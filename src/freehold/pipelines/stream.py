@@ -28,7 +28,6 @@ from freehold.pipelines.scope import Scope, current
 from freehold.pipelines.sinks import Dead, FilesFolder, Line, LinesFile, Pipe, Sink, State, only_one, read_state, write_state
 from freehold.pipelines.sources import Folder, GrowingFile, Item, Lines, Source, decoder
 from freehold.pipelines.step import Program, Step
-from freehold.providers.pacing import Pacing
 
 T = TypeVar("T")
 Ended: TypeAlias = Literal["done", "stopped", "broken off", "budget", "cancelled"]
@@ -194,7 +193,7 @@ class Stream:
                 self._run.progress = Progress(cost_usd=spent)
                 for purse in self._scope.purses[: 1 if job.budget_usd is not None else 0]:
                     purse.spent_nano = nano(spent or 0.0)
-                before, at.resources.pacing = at.resources.pacing, Pacing()
+                stack.enter_context(at.resources.paced())
                 at.begin(self._run, self._scope.customer)
                 try:
                     await self._all_items()
@@ -202,7 +201,6 @@ class Stream:
                     at.end(self._run, "failed", f"{type(error).__name__}: {error}")
                     raise
                 finally:
-                    at.resources.pacing = before
                     self._step.close()
                 at.end(self._run, "done" if self._ended in ("done", "stopped") else "cancelled", self._why or self._ended)
         finally:

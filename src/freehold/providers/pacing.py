@@ -14,6 +14,8 @@ from freehold.providers.transport import Headers
 class Turn(NamedTuple):
     """Leave to ask a model, to be given back."""
 
+    lines: "Pacing"
+    """Where it is given back."""
     model: str
     """Whose line it is."""
     ticket: Ticket
@@ -92,7 +94,7 @@ class Pacing:
                     line.timer = asyncio.get_running_loop().call_later(wait_s, self._due, model, line)
                 return
             line.waiting.popleft()
-            first.go(Turn(model, line.pace.started(now, first.tokens)))
+            first.go(Turn(self, model, line.pace.started(now, first.tokens)))
 
     def _due(self, model: str, line: _Line) -> None:
         line.timer = None

@@ -15,7 +15,7 @@ import msgspec
 from freehold.catalog import Variant
 from freehold.chat import JSON, Cause, Message, Text, canonical_json
 from freehold.errors import DataError, FreeholdError, OperatorError, ProviderError
-from freehold.variants.functions import FunctionFailed, Functions, Pass, called
+from freehold.variants.functions import FunctionFailed, Functions, Pass, Refuse, called
 from freehold.variants.outcome import Outcome
 
 COMPOSED = frozenset({"vote", "best_of", "verify", "guard"})
@@ -119,7 +119,7 @@ async def _several(ask: Ask, variant: Variant) -> list[Given]:
     found = await asyncio.gather(*(ask(one, "sample", number=k) for k, one in enumerate(variant.samples())), return_exceptions=True)
     given = [one for one in found if isinstance(one, Given)]
     for one in found:
-        if isinstance(one, BaseException) and not isinstance(one, FreeholdError):
+        if isinstance(one, BaseException) and (isinstance(one, Refuse) or not isinstance(one, FreeholdError)):
             raise one
     if not given:
         raise next(one for one in found if isinstance(one, BaseException))
