@@ -32,7 +32,7 @@ def detected(tmp_path: Path) -> Callable[..., str]:
     ("content", "format"),
     [
         (NATIVE, "freehold"),
-        (gzip.compress(NATIVE), "freehold"),
+        (gzip.compress(NATIVE, mtime=0), "freehold"),
         (b"\n\n" + NATIVE, "freehold"),
         (b"{broken\n" + NATIVE, "freehold"),
         (LOG, "openai"),
@@ -73,7 +73,7 @@ def test_the_ending_counts_where_no_line_could_be_read(detected: Callable[..., s
         (b"\x28\xb5\x2f\xfdrest", "Zstandard"),
         (b"SQLite format 3\x00", "a SQLite database"),
         ('{"item": "1"}'.encode("utf-16"), "UTF-16; save it as UTF-8"),
-        (gzip.compress(b"Hello"), "text, neither JSON"),
+        (gzip.compress(b"Hello", mtime=0), "text, neither JSON"),
     ],
 )
 def test_what_fits_nothing_is_described_without_its_content(detected: Callable[..., str], content: bytes, said: str) -> None:
