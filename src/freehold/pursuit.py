@@ -115,6 +115,8 @@ class Pursuit:
         self._left: deque[str] = deque()
         self._retries = 0
         self._ends_at: float | None = None
+        self._patience_s: float | None = None
+        """How long the caller waits, where that is shorter than the model may take."""
         self._lines: dict[object, Callable[[], None]] = {}
         """How to leave each line that a model's turn is waited for in."""
         self._timer: asyncio.TimerHandle | None = None
@@ -134,8 +136,12 @@ class Pursuit:
         clock; None for as long as `how` says. Raises CallerError."""
         if self._ends_at is None:
             self._loop = asyncio.get_running_loop()
-            longest = self._loop.time() + how.deadlines.total_s
+            now = self._loop.time()
+            longest = now + how.deadlines.total_s
             self._ends_at = longest if ends_at is None else min(longest, ends_at)
+            self._patience_s = None if self._ends_at == longest else self._ends_at - now
+        if self._patience_s is not None:
+            how = how._replace(deadlines=how.deadlines._replace(total_s=self._patience_s))
         self._how, self._retries = how, 0
         self._left = deque(fallbacks(how.fallbacks, self._request.session() if isinstance(how.fallbacks, dict) else ""))
         return self._request.target(self._left.popleft() if self._has.is_pool(model) else model)
@@ -293,7 +299,8 @@ class Pursuit:
             usage = asking.collected.usage if asking.collected is not None else None
             self._ended(asking, failure.outcome, usage, failure)
             health = asking.target.health
-            if failure.status >= 500:
+            is_impatience = self._patience_s is not None and self._loop.time() >= (self._ends_at or 0.0)  # and no fault of who was asked
+            if failure.status >= 500 and not is_impatience:
                 assert self._how is not None
                 self._has.breakers.failed(health, time.time(), failure.message, self._open_after())
             else:

@@ -495,6 +495,17 @@ def test_a_deadline_that_passes_breaks_off_and_is_journalled(desk: Desk) -> None
     assert (before.value.task, before.value.call, len(desk.up.asked)) == ("triage", None, 2)
 
 
+def test_a_callers_own_deadline_is_no_fault_of_who_was_asked(desk: Desk) -> None:
+    """However often it passes, nobody is left alone for it, and the error says how long was waited."""
+    desk.up.answer = hangs
+    for n in range(6):
+        with pytest.raises(TookTooLong, match=r"longer than 0\.\d+ s") as found, freehold.scope(deadline_s=0.2):
+            triage(f"late {n}")
+        assert found.value.call is not None
+    desk.up.answer = says('{"queue": "cards", "urgent": false}')
+    assert triage("in time").queue == "cards"
+
+
 def test_what_cannot_be_journalled_is_not_answered(tmp_path: Path) -> None:
     with at_work(tmp_path, TOML + '[journal]\non_failure = "required"\n') as desk:
         desk.up.answer = says(as_json(URGENT))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 
@@ -48,6 +49,7 @@ class Batch:
 
     def __init__(self, at: Runtime, program: Program, job: Job, tell: Callable[[Progress], None] = lambda _: None) -> None:
         """Raises CallerError for a job that cannot be done, and Misuse as `Step`."""
+        job = job._replace(input=Path(job.input), out=Path(job.out))  # which may be texts in a program without types
         check(job)
         self.id = batch_id(program.name, job)
         self._at = at

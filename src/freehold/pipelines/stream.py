@@ -529,6 +529,9 @@ def is_folder(path: Path) -> bool:
     return path.is_dir() or (not path.exists() and not path.suffix)
 
 
+_LINES = (".jsonl", ".ndjson")
+
+
 def _check(job: Job, written: tuple[Path, ...]) -> None:
     if not 1 <= job.at_once <= MOST_AT_ONCE:
         raise CallerError(f"--at-once is {job.at_once}; expected a number of items from 1 to {MOST_AT_ONCE:,}.")
@@ -539,6 +542,11 @@ def _check(job: Job, written: tuple[Path, ...]) -> None:
     for value, option in ((job.deadline_s, "--deadline-s"), (job.most_lag_s, "--most-lag-s")):
         if value is not None and not 0 < value < inf:
             raise CallerError(f"{option} is {value:g}; expected a number of seconds above 0.")
+    source = job.source
+    if source is not None and not source.exists() and (source.suffix not in _LINES or not source.absolute().parent.is_dir()):
+        raise CallerError(
+            f"There is no {source} to take items from. Name a folder that is there, or a file of JSON lines, which may come later."
+        )
     for path in written:
         if job.source is not None and path.absolute() in (job.source.absolute(), *job.source.absolute().parents):
             raise CallerError(f"{path} is where the items come from. Name another by --to or --dead.")

@@ -205,6 +205,8 @@ class Task(Generic[P, T]):
 
     def _bound(self, items: Iterable[Any]) -> list[dict[str, Any]]:
         """The arguments of every item, read where the caller is, whose items may come from calls of their own."""
+        if isinstance(items, str | bytes):
+            raise NotAsked(f"Task '{self.name}': map takes many inputs, and got one text. Give a list of them.", self.name)
         if len(self.signature.fields) == 1:
             name = self.signature.fields[0].name
             return [self._bind((), {name: item}) for item in items]
