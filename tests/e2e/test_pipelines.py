@@ -209,7 +209,8 @@ def test_pipelines_that_call_each_other_in_a_circle_say_so(desk: Desk) -> None:
 def test_of_several_that_race_the_others_are_broken_off(desk: Desk) -> None:
     desk.up.answer = lambda said: hangs(said) if said_of(said) == "slow" else says("FAST")(said)
     assert asyncio.run(first_of("slow", "fast")) == "FAST"
-    until(lambda: sorted(call.outcome for call in desk.calls()) == ["answered", "cancelled"])
+    until(lambda: len(desk.up.asked) == len(desk.calls()))  # the slow one may be broken off before it is asked at all
+    assert sorted(call.outcome for call in desk.calls()) in (["answered"], ["answered", "cancelled"])
     assert len({call.episode for call in desk.calls()}) == 1
 
 

@@ -279,6 +279,8 @@ def write_request(request: ChatRequest) -> dict[str, JSON]:
         if not name.startswith(_PREFIX):
             raise CallerError(f"{name.partition('.')[2]} cannot be said to Anthropic")
         body[name.removeprefix(_PREFIX)] = value
+    if not messages:
+        raise CallerError("messages: at least one that is not the system's is required by Anthropic")
     return body
 
 
