@@ -143,6 +143,13 @@ class Asked:
 
     # Put to others, and answered by others.
 
+    def for_one(self) -> "Asked":
+        """The same, asked for one answer, however many are wanted."""
+        if "n" not in self.body:
+            return self
+        body = {name: value for name, value in self.body.items() if name != "n"}
+        return Asked(self.door, body, self.size_bytes, self.about)
+
     def elsewhere(self, model: str) -> "Asked":
         """The same, asked of another model, whole."""
         body = {name: value for name, value in self.body.items() if name not in ("stream", "stream_options")}
@@ -156,7 +163,8 @@ class Asked:
 
     def said_to(self, variant: Variant) -> Sent:
         """What a variant is sent, for an estimate of what it costs."""
-        return Sent(self.body, self.size_bytes)
+        most = variant.sampling.max_output_tokens
+        return Sent(self.body if most is None else {**self.body, "max_completion_tokens": most}, self.size_bytes)
 
     def outgoing(self, target: Target, variant: Variant, stream: bool, turn: Turn) -> tuple[Format, bytes]:
         """In which format a variant is asked, and the body: the caller's own words where both speak one format, else the same in the other's.

@@ -114,13 +114,15 @@ class Pursuit:
         self._how: How | None = None
         self._left: deque[str] = deque()
         self._retries = 0
-        self._ends_at: float | None = None
+        self.ends_at: float | None = None
+        """When nobody waits for the answer any longer, by the loop's clock; None until somebody is to be asked."""
         self._patience_s: float | None = None
         """How long the caller waits, where that is shorter than the model may take."""
         self._lines: dict[object, Callable[[], None]] = {}
         """How to leave each line that a model's turn is waited for in."""
         self._timer: asyncio.TimerHandle | None = None
         self._hedge: asyncio.TimerHandle | None = None
+        self._overdue: asyncio.TimerHandle | None = None
         self._asked_since = 0.0
         self._is_over = False
         self._said_less: set[str] = set()
@@ -134,12 +136,12 @@ class Pursuit:
     def begin(self, how: How, model: str, ends_at: float | None = None) -> Target:
         """A model is to be asked, or one of its fallbacks: who that is at first. `ends_at`: when the caller waits no longer, by the loop's
         clock; None for as long as `how` says. Raises CallerError."""
-        if self._ends_at is None:
+        if self.ends_at is None:
             self._loop = asyncio.get_running_loop()
             now = self._loop.time()
             longest = now + how.deadlines.total_s
-            self._ends_at = longest if ends_at is None else min(longest, ends_at)
-            self._patience_s = None if self._ends_at == longest else self._ends_at - now
+            self.ends_at = longest if ends_at is None else min(longest, ends_at)
+            self._patience_s = None if self.ends_at == longest else self.ends_at - now
         if self._patience_s is not None:
             how = how._replace(deadlines=how.deadlines._replace(total_s=self._patience_s))
         self._how, self._retries = how, 0
@@ -154,18 +156,20 @@ class Pursuit:
         if self._has.pacing is None:
             self._ask_in_pace(target, cause, None)
             return
-        line = object()
+        line, since = object(), self._loop.time()
 
         def go(paced: pacing.Turn) -> None:
             self._lines.pop(line, None)
             if self._is_over or self.speaking is not None:
                 self._give_back(target, None, paced)
-            else:
-                self._request.safely(self._ask_in_pace, target, cause, paced)
+                return
+            if self._patience_s is None and self.ends_at is not None and not self._live:  # the model's time begins with its turn
+                self.ends_at += self._loop.time() - since
+            self._request.safely(self._ask_in_pace, target, cause, paced)
 
         leave = self._has.pacing.enter(target.health, self._request.tokens(), go)
         if leave is not None:
-            self._lines[line] = partial(self._leave, leave, target, None)
+            self._wait(line, partial(self._leave, leave, target, None))
 
     def _ask_in_pace(self, target: Target, cause: Cause, paced: pacing.Turn | None) -> None:
         limits = self._has.limits_of(target.variant)
@@ -186,7 +190,21 @@ class Pursuit:
         name, request = f"model '{target.variant}'", self._request
         leave = self._has.limits.enter(name, limits, request.tokens(), request.caller_id(), go, refuse)
         if leave is not None:
-            self._lines[line] = partial(self._leave, leave, target, paced)
+            self._wait(line, partial(self._leave, leave, target, paced))
+
+    def _wait(self, line: object, leave: Callable[[], None]) -> None:
+        """A turn is waited for, as long as anybody waits for the answer; in a batch as long as it takes, where nobody said how long."""
+        self._lines[line] = leave
+        assert self.ends_at is not None
+        if self._overdue is None and (self._patience_s is not None or self._has.pacing is None):
+            self._overdue = self._loop.call_at(self.ends_at, self._too_late)
+
+    def _too_late(self) -> None:
+        self._overdue = None
+        is_waiting = bool(self._lines)
+        self._leave_lines()
+        if is_waiting and not self._live and not self._is_over:
+            self._request.on_nobody(Failure("timed_out", 504, "its turn to be asked did not come in the time that there was"))
 
     def go_on_elsewhere(self, failure: Failure) -> bool:
         """Has somebody else go on with an answer that was cut, where there is anybody. Gives whether there is."""
@@ -204,7 +222,7 @@ class Pursuit:
     def stop(self) -> None:
         """Nothing more is asked."""
         self._is_over = True
-        for timer in (self._timer, self._hedge):
+        for timer in (self._timer, self._hedge, self._overdue):
             if timer is not None:
                 timer.cancel()
         self._leave_lines()
@@ -240,7 +258,7 @@ class Pursuit:
             self._lines.popitem()[1]()
 
     def _send(self, target: Target, cause: Cause, turn: Pass | None, paced: pacing.Turn | None) -> None:
-        assert self._how is not None and self._ends_at is not None
+        assert self._how is not None and self.ends_at is not None
         try:
             format, body = self._request.outgoing(target)
         except CallerError:
@@ -248,7 +266,7 @@ class Pursuit:
             raise
         span, lines = self.trace.hop() if self.trace is not None else ("", b"")
         outgoing = target.provider.request(format.path, body, lines)
-        asking = Asking(target, format, self._how.deadlines, self._ends_at, self, self._attempts.number(), cause)
+        asking = Asking(target, format, self._how.deadlines, self.ends_at, self, self._attempts.number(), cause)
         if not self._live:
             self._request.variant = target.variant
             self._asked_since = time.perf_counter()
@@ -299,7 +317,7 @@ class Pursuit:
             usage = asking.collected.usage if asking.collected is not None else None
             self._ended(asking, failure.outcome, usage, failure)
             health = asking.target.health
-            is_impatience = self._patience_s is not None and self._loop.time() >= (self._ends_at or 0.0)  # and no fault of who was asked
+            is_impatience = self._patience_s is not None and self._loop.time() >= (self.ends_at or 0.0)  # and no fault of who was asked
             if failure.status >= 500 and not is_impatience:
                 assert self._how is not None
                 self._has.breakers.failed(health, time.time(), failure.message, self._open_after())
@@ -320,13 +338,13 @@ class Pursuit:
         """Has the same model asked again or the next one, where either may help. `target`: who failed, if they were asked."""
         if self._is_over or self._live:  # somebody may still answer
             return
-        assert self._how is not None and self._ends_at is not None
+        assert self._how is not None and self.ends_at is not None
         if target is not None and failure.status in _NOT_SO and self._may_say_less(target.variant, failure):
             self._ask_later(target, "retry")
             return
         if target is not None and failure.may_retry and self._retries < self._how.retries:
             wait = wait_s(self._retries, failure.retry_after_s, self._has.rng)
-            if self._loop.time() + wait < self._ends_at and (wait <= LONG_WAIT_S or not self._left):
+            if self._loop.time() + wait < self.ends_at and (wait <= LONG_WAIT_S or not self._left):
                 self._retries += 1
                 self._timer = self._loop.call_later(wait, self._ask_later, target, "retry")
                 return

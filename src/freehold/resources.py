@@ -26,7 +26,7 @@ from freehold.gateway.ledger import Settlement
 from freehold.gateway.limits import Limits
 from freehold.gateway.match import Matcher
 from freehold.gateway.shared import Shared
-from freehold.gateway.tariff import Sent, Tariff, size_of
+from freehold.gateway.tariff import Sent, Tariff, said_bytes, size_of
 from freehold.journal.build import Builder
 from freehold.journal.call import Call
 from freehold.journal.formats.openai import tier_of
@@ -188,16 +188,19 @@ class Resources:
         """Whoever sent a request with these headers. Raises as `Callers.caller`."""
         return self.callers.caller(headers, role, time.time(), about)
 
-    def estimate(self, task: str | None, models: Iterable[str], said_to: SaidTo, at: datetime) -> int:
-        """The most that a call may cost for which these models may all have to be asked, each or its dearest fallback, in billionths of a
-        dollar. `said_to`: what a variant is sent. Raises Unpriced."""
+    def estimate(self, task: str | None, asked: Iterable[tuple[str, int]], said_to: SaidTo, at: datetime) -> int:
+        """The most that a call may cost for which these may all have to be asked, each or its dearest fallback, in billionths of a dollar.
+
+        `asked`: as of `may_be_asked`. `said_to`: what a variant is sent. Raises Unpriced.
+        """
         total = 0
-        for model in models:
+        for model, earlier in asked:
             if not self.is_pool(model) and self.priced_name(model) is None:
                 continue
             sent = said_to(self.variant(model))
             request, size = sent.body, size_of(*sent)
             most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
+            size = size._replace(text_bytes=size.text_bytes + earlier * said_bytes(most))
             answers = request.get("n") if type(request.get("n")) is int else 1
             how = self.how(task, model)
             dearest = 0
@@ -278,21 +281,22 @@ class Resources:
         """Whether a variant asks others, or is a function of the project's own, and so is no matter of this moment."""
         return variant.kind in COMPOSED or self.functions_of(task, variant.id).body is not None
 
-    def may_be_asked(self, task: str, variant: str) -> Iterator[str]:
-        """The models that may have to be asked for a variant's answer, each as often as that may be."""
+    def may_be_asked(self, variant: str, earlier: int = 0) -> Iterator[tuple[str, int]]:
+        """The models that may have to be asked for a variant's answer, each as often as that may be, with how many earlier answers it is told
+        at most. `earlier`: how many are told whoever is asked for it."""
         known = self.variant(variant)
         if known.kind not in COMPOSED:
-            yield variant
+            yield variant, earlier
             return
         if known.kind in ("vote", "best_of"):
             for one in known.samples():
-                yield from self.may_be_asked(task, one)
+                yield from self.may_be_asked(one, earlier)
             return
         assert isinstance(known.of, str)
-        for _ in range(known.n + 1 if known.kind == "verify" else 1):
-            yield from self.may_be_asked(task, known.of)
+        for revision in range(known.n + 1 if known.kind == "verify" else 1):
+            yield from self.may_be_asked(known.of, earlier + revision)
             if known.by is not None:
-                yield from self.may_be_asked(task, known.by)
+                yield from self.may_be_asked(known.by, earlier + 1)
 
     def declare(self, task: str, declared: Declaration) -> None:
         """Takes what a program declares about a task, in the place of what it declared before. What the configuration says comes before it.

@@ -208,6 +208,8 @@ class Exchange:
         self._attempts = Attempts(self._began, self._at)
         self._pursuit = Pursuit(self._has, self, self._attempts)
         self._how: How | None = None
+        self._ends_at = None if origin is None else origin.ends_at
+        """When nobody waits for the answer any longer, where that is known before a model is asked."""
         self._work: Work | None = None
         self._more: tuple[Message, ...] = ()
         self._leave_line: Callable[[], None] | None = None
@@ -252,10 +254,11 @@ class Exchange:
         task = self._task_of(model, headers) if is_routed and self._door is not EMBEDDINGS else None
         self._caller.check(model, task)
         if task is None:
-            self._admit([model], lambda: self._ask(model))
+            self._admit(model, lambda: [(model, 0)], lambda: self._ask(model))
         else:
             decision = self._decide(self._has.task(task))
-            self._admit(self._may_all_be_asked(task, decision), lambda: self._follow(decision))
+            first, _ = next(self._has.may_be_asked(decision.variant))
+            self._admit(first, lambda: self._may_all_be_asked(task, decision), lambda: self._follow(decision))
 
     def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
@@ -274,37 +277,38 @@ class Exchange:
 
     # It is let in: the key's limits first, then budgets.
 
-    def _admit(self, variants: list[str], begin: Callable[[], None]) -> None:
-        """Goes on with `begin` when there is room for this caller and money. `variants`: who may all have to be asked."""
+    def _admit(self, first: str, may_all: Callable[[], list[tuple[str, int]]], begin: Callable[[], None]) -> None:
+        """Goes on with `begin` when there is room for this caller and money. `first`: who is asked first. `may_all`: gives who may all have to
+        be asked, as of `Resources.may_be_asked`."""
         limits = self._caller.limits
         if not limits.is_any:
-            self._reserve(variants, begin)
+            self._reserve(first, may_all, begin)
             return
 
         def go(given: Pass) -> None:
             self._leave_line, self._pass = None, given
-            self.safely(self._reserve, variants, begin)
+            self.safely(self._reserve, first, may_all, begin)
 
         self._leave_line = self._has.limits.enter(
             f"key '{self._caller.id}'", limits, self._asked.tokens, self._caller.id, go, lambda full: self.safely(_raise, full)
         )
 
-    def _reserve(self, variants: list[str], begin: Callable[[], None]) -> None:
+    def _reserve(self, first: str, may_all: Callable[[], list[tuple[str, int]]], begin: Callable[[], None]) -> None:
         """Holds back what the call may cost, durably, before anybody is asked."""
-        self._has.check_price(self._task, variants[0], self._at)
+        self._has.check_price(self._task, first, self._at)
         scopes = self._caller.scopes
         hold = None if self._origin is None else self._origin.hold
-        estimate = self._has.estimate(self._task, variants, self._asked.said_to, self._at) if scopes or hold is not None else 0
+        estimate = self._has.estimate(self._task, may_all(), self._asked.said_to, self._at) if scopes or hold is not None else 0
         if hold is not None:
             hold(estimate)
         if not scopes:
             begin()
             return
-        total_s = self._has.how(self._task, variants[0]).deadlines.total_s
+        total_s = self._has.how(self._task, first).deadlines.total_s
         account = self._account(self._customer())
         deadline = self._at + timedelta(seconds=total_s + _SETTLING_S)
         reservation = Reservation(
-            call=self.id, account=account, variant=variants[0], at=self._at, deadline=deadline, amount_nano=estimate, scopes=scopes
+            call=self.id, account=account, variant=first, at=self._at, deadline=deadline, amount_nano=estimate, scopes=scopes
         )
 
         def done(error: FreeholdError | None) -> None:
@@ -386,15 +390,16 @@ class Exchange:
             )
         return Decision(task.reference, -1)
 
-    def _may_all_be_asked(self, task: str, decision: Decision) -> list[str]:
-        """Who may all have to be asked for a decision: also the reference, where somebody may have no answer who answers here."""
+    def _may_all_be_asked(self, task: str, decision: Decision) -> list[tuple[str, int]]:
+        """Who may all have to be asked for a decision, as of `Resources.may_be_asked`: also the reference, where somebody may have no answer
+        who answers here."""
         chain = list(_chain(decision))
         reference = self._has.task(task).reference
         may_pass = any(self._has.takes_time(task, self._has.variant(one)) or self._has.priced_name(one) is None for one in chain)
         if reference is not None and reference not in chain and may_pass:
             chain.append(reference)
-        variants = [model for one in chain for model in self._has.may_be_asked(task, one)]
-        return variants * 2 if self._asked.may_ask_again else variants
+        asked = [one for variant in chain for one in self._has.may_be_asked(variant)]
+        return [*asked, *((model, earlier + 1) for model, earlier in asked)] if self._asked.may_ask_again else asked
 
     def _follow(self, decision: Decision) -> None:
         """Asks whom the decision names. What runs here answers at once, and where that will not do the next one is asked."""
@@ -446,11 +451,13 @@ class Exchange:
     def _case(self) -> Case:
         assert self._task is not None
         assert self._decision is not None
-        longest = asyncio.get_running_loop().time() + self._has.how(self._task, self._decision.variant).deadlines.total_s
-        ends_at = longest if self._origin is None or self._origin.ends_at is None else min(longest, self._origin.ends_at)
+        if self._has.pacing is None:  # else it may wait for its turns as long as it takes, and each question has its own time
+            began = self._ends_at if self._pursuit.ends_at is None else self._pursuit.ends_at  # a model's that was asked before
+            longest = asyncio.get_running_loop().time() + self._has.how(self._task, self._decision.variant).deadlines.total_s
+            self._ends_at = longest if began is None else min(longest, began)
         return Case(
-            self._has, self.id, self._task, self._asked, self._words, self._attempts, self._caller.id, ends_at, self._trace, self._policy,
-            self._chosen,
+            self._has, self.id, self._task, self._asked.for_one(), self._words, self._attempts, self._caller.id, self._ends_at, self._trace,
+            self._policy, self._chosen,
         )  # fmt: skip
 
     def _worked(self, found: Found | BaseException) -> None:
@@ -496,7 +503,7 @@ class Exchange:
         self._more = ()
         self._has.check_price(self._task, model, self._at)
         self._how = self._has.how(self._task, model)
-        target = self._pursuit.begin(self._how, model, None if self._origin is None else self._origin.ends_at)
+        target = self._pursuit.begin(self._how, model, self._ends_at)
         if self._how.cache_s is None or not self._answer_from_memory(target):
             self._pursuit.ask(target, "escalation" if self._attempts else "first")
 

@@ -55,8 +55,8 @@ class Case(NamedTuple):
     """Where it is noted who was asked."""
     caller: str
     """Who asks, for turns."""
-    ends_at: float
-    """When nobody waits for it any longer, by the loop's clock."""
+    ends_at: float | None
+    """When nobody waits for it any longer, by the loop's clock; None for as long as each question may take."""
     trace: Trace | None
     """What whoever is asked is told of."""
     policy: OnlinePolicy | None
@@ -126,9 +126,10 @@ class Work:
                 raise NoAnswer(f"'{variant}' has no answer to this")
             found = here
             case.attempts.here(variant, "answered", found.usage, (found.cost_usd, RECORDED))
-        return Given(found.output, case.asked.said(found.output), found.known)
+        return Given(found.output, case.asked.said(found.output), found.usage, found.known)
 
     async def _ask(self, variant: Variant, cause: Cause, turn: Turn) -> Given:
+        self._case.has.check_price(self._case.task, variant.id, self._case.attempts.at)
         question = _Question(self._case, variant, turn)
         self._questions.add(question)
         try:
@@ -138,12 +139,12 @@ class Work:
             self._questions.discard(question)
         words = "".join(part.text for part in _parts(answer) if isinstance(part, Text))
         if turn.is_free:
-            return Given(words, words)
+            return Given(words, words, answer.usage)
         outcome = self._case.asked.outcome(answer)
         if outcome != "answered":
             what = "would not answer" if outcome == "refused" else "gave no answer of the form that is asked for"
             raise Unanswered(Failure(outcome, 502, f"'{variant.id}' {what}: {words[:200]!r}"))
-        return Given(self._case.asked.output(answer), words)
+        return Given(self._case.asked.output(answer), words, answer.usage)
 
 
 class _Within:

@@ -506,6 +506,44 @@ def test_a_callers_own_deadline_is_no_fault_of_who_was_asked(desk: Desk) -> None
     assert triage("in time").queue == "cards"
 
 
+def test_a_deadline_holds_while_a_turn_is_waited_for(tmp_path: Path) -> None:
+    """Nobody waits for a model's turn longer than there is time, and what waited leaves its place."""
+    toml = TOML.replace("serving = {", "limits = { concurrent = 1 }\nserving = {", 1)
+    with at_work(tmp_path, toml) as desk:
+        desk.up.answer = hangs
+
+        async def both() -> None:
+            async with asyncio.TaskGroup() as group:
+                first = group.create_task(triage.acall("has the turn"))
+                await asyncio.to_thread(_until, lambda: len(desk.up.asked) == 1)
+                began = time.monotonic()
+                with freehold.scope(deadline_s=0.3), pytest.raises(TookTooLong, match="its turn to be asked did not come"):
+                    await triage.acall("waits")
+                assert time.monotonic() - began < 5  # of the ten seconds that one may wait for a turn
+                first.cancel()
+
+        asyncio.run(both())
+        desk.up.answer = says(as_json(CALM))
+        assert not triage("after them").urgent and len(desk.up.asked) == 2
+
+
+def test_the_time_of_a_task_is_for_all_of_it(tmp_path: Path) -> None:
+    """Its own body and the reference after it have it together."""
+
+    @freehold.task(reference="frontier")
+    def dawdled(message: str) -> str:
+        """Say it."""
+        time.sleep(0.6)
+        return freehold.Pass  # type: ignore[return-value]
+
+    with at_work(tmp_path, TOML + "[tasks.dawdled]\nserving = { total_s = 1.0 }\n") as desk:
+        desk.up.answer = hangs
+        began = time.monotonic()
+        with pytest.raises(TookTooLong):
+            dawdled("x")
+        assert 0.9 < time.monotonic() - began < 1.5 and len(desk.up.asked) == 1
+
+
 def test_what_cannot_be_journalled_is_not_answered(tmp_path: Path) -> None:
     with at_work(tmp_path, TOML + '[journal]\non_failure = "required"\n') as desk:
         desk.up.answer = says(as_json(URGENT))

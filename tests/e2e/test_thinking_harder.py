@@ -442,6 +442,18 @@ def test_all_the_samples_have_to_fit_into_a_budget_before_the_first_is_asked(des
     assert len(desk.up.asked) == 3
 
 
+def test_what_a_revision_is_told_besides_the_question_has_to_fit_as_well(desk: Desk) -> None:
+    """As many answers without what was wrong with the ones before would fit."""
+    checked = tasked(freehold.verify(lambda answer: "again", "cheap", most=2), "looked_through")
+    desk.up.answer = totals(5)
+    with freehold.scope(budget_usd=0.13), pytest.raises(BudgetSpent):
+        checked("x")
+    assert desk.up.asked == []
+    with freehold.scope(budget_usd=0.15):
+        checked("x")
+    assert [len(said.body["messages"]) for said in desk.up.asked] == [2, 4, 6]
+
+
 # Over HTTP.
 
 GATEWAY = (
@@ -489,6 +501,12 @@ def test_a_vote_and_a_check_are_asked_over_http_through_a_policy(tmp_path: Path)
         served.provider.answer = one_after_the_other("a draft", '{"right": false, "why": "too short"}', "a better one", '{"right": true}')
         raw = ask("a longer question")
         assert (raw.headers["x-freehold-variant"], raw.parse().choices[0].message.content) == ("looked", "a better one")
+        served.provider.answer = one_after_the_other("a", "b", "a")
+        served.provider.asked.clear()
+        served.provider.answer = says("It is the third queue from the left, " * 5)  # 20 tokens, as its provider counts
+        several = ask("long", n=2, max_tokens=20).parse()
+        assert len(several.choices) == 2 and several.usage.completion_tokens == 3 * 20
+        assert [(said.body["model"], said.body.get("n")) for said in served.provider.asked] == [("gpt-mini", None)] * 3
         served.provider.answer = one_after_the_other("a", "b", "a")
         streamed = served.openai().chat.completions.create(model="freehold/sort", messages=[{"role": "user", "content": "s"}], stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices) == "a"

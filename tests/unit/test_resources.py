@@ -6,12 +6,15 @@ from typing import cast
 
 import pytest
 
+from freehold.asked import Asked
+from freehold.chat import JSON
 from freehold.config import parse
 from freehold.errors import CallerError, OperatorError
 from freehold.gateway.formats import ANTHROPIC, OPENAI
 from freehold.journal.write import Writer
 from freehold.resources import Resources
 from freehold.store.open import Store, open_store
+from simulated import NOW
 
 ONE = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
 NOWHERE = cast(Writer, None)
@@ -52,6 +55,28 @@ def test_a_name_that_could_be_anybodys_is_nobodys() -> None:
         both.target("recorded", OPENAI)
     with pytest.raises(CallerError, match="no model 'gpt'"):
         gateway(providers={"one": ONE}).target("gpt", ANTHROPIC)
+
+
+def test_what_a_variant_may_cost_is_by_the_length_that_it_may_answer_in() -> None:
+    model = {"provider": "one", "price": {"input_per_mtok": 0.0, "output_per_mtok": 100.0}}
+    has = gateway(
+        providers={"one": ONE},
+        models={"frontier": model},
+        variants={"long": {"model": "frontier", "sampling": {"max_output_tokens": 30_000}}},
+    )
+    body: dict[str, JSON] = {"model": "freehold/x", "messages": [{"role": "user", "content": "x"}], "max_tokens": 10}
+    asked = Asked(OPENAI, body, 100, {})
+    assert has.estimate(None, [("frontier", 0)], asked.said_to, NOW) == 10 * 100_000
+    assert has.estimate(None, [("long", 0)], asked.said_to, NOW) == 30_000 * 100_000
+
+
+def test_who_may_all_be_asked_is_told_which_answers_came_before() -> None:
+    has = gateway(
+        providers={"one": ONE},
+        models={"a": {"provider": "one"}, "b": {"provider": "one"}},
+        variants={"votes": {"kind": "vote", "of": "a", "n": 2}, "looked": {"kind": "verify", "of": "votes", "by": "b", "n": 1}},
+    )
+    assert list(has.may_be_asked("looked")) == [("a", 0), ("a", 0), ("b", 1), ("a", 1), ("a", 1), ("b", 1)]
 
 
 def test_a_provider_that_cannot_be_called_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ MEDIA_TOKENS = 4_000
 """What an image, a recording or a document is taken to have."""
 BYTES_PER_TOKEN = 2
 """Prose has four and more in most tokenisers, code three: a token for every two bytes of the request's JSON is more than nearly all has."""
+_REPLY_BYTES = 4_000
+"""What is said to an answer, such as why it was refused."""
 _MEDIA = {"image_url", "image", "input_image", "input_audio", "audio", "audio_url", "video_url", "file", "document"}
 
 
@@ -126,6 +128,11 @@ class Tariff:
         if name not in self._plans:
             raise CallerError(f"There is no plan '{name[:120]}'.{nearest(name, list(self._plans))} Plans stand under [plans].")
         return self._plans[name]
+
+
+def said_bytes(most_tokens: int | None) -> int:
+    """About how many bytes of a request an earlier answer of at most so many tokens comes to, with what is said to it."""
+    return (most_tokens or OUTPUT_TOKENS) * BYTES_PER_TOKEN + _REPLY_BYTES
 
 
 def released(call: str, account: Account, at: datetime) -> Settlement:

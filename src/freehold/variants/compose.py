@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from freehold.catalog import Variant
-from freehold.chat import JSON, Cause, Message, Text, canonical_json
+from freehold.chat import JSON, Cause, Message, Text, Usage, canonical_json
 from freehold.errors import DataError, FreeholdError, OperatorError, ProviderError
 from freehold.variants.functions import FunctionFailed, Functions, Pass, Refuse, called
 from freehold.variants.outcome import Outcome
@@ -38,6 +38,8 @@ class Given(NamedTuple):
     """What it says, as the journal keeps it."""
     words: str
     """The same as it was said."""
+    usage: Usage | None = None
+    """As of `Outcome`."""
     known: Mapping[str, float] = {}
     """As of `Outcome`."""
 
@@ -87,7 +89,7 @@ async def _vote(ask: Ask, variant: Variant) -> Outcome:
     counted = Counter(canonical_json(one.output) for one in given)
     most = max(counted.values())
     chosen = next(one for one in given if counted[canonical_json(one.output)] == most)
-    return Outcome(chosen.output, None, known={"confidence": most / len(variant.samples())})
+    return Outcome(chosen.output, None, chosen.usage, {"confidence": most / len(variant.samples())})
 
 
 async def _best_of(ask: Ask, variant: Variant, functions: Functions) -> Outcome:
@@ -98,7 +100,8 @@ async def _best_of(ask: Ask, variant: Variant, functions: Functions) -> Outcome:
     for score in scores:
         if isinstance(score, BaseException) and (not scored or not isinstance(score, FunctionFailed)):
             raise score
-    return Outcome(max(scored, key=lambda pair: pair[1])[0].output, None)
+    best = max(scored, key=lambda pair: pair[1])[0]
+    return Outcome(best.output, None, best.usage)
 
 
 async def _score(ask: Ask, functions: Functions, one: Given) -> float:
@@ -133,7 +136,7 @@ async def _verify(ask: Ask, variant: Variant, functions: Functions) -> Outcome:
     for revision in range(variant.n + 1):
         why = await _wrong(ask, variant, functions, given)
         if why is None:
-            return Outcome(given.output, None, known={**given.known, "verified": 1.0})
+            return Outcome(given.output, None, given.usage, {**given.known, "verified": 1.0})
         if revision == variant.n:
             break
         said += [_message("assistant", given.words), _message("user", _AGAIN.format(why=why))]
@@ -141,7 +144,7 @@ async def _verify(ask: Ask, variant: Variant, functions: Functions) -> Outcome:
             given = await ask(_the_one(variant), "revision", tuple(said))
         except (DataError, ProviderError, FunctionFailed):
             break  # the one before stands, as what it is
-    return Outcome(given.output, None, known={**given.known, "verified": 0.0})
+    return Outcome(given.output, None, given.usage, {**given.known, "verified": 0.0})
 
 
 async def _wrong(ask: Ask, variant: Variant, functions: Functions, given: Given) -> str | None:
@@ -174,7 +177,7 @@ async def _guard(ask: Ask, of: str, functions: Functions) -> Outcome:
     given = await ask(of, "sample")
     if functions.after is not None and _says_no(await called(functions.after, (ask.value(given.output),), functions.deadline_s)):
         raise NoAnswer(f"the guard after '{of}' does not accept its answer")
-    return Outcome(given.output, None, known=given.known)
+    return Outcome(given.output, None, given.usage, given.known)
 
 
 def _says_no(found: object) -> bool:

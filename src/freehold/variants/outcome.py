@@ -14,6 +14,6 @@ class Outcome(NamedTuple):
     cost_usd: float | None
     """What it cost; 0 for what runs here and has no price of its own, None where a recording does not say."""
     usage: Usage | None = None
-    """What it used, where that was recorded."""
+    """What it used by itself, where that is known: of several answers that were asked for, the one that was chosen."""
     known: Mapping[str, float] = {}
     """What a policy's `accept` may look at, such as `confidence`."""
