@@ -17,7 +17,7 @@ from freehold.chat import JSON
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.gateway.budget import nano
 from freehold.journal.read import calls_by_episode, spent_on
-from freehold.pipelines.failure import BudgetSpent, Cancelled, NotAnswered, NotKept, TookTooLong
+from freehold.pipelines.failure import BudgetSpent, Cancelled, NotAnswered, NotKept, TookTooLong, kind_of
 from freehold.pipelines.job import Ended, Job, Report, batch_id, check
 from freehold.pipelines.laid import columns, laid
 from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
@@ -95,12 +95,12 @@ class Batch:
                 task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
             self._writer.close()
-            at.end(self._run, "failed", f"{type(error).__name__}: {error}")
+            at.end(self._run, "failed", kind_of(error))
             raise
         finally:
             telling.cancel()
             self._step.close()
-        at.end(self._run, "done" if self._ended == "done" else "cancelled", self._why or self._ended)
+        at.end(self._run, "done" if self._ended == "done" else "cancelled", self._ended)
         found = self._run.progress
         self._tell(found)
         return Report(

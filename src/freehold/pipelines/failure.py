@@ -83,3 +83,9 @@ def failure_of(status: int, message: str, task: str, episode: str | None, call: 
     """The error for a status that the gateway would have answered with."""
     kind = _BY_STATUS.get(status, NotAnswered) if call is None else _BY_OUTCOME.get(call.outcome, NotAnswered)
     return kind(f"Task '{task}': {message}", task, episode, call)
+
+
+def kind_of(error: BaseException) -> str:
+    """What an error is, without what anybody said: its words may quote an answer."""
+    task = getattr(error, "task", "")
+    return f"{type(error).__name__}{f' in task {task!r}' if task else ''}"

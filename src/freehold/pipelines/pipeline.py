@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from freehold.errors import CallerError
-from freehold.pipelines.failure import Cancelled
+from freehold.pipelines.failure import Cancelled, kind_of
 from freehold.pipelines.job import Job, Report
 from freehold.pipelines.run import MOST_DEEP, CircularPipeline, Run
 from freehold.pipelines.runs import State
@@ -44,7 +44,7 @@ class Pipeline(Generic[P, R]):
         elif self.is_async:
             made = self._awaited(scope, run, cast(Awaitable[Any], self.function(*args, **kwargs)))
         else:
-            with self._running(run, scope), entered(scope):
+            with running(run, scope), entered(scope):
                 made = self.function(*args, **kwargs)
         return cast(R, made)
 
@@ -55,11 +55,11 @@ class Pipeline(Generic[P, R]):
         return batch(self, job)
 
     async def _awaited(self, scope: Scope, run: Run | None, work: Awaitable[Any]) -> Any:
-        with self._running(run, scope), entered(scope):
+        with running(run, scope), entered(scope):
             return await work
 
     async def _iterated_async(self, scope: Scope, run: Run | None, items: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
-        with self._running(run, scope):
+        with running(run, scope):
             try:
                 while True:
                     try:
@@ -73,7 +73,7 @@ class Pipeline(Generic[P, R]):
                     await items.aclose()
 
     def _iterated(self, scope: Scope, run: Run | None, items: Generator[Any, None, None]) -> Iterator[Any]:
-        with self._running(run, scope):
+        with running(run, scope):
             try:
                 while True:
                     try:
@@ -97,30 +97,23 @@ class Pipeline(Generic[P, R]):
         run = Run("pipeline", self.name) if outer.run is None else None
         return Scope(outer, deadline_s=self.deadline_s, budget_usd=self.budget_usd, run=run, frame=frame), run
 
-    @contextmanager
-    def _running(self, run: Run | None, scope: Scope) -> Iterator[None]:
-        """Tells the project of a run that begins here, and how it ends."""
-        if run is None:
-            yield
-            return
-        at = runtime()
-        at.begin(run, scope.customer)
-        error: BaseException | None = None
-        try:
-            yield
-        except BaseException as failed:
-            error = failed
-            raise
-        finally:
-            at.end(run, _state_after(error), _why(error))
 
-
-def _why(error: BaseException | None) -> str:
-    """What a run ended with, without what anybody said: an error may quote an answer."""
-    if error is None:
-        return ""
-    task = getattr(error, "task", "")
-    return f"{type(error).__name__}{f' in task {task!r}' if task else ''}"
+@contextmanager
+def running(run: Run | None, scope: Scope) -> Iterator[None]:
+    """Tells the project of a run that begins here, and how it ends."""
+    if run is None:
+        yield
+        return
+    at = runtime()
+    at.begin(run, scope.customer)
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as failed:
+        error = failed
+        raise
+    finally:
+        at.end(run, _state_after(error), "" if error is None else kind_of(error))
 
 
 def _state_after(error: BaseException | None) -> State:

@@ -15,9 +15,8 @@ from pydantic import BaseModel, Field
 
 from freehold.errors import CallerError, FreeholdError
 from freehold.pipelines.failure import BudgetSpent, Cancelled, StepFailed, TookTooLong
-from freehold.pipelines.pipeline import Pipeline
+from freehold.pipelines.pipeline import Pipeline, running
 from freehold.pipelines.run import Run
-from freehold.pipelines.runtime import runtime
 from freehold.pipelines.scope import Scope, current, entered
 from freehold.pipelines.task import Task
 
@@ -111,9 +110,6 @@ class NotReached(StepFailed):
         """What was reached, and what was not."""
 
 
-Worker: TypeAlias = Task[..., T] | Pipeline[..., Awaitable[T]]
-
-
 @dataclass(frozen=True)
 class Plan(Generic[T]):
     """How goals are planned and worked on; `await plan(goal)` does it."""
@@ -139,27 +135,21 @@ class Plan(Generic[T]):
 
     def __post_init__(self) -> None:
         for name in ("most_deep", "most_goals", "most_plans", "at_once"):
-            if getattr(self, name) < (0 if name == "most_deep" else 1):
-                raise CallerError(f"plan: {name} is {getattr(self, name)}; expected a number from 1 up")
+            fewest = 0 if name == "most_deep" else 1
+            if getattr(self, name) < fewest:
+                raise CallerError(f"plan: {name} is {getattr(self, name)}; expected a number from {fewest} up")
 
     async def __call__(self, goal: str, *, budget_usd: float | None = None, deadline_s: float | None = None) -> Planned[T]:
         """Works on a goal. Raises NotReached, which holds what was reached, and Cancelled."""
         outer = current()
         run = Run("plan", self.name, None if outer.run is None else outer.run.id, part_of=outer.run)
         scope = Scope(outer, budget_usd=budget_usd, deadline_s=deadline_s, run=run)
-        at = runtime()
-        at.begin(run, scope.customer)
-        work = _Working(self, run)
         root: Node[T] = Node(goal, ())
-        try:
-            await work.reach(root, scope, {})
-        except BaseException as error:
-            at.end(run, "cancelled" if isinstance(error, Cancelled | asyncio.CancelledError) else "failed", str(error))
-            raise
-        planned = Planned(root, run.id)
-        at.end(run, "done" if root.ended == "reached" else "failed", root.why)
-        if root.ended != "reached":
-            raise NotReached(planned)
+        with running(run if outer.run is None else None, scope):
+            await _Working(self, run).reach(root, scope, {})
+            planned = Planned(root, run.id)
+            if root.ended != "reached":
+                raise NotReached(planned)
         return planned
 
 

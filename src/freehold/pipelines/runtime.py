@@ -220,7 +220,7 @@ class Runtime:
 
     def note(self, run: Run, begun: datetime, state: State, why: str = "") -> None:
         """Writes down how a run stands, now."""
-        see(self.project.store, self.project.tenant, _UnderWay(run, begun).recorded(state, datetime.now(UTC), why))
+        see(self.project.store, self.project.tenant, [_UnderWay(run, begun).recorded(state, datetime.now(UTC), why)])
 
     def end(self, run: Run, state: State, why: str = "") -> None:
         """It is over."""
@@ -259,9 +259,10 @@ class Runtime:
         store, tenant = self.project.store, self.project.tenant
         if episodes:
             append_episodes(store, episodes)
-        for each, state, why in ended:
-            see(store, tenant, each.recorded(state, now, why))
-        return [each for each in lasting if see(store, tenant, each.recorded("running", now)) == "cancelling"]
+        over = [each.recorded(state, now, why) for each, state, why in ended]
+        seen = {run.id: run for run in (*over, *(each.recorded("running", now) for each in lasting))}  # one may have begun anew since
+        stopped = see(store, tenant, list(seen.values())) if seen else set()
+        return [each for each in lasting if each.run.id in stopped]
 
     async def manner(self, task: Asks) -> Manner:
         """How a task of a program puts its questions. The first time the project is told of it. Raises CallerError and OperatorError."""
