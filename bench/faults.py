@@ -28,11 +28,13 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
@@ -394,10 +396,14 @@ async def full(bench: Bench, upstream: int, resources: ExitStack) -> dict[str, A
 
     def fill() -> None:
         with suppress(OSError), filler.open("wb", buffering=0) as file:
+            with suppress(OSError):  # what is free in one piece, then the rest
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free)
+                file.seek(0, os.SEEK_END)
             while True:
                 file.write(b"\0" * 65_536)
 
-    return await outage(bench, upstream, fill, filler.unlink)
+    # Beside the providers, who answer from this process: on a slow machine filling it takes longer than they may stay silent.
+    return await outage(bench, upstream, threading.Thread(target=fill).start, filler.unlink)
 
 
 async def postgres(bench: Bench, upstream: int, resources: ExitStack) -> dict[str, Any]:
