@@ -37,6 +37,7 @@ from freehold.pricing.rates import batch_share
 from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
 from freehold.providers.breaker import FEWEST, Breakers
+from freehold.providers.desk import Desk
 from freehold.providers.known import State, known_breakers, tell_breakers
 from freehold.providers.pacing import Pacing
 from freehold.providers.provider import Provider, Target
@@ -144,6 +145,8 @@ class Resources:
         self.answers = Answers()
         self.memory = Memory()
         self.pacing: Pacing | None = None
+        self.desk: Desk | None = None
+        """Where questions of a batch are handed over instead of asked; None for nowhere."""
         """The lines in which requests wait while a batch is under way; None where each is sent at once."""
         self._pacers = 0
         self.rng = Random()  # noqa: S311 of waits between retries
@@ -238,6 +241,10 @@ class Resources:
             if (model := self.catalog.models.get(behind)) is not None and model.provider in self.providers
         }
 
+    def targets(self) -> list[Target]:
+        """Everybody configured who can be asked."""
+        return list(self._targets.values())
+
     def target(self, name: str, door: Format) -> Target:
         """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
         known = self._targets.get(name)
@@ -267,6 +274,19 @@ class Resources:
             self._pacers -= 1
             if not self._pacers:
                 self.pacing = None
+
+    @contextmanager
+    def handing_over(self, desk: Desk) -> Iterator[None]:
+        """Questions go to a desk, where it takes them, for as long as the block runs. Raises CallerError where another has one."""
+        if self.desk is not None:
+            raise CallerError(
+                "Another batch of this process hands its questions over. Wait for it, or run this one in a process of its own."
+            )
+        self.desk = desk
+        try:
+            yield
+        finally:
+            self.desk = None
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; a model alone for a name that nobody declared."""
@@ -396,7 +416,7 @@ class Resources:
     def batch_price(self, variant: str, usage: Usage | None, at: datetime, host: str) -> Priced:
         """What an answer of a variant cost that came by a batch of the provider at `host`: by a price of one's own for `NAME (batch)`, else by
         its share of the list price, and unknown where nobody knows that."""
-        own = self._builder.price(variant, usage, at, "batch")
+        own = self._builder.price(self.variant(variant).model or variant, usage, at, "batch")
         share = batch_share(host)
         cost, price = self.price(variant, usage, at)
         if own[0] is not None or share is None or cost is None:

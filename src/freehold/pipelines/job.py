@@ -35,6 +35,8 @@ class Job(NamedTuple):
     """How long one row may take."""
     overwrite: bool = False
     """Whether what stands at `out` may be overwritten."""
+    provider_batch: bool = False
+    """Whether questions are handed to their providers as batches, which are cheaper and come back within a day."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +80,10 @@ def check(job: Job) -> None:
         raise CallerError(f"--concurrency is {job.at_once}; expected 'auto' or a number from 1 up.")
     if job.budget_usd is not None and not 0 < job.budget_usd < 1e9:
         raise CallerError(f"--budget-usd {job.budget_usd:g} is no budget; it is a number of dollars above 0, such as 5.")
+    if job.provider_batch and job.budget_usd is not None:
+        raise CallerError(
+            "--budget-usd cannot hold with --provider-batch: what is handed over is paid as a whole, once it is answered. Leave one of them out."
+        )
     if job.attempts < 1:
         raise CallerError(f"--attempts is {job.attempts}; expected a number from 1 up.")
     if job.input.absolute() == job.out.absolute():

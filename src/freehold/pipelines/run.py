@@ -11,6 +11,7 @@ from freehold.errors import CallerError
 from freehold.journal.call import Call
 from freehold.journal.rows import digest_of
 from freehold.pipelines.failure import Cancelled
+from freehold.providers.batches import BatchTicket
 
 RunKind: TypeAlias = Literal["pipeline", "batch", "stream", "plan"]
 MOST_DEEP = 64
@@ -36,6 +37,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it ended with."""
     what: str = ""
     """What it wrote, as JSON, so that it is known again."""
+    tickets: tuple[BatchTicket, ...] = ()
+    """What was handed to providers as batches, and has not all come back."""
     under_way: int = 0
     """Items of a stream that were read and are not finished."""
     waiting: int | None = None

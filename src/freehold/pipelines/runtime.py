@@ -38,7 +38,7 @@ from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
 from freehold.pipelines.examples import Rated, Shown, well_rated
-from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
+from freehold.pipelines.failure import Cancelled, Deferred, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
 from freehold.pipelines.runs import Recorded, State, see
@@ -46,7 +46,7 @@ from freehold.pipelines.scope import Held, Scope
 from freehold.pipelines.signature import Signature
 from freehold.project import Project
 from freehold.resources import OWN, Declaration, Resources
-from freehold.serve import Exchange, Gateway, Origin
+from freehold.serve import LATER, Exchange, Gateway, Origin
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
 from freehold.variants.functions import Functions
@@ -156,6 +156,8 @@ class Runtime:
         """Who waits for an answer."""
         self._shown: dict[str, Shown] = {}
         self._runs: dict[str, _UnderWay] = {}
+        self._noting = threading.Lock()
+        """Held while it is written down how runs stand, so that nothing older comes after."""
         self._ended_runs: list[tuple[_UnderWay, State, str]] = []
         self._episodes: list[Episode] = []
         self._looking = self._loop.create_task(self._look_around())
@@ -220,7 +222,8 @@ class Runtime:
 
     def note(self, run: Run, begun: datetime, state: State, why: str = "") -> None:
         """Writes down how a run stands, now."""
-        see(self.project.store, self.project.tenant, [_UnderWay(run, begun).recorded(state, datetime.now(UTC), why)])
+        with self._noting:
+            see(self.project.store, self.project.tenant, [_UnderWay(run, begun).recorded(state, datetime.now(UTC), why)])
 
     def end(self, run: Run, state: State, why: str = "") -> None:
         """It is over."""
@@ -259,9 +262,10 @@ class Runtime:
         store, tenant = self.project.store, self.project.tenant
         if episodes:
             append_episodes(store, episodes)
-        over = [each.recorded(state, now, why) for each, state, why in ended]
-        seen = {run.id: run for run in (*over, *(each.recorded("running", now) for each in lasting))}  # one may have begun anew since
-        stopped = see(store, tenant, list(seen.values())) if seen else set()
+        with self._noting:
+            over = [each.recorded(state, now, why) for each, state, why in ended]
+            seen = {run.id: run for run in (*over, *(each.recorded("running", now) for each in lasting))}  # one may have begun anew since
+            stopped = see(store, tenant, list(seen.values())) if seen else set()
         return [each for each in lasting if each.run.id in stopped]
 
     async def manner(self, task: Asks) -> Manner:
@@ -383,6 +387,10 @@ class Runtime:
         if isinstance(held.refused, StepFailed):
             raise held.refused
         call = heard[0] if heard else None
+        if call is None and status == LATER:
+            raise Deferred
+        if call is not None and self.resources.desk is not None:
+            self.resources.desk.keep(exchange.id)
         if scope.run is not None and call is not None:
             scope.run.count(call)
         if status == 200:
