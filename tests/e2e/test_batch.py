@@ -176,8 +176,8 @@ def test_rows_that_fail_stand_aside_and_can_be_tried_again(home: Home) -> None:
 
 
 def test_what_may_pass_is_tried_again_and_what_may_not_is_not(home: Home) -> None:
-    """A provider's fault is tried as often as --attempts says; a wrong row once."""
-    home.write(3)
+    """A provider's fault is tried as often as --attempts says; what it refuses for good once."""
+    home.write(4)
     faults = Counter[str]()
 
     def answer(said: Said) -> Iterator[bytes]:
@@ -187,12 +187,14 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not(home: Home) -> Non
             return whole({"error": {"message": "it broke"}}, 500)
         if words == "row 2":
             return whole({"error": {"message": "it is always broken"}}, 500)
+        if words == "row 3":
+            return whole({"error": {"message": "not this model"}}, 404)
         return says(said)
 
     home.provider.answer = answer
     ended = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--json", "--attempts", "3", code=1)
-    assert (ended.json["done"], ended.json["failed"]) == (2, 1)
-    assert faults == {"row 0": 1, "row 1": 3, "row 2": 3}
+    assert (ended.json["done"], ended.json["failed"]) == (2, 2)
+    assert faults == {"row 0": 1, "row 1": 3, "row 2": 3, "row 3": 1}
     assert home.lines("out.jsonl.failed.jsonl")[0]["attempts"] == 3
 
 

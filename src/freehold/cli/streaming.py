@@ -80,9 +80,11 @@ def stream(
     with use(project if project is not None else find_project(Path.cwd())) as at:
         set_up_logs(at.project.config.telemetry)
         found = program_of(at.project.config, [program] if ":" in program else ()).find(program)
-        running = Stream(at, found, job, _Told())
+        told = _Told()
+        running = Stream(at, found, job, told)
         with _stopping(running):
             report = at.run(running.through())
+        told.over()
     if as_json and job.to is not None:
         print_json(report)
     else:
@@ -116,6 +118,12 @@ class _Told:
         told += f", {usd(progress.cost_usd)}"
         sys.stderr.write(f"\r\x1b[K{told}" if self._is_terminal else f"{told}\n")
         sys.stderr.flush()
+
+    def over(self) -> None:
+        """Makes room for what is said at the end."""
+        if self._is_terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 @contextmanager

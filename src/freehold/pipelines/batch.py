@@ -16,14 +16,14 @@ import msgspec
 from freehold.chat import JSON
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.gateway.budget import nano
-from freehold.journal.read import calls_by_episode, spent_on
-from freehold.pipelines.failure import BudgetSpent, Cancelled, NotAnswered, NotKept, TookTooLong, kind_of
+from freehold.journal.read import spent_on
+from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, kind_of, may_pass, words_of
 from freehold.pipelines.job import Ended, Job, Report, batch_id, check
 from freehold.pipelines.laid import columns, laid
 from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
 from freehold.pipelines.rows import BadRow, Row, count_rows, format_of, read_rows
 from freehold.pipelines.run import Progress, Run, Steps
-from freehold.pipelines.runs import known_run
+from freehold.pipelines.runs import known_run, known_steps
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Purse, Scope, current
 from freehold.pipelines.step import Program, Step
@@ -41,7 +41,6 @@ _TELL_S = 0.2
 _MOMENT_S = 0.01
 _ROW_BYTES = 10
 _CHECKPOINT_S = 5.0
-_MAY_HELP = (NotAnswered, NotKept, TookTooLong)
 
 
 class Batch:
@@ -202,8 +201,8 @@ class Batch:
             return {}
         wanted = {self._episode(row): row.n for row in rows if isinstance(row, Row) and not self._writer.has(row.n)}
         project = self._at.project
-        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, list(wanted))
-        return {wanted[episode]: Steps(calls) for episode, calls in known.items()}
+        known = await asyncio.to_thread(known_steps, project.store, project.tenant, wanted)
+        return {wanted[episode]: steps for episode, steps in known.items()}
 
     def _episode(self, row: Row) -> str:
         return self.id + blake2b(row.key.encode(), digest_size=_ROW_BYTES).hexdigest()
@@ -230,10 +229,10 @@ class Batch:
                 return
             except (Cancelled, asyncio.CancelledError):
                 return
-            except _MAY_HELP as error:
+            except HAD_NO_ANSWER as error:
                 if self._fails_again(error):
                     return
-                if attempt < self._job.attempts and self._ended == "done":
+                if may_pass(error) and attempt < self._job.attempts and self._ended == "done":
                     await asyncio.sleep(wait_s(attempt - 1, None, self._at.resources.rng))
                     attempt += 1
                     steps = await self._known_again(episode)
@@ -241,8 +240,7 @@ class Batch:
                 self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
                 return
             except Exception as error:  # noqa: BLE001 a program's own failure is a row's
-                words = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
-                self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words, attempts=attempt))
+                self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words_of(error), attempts=attempt))
                 return
             self._in_a_row = 0
             self._put(row, output, attempt)
@@ -263,8 +261,8 @@ class Batch:
     async def _known_again(self, episode: str) -> Steps:
         """What the journal has of a row that is tried once more."""
         project = self._at.project
-        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, [episode])
-        return Steps(known.get(episode, ()))
+        known = await asyncio.to_thread(known_steps, project.store, project.tenant, [episode])
+        return known.get(episode) or Steps()
 
     async def _one_settles(self) -> None:
         """Waits until what is set aside has changed, or for a moment."""
