@@ -222,6 +222,8 @@ class Exchange:
         self._reserved: int | None = None
         self._trace: Trace | None = None
         self._first_byte_s: float | None = None
+        self.failure: Failure | None = None
+        """Why there is no answer, where whoever was to be asked has none."""
 
     # A request has come in.
 
@@ -690,6 +692,7 @@ class Exchange:
         """Ends with an error; what was paid for is journalled all the same."""
         if self._over:
             return
+        self.failure = failure
         self._pursuit.cancel(failure)
         if self._work is not None:
             self._work.cancel(failure)

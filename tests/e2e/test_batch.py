@@ -164,6 +164,8 @@ def test_rows_that_fail_stand_aside_and_can_be_tried_again(home: Home) -> None:
     failed = home.lines("out.jsonl.failed.jsonl")
     assert [row["n"] for row in failed] == [3, 6, 7]
     assert "row 3 is not for this" in failed[0]["error"]
+    (listed,) = [line for line in freehold("runs", "list", "--all", cwd=home.folder).out.splitlines() if "batch" in line]
+    assert [cell.strip() for cell in listed.split("│")][7:9] == ["5 of 8", "3"]
     assert "message" in failed[1]["error"]
     assert "cannot be read" in failed[2]["error"]
     assert [line["row"] for line in home.lines("out.jsonl")] == [0, 1, 2, 4, 5]
@@ -271,6 +273,44 @@ def test_a_run_can_be_seen_and_cancelled_from_elsewhere(home: Home) -> None:
     freehold("runs", "cancel", runs[0]["id"], cwd=home.folder)
     report = json.loads(process.communicate(timeout=30)[0])
     assert report["ended"] == "cancelled" and 0 < report["done"] < 400
+    assert report["known_usd"] == pytest.approx(report["done"] * 140e-6)  # whoever was broken off says no price
+    shown = freehold("runs", "show", runs[0]["id"], cwd=home.folder).out
+    assert report["cost_usd"] is None and f"${report['known_usd']:.6f} or more" in shown
+
+
+def test_what_is_known_of_the_cost_counts_towards_the_budget(home: Home) -> None:
+    """Also where a call was broken off of which nobody knows what it cost."""
+    home.write(40)
+    broken = [True]
+
+    def answer(said: Said) -> Iterator[bytes]:
+        if broken[0] and said.body["messages"][-1]["content"] == "row 20":
+            yield b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"
+            return
+        yield from says(said)
+
+    home.provider.answer = answer
+    first = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--attempts", "1", "--concurrency", "1", "--json", code=1).json
+    assert (first["done"], first["failed"], first["cost_usd"]) == (39, 1, None)
+    assert first["known_usd"] == pytest.approx(39 * 140e-6)
+    broken[0] = False
+    arguments = ("sort", "in.jsonl", "--out", "out.jsonl", "--retry-failed", "--budget-usd")
+    spent = home.batch(*arguments, "0.0055", "--json", code=1).json
+    assert spent["ended"] == "budget"
+    assert "$0.0056 or more in all" in home.batch(*arguments, "1").out
+
+
+def test_what_may_be_written_over_may_be_so_by_the_run_that_goes_on(home: Home) -> None:
+    """It was said once: --resume alone goes on, over somebody else's file and over what the batch wrote itself."""
+    (home.folder / "out.jsonl").write_text("mine\n")
+    for turn in ("first", "second"):
+        (home.folder / "in.jsonl").write_text("".join(f'"{turn} {n}"\n' for n in range(120)))
+        home.provider.answer = lambda said: whole({"error": {"message": "the key is wrong"}}, 401)
+        report = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--overwrite", "--attempts", "1", "--json", code=1).json
+        assert report["ended"] == "failing" and (home.folder / "out.jsonl.part").exists()
+        home.provider.answer = says
+        home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--resume")
+        assert [line["input"] for line in home.lines("out.jsonl")] == [f"{turn} {n}" for n in range(120)]
 
 
 def test_an_output_that_is_there_is_not_written_over(home: Home) -> None:

@@ -81,6 +81,32 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield found
 
 
+def test_a_model_that_is_left_alone_has_not_answered(tmp_path: Path) -> None:
+    """Trying again later may help, and nothing of ours failed."""
+    with at_work(tmp_path, TOML.replace("open_after = 0", "open_after = 1")) as desk:
+        desk.up.answer = refuses(500, "it broke")
+        for _ in range(2):
+            with pytest.raises(NotAnswered) as failed:
+                write("rain")
+        assert "left alone" in str(failed.value) and len(desk.up.asked) == 1
+
+
+def test_an_error_says_once_which_task_it_is_about(desk: Desk) -> None:
+    @freehold.task(name="lonely")
+    def lonely(message: str) -> str:
+        """Say something."""
+
+    @freehold.task(name="passing")
+    def passing(message: str) -> str:
+        """Say something."""
+        return freehold.Pass
+
+    for task in (lonely, passing):
+        with pytest.raises(StepFailed) as failed:
+            task("a")
+        assert str(failed.value).count(f"'{task.name}'") == 1, failed.value
+
+
 # Types, there and back.
 
 

@@ -22,7 +22,7 @@ from freehold.pipelines.job import Ended, Job, Report, batch_id, check
 from freehold.pipelines.laid import columns, laid
 from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
 from freehold.pipelines.rows import BadRow, Row, count_rows, format_of, read_rows
-from freehold.pipelines.run import Progress, Run, Steps
+from freehold.pipelines.run import Progress, Run, Steps, spent_before
 from freehold.pipelines.runs import known_run, known_steps
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Purse, Scope, current
@@ -112,6 +112,7 @@ class Batch:
             failed=found.failed,
             left=None if found.total is None else max(0, found.total - found.done - found.failed),
             cost_usd=found.cost_usd,
+            known_usd=found.known_usd,
             seconds=loop.time() - began,
             out=str(job.out if written is not None else self._writer.part),
             failures=str(self._writer.failed_path) if written is not None and found.failed else None,
@@ -124,17 +125,17 @@ class Batch:
         if format is None:
             raise CallerError(f"{job.out} says no format. End its name with .jsonl, .csv or .parquet, with or without .gz.")
         total, spent = count_rows(job.input), spent_on(project.store, project.tenant, self.id)
-        self._run.progress = Progress(total=total, cost_usd=spent)
+        self._run.progress = msgspec.structs.replace(spent_before(spent), total=total)
         if self._purse is not None:
-            self._purse.spent_nano = nano(spent or 0.0)
+            self._purse.spent_nano = nano(spent.known_usd)
         self._input = read_rows(job.input)
         self._first = list(islice(self._input, _CHUNK))
         self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
         finished = self._finished()
-        if finished is not None and not (job.retry_failed or job.overwrite) and is_written(job.out, finished):
+        has_part = job.out.with_name(f"{job.out.name}.part").exists()
+        if finished is not None and not (job.retry_failed or job.overwrite or (job.resume and has_part)) and is_written(job.out, finished):
             failed = f", but for {finished.failed:,} rows that failed: --retry-failed tries those again" if finished.failed else ""
             raise CallerError(f"{job.out} is what this batch wrote already{failed}. Name another file, or say --overwrite.")
-        has_part = job.out.with_name(f"{job.out.name}.part").exists()
         if has_part and not (job.resume or job.retry_failed or job.overwrite):
             raise CallerError(
                 f"{job.out}.part is there from a run that was broken off. Say --resume to go on with it, or --overwrite to begin anew."

@@ -88,7 +88,7 @@ _FOR_GOOD = frozenset({400, 401, 403, 404, 413, 415, 422})
 def failure_of(status: int, message: str, task: str, episode: str | None, call: Call | None) -> StepFailed:
     """The error for a status that the gateway would have answered with."""
     kind = _BY_STATUS.get(status, NotAnswered) if call is None else _BY_OUTCOME.get(call.outcome, NotAnswered)
-    failed = kind(f"Task '{task}': {message}", task, episode, call)
+    failed = kind(message if f"ask '{task}'" in message else f"Task '{task}': {message}", task, episode, call)
     failed.may_pass = isinstance(failed, HAD_NO_ANSWER) and status not in _FOR_GOOD
     return failed
 

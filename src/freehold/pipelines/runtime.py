@@ -170,6 +170,8 @@ class Runtime:
                 await asyncio.to_thread(self._shelf.refresh)
                 await self._see_runs()
             except Exception as error:  # noqa: BLE001 what is served goes on being served
+                if not threading.main_thread().is_alive():  # the program ends, and begins no threads any more
+                    return
                 _log.warning("look.failed: what changed since in the store is not known yet: %s", error)
 
     # From any thread, and from any loop.
@@ -391,6 +393,8 @@ class Runtime:
             status = 499
         elif call is None and exchange.was_asked:  # it was paid for, and there is nothing of it in the journal
             status = 503
+        elif call is None and exchange.failure is not None and status == 503:  # not of ours, but of a model that is left alone for a while
+            status = 502
         return Told(status, error_message(body), call)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from freehold.errors import CallerError
 from freehold.gateway.budget import nano
 from freehold.journal.read import spent_on
 from freehold.pipelines.failure import BudgetSpent, Cancelled, kind_of, may_pass, words_of
-from freehold.pipelines.run import Progress, Run, Steps
+from freehold.pipelines.run import Progress, Run, Steps, spent_before
 from freehold.pipelines.runs import known_steps
 from freehold.pipelines.runtime import Runtime
 from freehold.pipelines.scope import Scope, current
@@ -94,6 +94,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Items that were read and not finished; the next run reads them again."""
     cost_usd: float | None
     """What it cost, earlier runs included; None where that is unknown."""
+    known_usd: float
+    """What of that is known: it cost so much, or more."""
     seconds: float
     """How long it took."""
     out: str
@@ -190,9 +192,9 @@ class Stream:
                 await asyncio.to_thread(stack.enter_context, only_one(self._lock, self.out))
                 await self._read_in(self._open, stack)
                 spent = await asyncio.to_thread(spent_on, project.store, project.tenant, self.id)
-                self._run.progress = Progress(cost_usd=spent)
+                self._run.progress = spent_before(spent)
                 for purse in self._scope.purses[: 1 if job.budget_usd is not None else 0]:
-                    purse.spent_nano = nano(spent or 0.0)
+                    purse.spent_nano = nano(spent.known_usd)
                 stack.enter_context(at.resources.paced())
                 at.begin(self._run, self._scope.customer)
                 try:
@@ -218,6 +220,7 @@ class Stream:
             failed=found.failed,
             left=len(self._under_way),
             cost_usd=found.cost_usd,
+            known_usd=found.known_usd,
             seconds=loop.time() - began,
             out=self.out,
             dead=str(self.dead),
