@@ -51,7 +51,7 @@ from freehold.journal.served import Question, outcome_of, unusual_end
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.provider import Target
 from freehold.pursuit import Pursuit
-from freehold.resources import CACHE, OWN, TASK_PREFIX, Elsewhere, How, Resources, UnknownModel, Words
+from freehold.resources import CACHE, OWN, TASK_PREFIX, Elsewhere, How, NoKey, Resources, UnknownModel, Words
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.event import Finished
@@ -74,7 +74,14 @@ _NO_HEADERS = Head(b"")
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
-_STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
+_STATUSES: dict[type[CallerError], int] = {
+    Unauthorized: 401,
+    Forbidden: 403,
+    UnknownModel: 404,
+    NoKey: 424,
+    BudgetExceeded: 429,
+    LimitReached: 429,
+}
 _encode = msgspec.json.Encoder().encode
 _Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -231,6 +232,46 @@ def test_columns_that_are_no_parameters_come_along(home: Home) -> None:
     (home.folder / "in.csv").write_text("id,message\n7,one\n8,two\n")
     home.batch("sort", "in.csv", "--out", "out.csv")
     assert (home.folder / "out.csv").read_text().splitlines() == ["row,id,message,queue,sure", "0,7,one,cards,0.5", "1,8,two,cards,0.5"]
+
+
+@pytest.mark.parametrize(
+    ("program", "name", "said"),
+    [
+        ("sort", "in.csv", "'sort' needs a column message, and in.csv has: id, text."),
+        ("reply", "in.csv", "'reply' needs a column message and a column queue, and in.csv has: id, text."),
+        ("desk", "in.parquet", "'desk' needs a column message, and in.parquet has: id, text."),
+    ],
+)
+def test_a_table_without_a_parameters_column_is_refused_once(home: Home, program: str, name: str, said: str) -> None:
+    """Before anybody is asked, and not for each of its rows."""
+    (home.folder / "in.csv").write_text("id,text\n7,one\n8,two\n")
+    pq.write_table(pa.table({"id": [7, 8], "text": ["one", "two"]}), home.folder / "in.parquet")
+    assert said in home.batch(program, name, "--out", "out.jsonl", code=2).err
+    assert not home.provider.asked and not (home.folder / "out.jsonl.part").exists()
+
+
+def test_a_line_without_the_parameter_says_what_it_has(home: Home) -> None:
+    (home.folder / "in.jsonl").write_text('{"text": "one", "id": 7}\n"two"\n')
+    home.batch("sort", "in.jsonl", "--out", "out.jsonl", code=1)
+    [row] = home.lines("out.jsonl.failed.jsonl")
+    assert row["error"] == "Task 'sort' needs message, and got an object without it. It has: text, id."
+
+
+@pytest.mark.parametrize(
+    "command", [("batch", "sort", "in.jsonl", "--out", "out.jsonl"), ("stream", "sort", "--from", "in.jsonl", "--to", "a.jsonl")]
+)
+def test_a_key_that_is_not_set_ends_it_with_one_line(home: Home, command: tuple[str, ...]) -> None:
+    """Nothing is counted as failed, for nothing is wrong with it."""
+    home.write(3)
+    (home.folder / "freehold.toml").write_text(
+        TOML.format(url=home.provider.url).replace('kind = "openai"', 'kind = "openai"\nkey_env = "NO_SUCH_KEY"')
+    )
+    ended = freehold(*command, cwd=home.folder, code=1)
+    assert ended.err.strip().splitlines()[-1].count("the environment variable NO_SUCH_KEY is not set") == 1
+    assert "Traceback" not in ended.err and not (home.folder / "out.jsonl.failed.jsonl").exists()
+    (home.folder / "freehold.toml").write_text(TOML.format(url=home.provider.url))
+    if command[0] == "batch":
+        assert home.batch(*command[1:], "--resume", "--json").json["done"] == 3
 
 
 def test_ctrl_c_ends_what_is_under_way_and_keeps_it(home: Home) -> None:

@@ -69,6 +69,9 @@ def show(run: _RunArgument, project: ProjectOption = None, as_json: JsonOption =
         "done": _far(found),
         "failed": f"{progress.failed:,}",
         "cost": spent(progress.cost_usd, progress.known_usd, 6),
+        "waits": f"{progress.pause_s:.0f} s, because a provider asks to be left alone"
+        if progress.pause_s and found.state == "running"
+        else "",
         "runs on": f"{progress.host or 'unknown'}, process {progress.pid or 'unknown'}",
         "ended with": progress.why,
     }

@@ -17,7 +17,7 @@ from freehold.chat import JSON
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.gateway.budget import nano
 from freehold.journal.read import spent_on
-from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, kind_of, may_pass, words_of
+from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, NotReady, kind_of, may_pass, words_of
 from freehold.pipelines.job import Ended, Job, Report, batch_id, check
 from freehold.pipelines.laid import columns, laid
 from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
@@ -130,6 +130,8 @@ class Batch:
             self._purse.spent_nano = nano(spent.known_usd)
         self._input = read_rows(job.input)
         self._first = list(islice(self._input, _CHUNK))
+        if format_of(job.input) in ("csv", "parquet"):
+            self._step.check_columns(job.input.name, (row.value for row in self._first if isinstance(row, Row)))
         self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
         finished = self._finished()
         has_part = job.out.with_name(f"{job.out.name}.part").exists()
@@ -230,6 +232,10 @@ class Batch:
                 return
             except (Cancelled, asyncio.CancelledError):
                 return
+            except NotReady as error:  # nor is it for any other row
+                self._broken = self._broken or error
+                self._end("failing", str(error))
+                return
             except HAD_NO_ANSWER as error:
                 if self._fails_again(error):
                     return
@@ -291,6 +297,8 @@ class Batch:
 
     async def _go_on_telling(self) -> None:
         while True:
+            pause_s = round(self._pacing.pause_s(), 1) if self._pacing is not None else 0.0
+            self._run.progress = msgspec.structs.replace(self._run.progress, pause_s=pause_s)
             self._tell(self._run.progress)
             await asyncio.sleep(_TELL_S)
 

@@ -26,6 +26,10 @@ class NotAsked(StepFailed, CallerError):
     """The input, or what is asked about it, cannot be put to anybody."""
 
 
+class NotReady(StepFailed, OperatorError):
+    """Whoever is to be asked cannot be, until something is set where the program runs: their key."""
+
+
 class NotAnswered(StepFailed, ProviderError):
     """Whoever was asked gave no answer. Trying again may help."""
 
@@ -75,6 +79,7 @@ _BY_STATUS: Mapping[int, type[StepFailed]] = {
     403: AnswerRefused,
     404: NotAsked,
     422: NotAsked,
+    424: NotReady,
     499: Cancelled,
     500: NotKept,
     503: NotKept,

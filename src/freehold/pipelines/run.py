@@ -39,6 +39,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it ended with."""
     what: str = ""
     """What it wrote, as JSON, so that it is known again."""
+    pause_s: float = 0.0
+    """How long a batch waits still because a provider asks to be left alone."""
     under_way: int = 0
     """Items of a stream that were read and are not finished."""
     waiting: int | None = None

@@ -147,7 +147,7 @@ class Runtime:
         self._writer = Writer(
             project.store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort"
         )
-        self.resources = Resources(project.config, project.store, self._writer, project.tenant)
+        self.resources = Resources(project.config, project.store, self._writer, project.tenant, needs_every_key=False)
         self._gateway = Gateway(self.resources, Telemetry(TelemetryTable()))
         self._shelf = Shelf(project.store, project.tenant)
         self._manners: dict[str, Manner] = {}

@@ -21,7 +21,7 @@ from freehold.chat import JSON
 from freehold.errors import CallerError
 from freehold.gateway.budget import nano
 from freehold.journal.read import spent_on
-from freehold.pipelines.failure import BudgetSpent, Cancelled, kind_of, may_pass, words_of
+from freehold.pipelines.failure import BudgetSpent, Cancelled, NotReady, kind_of, may_pass, words_of
 from freehold.pipelines.run import Progress, Run, Steps, spent_before
 from freehold.pipelines.runs import known_steps
 from freehold.pipelines.runtime import Runtime
@@ -394,6 +394,8 @@ class Stream:
                 return await self._left(item, str(error), attempt)
             except (Cancelled, asyncio.CancelledError):
                 return await self._left(item, "it was broken off", attempt)
+            except NotReady:  # nor is it for any other item
+                raise
             except Exception as error:  # noqa: BLE001 a program's own failure is an item's
                 if not may_pass(error) or attempt >= self._job.attempts:
                     return await self._fails(item, words_of(error), attempt)
