@@ -40,7 +40,7 @@ from freehold.providers.breaker import FEWEST, Breakers
 from freehold.providers.desk import Desk
 from freehold.providers.known import State, known_breakers, tell_breakers
 from freehold.providers.pacing import Pacing
-from freehold.providers.provider import Provider, Target
+from freehold.providers.provider import Provider, Target, why_no_key
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
 from freehold.variants import head, outcome
@@ -75,6 +75,10 @@ _log = logging.getLogger("freehold.serve")
 
 class UnknownModel(CallerError):
     """Nobody answers to this model name."""
+
+
+class NoKey(CallerError):
+    """Whoever is to be asked has no key in the environment of the program that asks."""
 
 
 class Elsewhere(Enum):
@@ -130,14 +134,27 @@ class How(NamedTuple):
 class Resources:
     """What a worker has, for as long as it runs."""
 
-    def __init__(self, config: Config, store: Store, writer: Writer, tenant: str = "default", shared: Shared | None = None) -> None:
-        """Raises OperatorError for a provider that cannot be called."""
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        writer: Writer,
+        tenant: str = "default",
+        shared: Shared | None = None,
+        needs_every_key: bool = True,
+    ) -> None:
+        """`needs_every_key`: whether a provider is refused now whose key is not set, and not only where it is to be asked. Raises OperatorError
+        for a provider that cannot be called."""
         self.config = config
         self.catalog: Catalog = config.catalog()
         self.tenant = tenant
         self.store = store
         self.writer = writer
-        self.providers = {name: Provider(name, table) for name, table in config.providers.items() if table.kind != "recorded"}
+        self._without_key = {
+            name: why for name, table in config.providers.items() if not needs_every_key and (why := why_no_key(name, table))
+        }
+        called = {name: table for name, table in config.providers.items() if table.kind != "recorded" and name not in self._without_key}
+        self.providers = {name: Provider(name, table) for name, table in called.items()}
         self.served = Served(store, tenant)
         self.limits = Limits(shared or Shared(), config.gateway.wait_s, config.gateway.most_waiting)
         self.breakers = Breakers(self._share)
@@ -246,10 +263,11 @@ class Resources:
         return list(self._targets.values())
 
     def target(self, name: str, door: Format) -> Target:
-        """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
+        """Who answers to this model name. Raises UnknownModel, NoKey, and CallerError for one that is not asked by its name."""
         known = self._targets.get(name)
         if known is not None:
             return known
+        self._check_key(name)
         if name in self._replayed:
             raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
         if not name:
@@ -262,6 +280,13 @@ class Resources:
             return Target(name, of_this_kind[0], name, f"{of_this_kind[0].name}/…")
         names = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
         raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, names)}")
+
+    def _check_key(self, name: str) -> None:
+        if self._without_key:
+            model = self.catalog.models.get(self.variant(name).model or name)
+            provider = model.provider if model is not None else name.partition("/")[0]
+            if provider in self._without_key:
+                raise NoKey(self._without_key[provider])
 
     @contextmanager
     def paced(self, most: int | None = None) -> Iterator[Pacing]:

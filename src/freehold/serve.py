@@ -52,7 +52,7 @@ from freehold.providers.asking import Asking, Failure
 from freehold.providers.desk import HandedOver
 from freehold.providers.provider import Target
 from freehold.pursuit import Pursuit
-from freehold.resources import CACHE, OWN, TASK_PREFIX, Elsewhere, How, Resources, UnknownModel, Words
+from freehold.resources import CACHE, OWN, TASK_PREFIX, Elsewhere, How, NoKey, Resources, UnknownModel, Words
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.event import Finished
@@ -77,7 +77,14 @@ LATER = 202
 """The status of one that was handed over: nothing of it is journalled, for it is asked anew when its answer has come."""
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
-_STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
+_STATUSES: dict[type[CallerError], int] = {
+    Unauthorized: 401,
+    Forbidden: 403,
+    UnknownModel: 404,
+    NoKey: 424,
+    BudgetExceeded: 429,
+    LimitReached: 429,
+}
 _encode = msgspec.json.Encoder().encode
 _Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
@@ -225,6 +232,8 @@ class Exchange:
         self._reserved: int | None = None
         self._trace: Trace | None = None
         self._first_byte_s: float | None = None
+        self.failure: Failure | None = None
+        """Why there is no answer, where whoever was to be asked has none."""
 
     # A request has come in.
 
@@ -695,6 +704,7 @@ class Exchange:
         """Ends with an error; what was paid for is journalled all the same."""
         if self._over:
             return
+        self.failure = failure
         self._pursuit.cancel(failure)
         if self._work is not None:
             self._work.cancel(failure)

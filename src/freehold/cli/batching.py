@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freehold.cli.asking import INTERRUPTED
-from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, out, print_json, progress_bar, usd
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, out, print_json, progress_bar, spent, usd
 from freehold.errors import CallerError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from freehold.pipelines.job import Report
     from freehold.pipelines.progress import Estimate
+    from freehold.pipelines.run import Progress as Counts
     from freehold.providers.batches import BatchTicket
 
 AUTO = "auto"
@@ -62,7 +63,6 @@ def batch(
     from freehold.pipelines.job import Job
     from freehold.pipelines.program import program_of
     from freehold.pipelines.progress import Progress
-    from freehold.pipelines.run import Progress as Counts
     from freehold.pipelines.runtime import use
 
     job = Job(rows, to, _at_once(concurrency), budget_usd, resume, retry_failed, attempts, deadline_s, overwrite, provider_batch)
@@ -71,12 +71,12 @@ def batch(
         rate: Progress | None = None
         with progress_bar(0, not as_json) as show:
 
-            def tell(counts: Counts) -> None:
+            def tell(counts: "Counts") -> None:
                 nonlocal rate
                 if rate is None:
                     rate = Progress(time.monotonic(), counts.total, counts.done + counts.failed)
                 now = rate.at(time.monotonic(), counts.done + counts.failed, counts.failed, counts.cost_usd)
-                show(now.done, _line(now) + _handed_over(counts.tickets), now.total)
+                show(now.done, _line(now, counts) + _handed_over(counts.tickets), now.total)
 
             report = run(found, job, tell, lambda n: notes().print(_stopping(n)))
     if as_json:
@@ -101,15 +101,19 @@ def _stopping(count: int) -> str:
     return f"Stopping once {count:,} rows under way have ended; Ctrl-C again breaks them off."
 
 
-def _line(now: "Estimate") -> str:
+def _line(now: "Estimate", counts: "Counts") -> str:
     total = "?" if now.total is None else f"{now.total:,}"
     parts = [f"{now.done:,} of {total} rows"]
     if now.failed:
         parts.append(f"{now.failed:,} failed")
     if now.rate_per_s is not None:
         parts.append(f"{now.rate_per_s:,.1f}/s")
-    parts.append(usd(now.cost_usd, 2) + ("" if now.cost_in_all_usd is None else f" of about {usd(now.cost_in_all_usd, 2)}"))
-    if now.left_s is not None:
+    parts.append(
+        spent(counts.cost_usd, counts.known_usd, 2) + ("" if now.cost_in_all_usd is None else f" of about {usd(now.cost_in_all_usd, 2)}")
+    )
+    if counts.pause_s >= 1:
+        parts.append(f"the provider asks to be left alone for {_span(counts.pause_s)}")
+    elif now.left_s is not None:
         parts.append(f"{_span(now.left_s)} left")
     return ", ".join(parts)
 
@@ -129,7 +133,9 @@ def _print(report: "Report", program: str) -> None:
     left = "" if not report.left else f", {report.left:,} left"
     failed = "" if not report.failed else f", {report.failed:,} failed"
     out().print(
-        f"{report.done:,} rows answered{failed}{left}, for {usd(report.cost_usd)} in all. {report.out}", markup=False, soft_wrap=True
+        f"{report.done:,} rows answered{failed}{left}, for {spent(report.cost_usd, report.known_usd)} in all. {report.out}",
+        markup=False,
+        soft_wrap=True,
     )
     if report.why:
         notes().print(report.why, markup=False, soft_wrap=True)

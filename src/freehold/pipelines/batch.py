@@ -16,15 +16,15 @@ import msgspec
 from freehold.chat import JSON
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.gateway.budget import nano
-from freehold.journal.read import calls_by_episode, spent_on
-from freehold.pipelines.failure import BudgetSpent, Cancelled, NotAnswered, NotKept, TookTooLong, is_deferred, kind_of
+from freehold.journal.read import spent_on
+from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, NotReady, is_deferred, kind_of, may_pass, words_of
 from freehold.pipelines.handing import Handing, check_takes_batches, handing_over
 from freehold.pipelines.job import Ended, Job, Report, batch_id, check
 from freehold.pipelines.laid import columns, laid
 from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
 from freehold.pipelines.rows import BadRow, Row, count_rows, format_of, read_rows
-from freehold.pipelines.run import Progress, Run, Steps
-from freehold.pipelines.runs import known_run
+from freehold.pipelines.run import Progress, Run, Steps, spent_before
+from freehold.pipelines.runs import known_run, known_steps
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Purse, Scope, current
 from freehold.pipelines.step import Program, Step
@@ -44,7 +44,6 @@ _TELL_S = 0.2
 _MOMENT_S = 0.01
 _ROW_BYTES = 10
 _CHECKPOINT_S = 5.0
-_MAY_HELP = (NotAnswered, NotKept, TookTooLong)
 
 
 class Batch:
@@ -123,6 +122,7 @@ class Batch:
             failed=found.failed,
             left=None if found.total is None else max(0, found.total - found.done - found.failed),
             cost_usd=found.cost_usd,
+            known_usd=found.known_usd,
             seconds=loop.time() - began,
             out=str(job.out if written is not None else self._writer.part),
             failures=str(self._writer.failed_path) if written is not None and found.failed else None,
@@ -135,17 +135,19 @@ class Batch:
         if format is None:
             raise CallerError(f"{job.out} says no format. End its name with .jsonl, .csv or .parquet, with or without .gz.")
         total, spent = count_rows(job.input), spent_on(project.store, project.tenant, self.id)
-        self._run.progress = Progress(total=total, cost_usd=spent, tickets=self._tickets())
+        self._run.progress = msgspec.structs.replace(spent_before(spent), total=total, tickets=self._tickets())
         if self._purse is not None:
-            self._purse.spent_nano = nano(spent or 0.0)
+            self._purse.spent_nano = nano(spent.known_usd)
         self._input = read_rows(job.input)
         self._first = list(islice(self._input, _CHUNK))
+        if format_of(job.input) in ("csv", "parquet"):
+            self._step.check_columns(job.input.name, (row.value for row in self._first if isinstance(row, Row)))
         self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
         finished = self._finished()
-        if finished is not None and not (job.retry_failed or job.overwrite) and is_written(job.out, finished):
+        has_part = job.out.with_name(f"{job.out.name}.part").exists()
+        if finished is not None and not (job.retry_failed or job.overwrite or (job.resume and has_part)) and is_written(job.out, finished):
             failed = f", but for {finished.failed:,} rows that failed: --retry-failed tries those again" if finished.failed else ""
             raise CallerError(f"{job.out} is what this batch wrote already{failed}. Name another file, or say --overwrite.")
-        has_part = job.out.with_name(f"{job.out.name}.part").exists()
         if has_part and not (job.resume or job.retry_failed or job.overwrite):
             raise CallerError(
                 f"{job.out}.part is there from a run that was broken off. Say --resume to go on with it, or --overwrite to begin anew."
@@ -249,8 +251,8 @@ class Batch:
             return {}
         wanted = {self._episode(row): row.n for row in rows if isinstance(row, Row) and not self._writer.has(row.n)}
         project = self._at.project
-        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, list(wanted))
-        return {wanted[episode]: Steps(calls) for episode, calls in known.items()}
+        known = await asyncio.to_thread(known_steps, project.store, project.tenant, wanted)
+        return {wanted[episode]: steps for episode, steps in known.items()}
 
     def _episode(self, row: Row) -> str:
         return self.id + blake2b(row.key.encode(), digest_size=_ROW_BYTES).hexdigest()
@@ -277,10 +279,14 @@ class Batch:
                 return
             except (Cancelled, asyncio.CancelledError):
                 return
-            except _MAY_HELP as error:
+            except NotReady as error:  # nor is it for any other row
+                self._broken = self._broken or error
+                self._end("failing", str(error))
+                return
+            except HAD_NO_ANSWER as error:
                 if self._fails_again(error):
                     return
-                if attempt < self._job.attempts and self._handing is None and self._ended == "done":
+                if may_pass(error) and attempt < self._job.attempts and self._handing is None and self._ended == "done":
                     await asyncio.sleep(wait_s(attempt - 1, None, self._at.resources.rng))
                     attempt += 1
                     steps = await self._known_again(episode)
@@ -288,8 +294,7 @@ class Batch:
                 self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
                 return
             except Exception as error:  # noqa: BLE001 a program's own failure is a row's
-                words = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
-                self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words, attempts=attempt))
+                self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words_of(error), attempts=attempt))
                 return
             except BaseException as error:
                 if not is_deferred(error):
@@ -317,8 +322,8 @@ class Batch:
     async def _known_again(self, episode: str) -> Steps:
         """What the journal has of a row that is tried once more."""
         project = self._at.project
-        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, [episode])
-        return Steps(known.get(episode, ()))
+        known = await asyncio.to_thread(known_steps, project.store, project.tenant, [episode])
+        return known.get(episode) or Steps()
 
     async def _one_settles(self) -> None:
         """Waits until what is set aside has changed, or for a moment."""
@@ -348,6 +353,8 @@ class Batch:
 
     async def _go_on_telling(self) -> None:
         while True:
+            pause_s = round(self._pacing.pause_s(), 1) if self._pacing is not None else 0.0
+            self._run.progress = msgspec.structs.replace(self._run.progress, pause_s=pause_s)
             self._tell(self._run.progress)
             await asyncio.sleep(_TELL_S)
 

@@ -147,7 +147,7 @@ class Runtime:
         self._writer = Writer(
             project.store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort"
         )
-        self.resources = Resources(project.config, project.store, self._writer, project.tenant)
+        self.resources = Resources(project.config, project.store, self._writer, project.tenant, needs_every_key=False)
         self._gateway = Gateway(self.resources, Telemetry(TelemetryTable()))
         self._shelf = Shelf(project.store, project.tenant)
         self._manners: dict[str, Manner] = {}
@@ -172,6 +172,8 @@ class Runtime:
                 await asyncio.to_thread(self._shelf.refresh)
                 await self._see_runs()
             except Exception as error:  # noqa: BLE001 what is served goes on being served
+                if not threading.main_thread().is_alive():  # the program ends, and begins no threads any more
+                    return
                 _log.warning("look.failed: what changed since in the store is not known yet: %s", error)
 
     # From any thread, and from any loop.
@@ -399,6 +401,8 @@ class Runtime:
             status = 499
         elif call is None and exchange.was_asked:  # it was paid for, and there is nothing of it in the journal
             status = 503
+        elif call is None and exchange.failure is not None and status == 503:  # not of ours, but of a model that is left alone for a while
+            status = 502
         return Told(status, error_message(body), call)
 
     def close(self) -> None:
