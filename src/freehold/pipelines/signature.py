@@ -132,13 +132,13 @@ class Signature:
 
     def read_json(self, input: JSON) -> dict[str, Any]:
         """The arguments of an input as the journal keeps it, or as a row of a file has it. Raises CallerError."""
-        given = input if isinstance(input, dict) and (len(self.fields) > 1 or set(input) == {self.fields[0].name}) else None
-        if given is None:
-            if len(self.fields) > 1:
-                raise CallerError(
-                    f"Task '{self.name}' takes an object of {', '.join(field.name for field in self.fields)}; got {_short(input)}."
-                )
-            given = {self.fields[0].name: input}
+        if len(self.fields) == 1 and not self._is_named(input):
+            input = {self.fields[0].name: input}
+        if not isinstance(input, dict):
+            raise CallerError(
+                f"Task '{self.name}' takes an object of {', '.join(field.name for field in self.fields)}; got {_short(input)}."
+            )
+        given = input
         values: dict[str, Any] = {}
         for field in self.fields:
             if field.name not in given:
@@ -153,6 +153,20 @@ class Signature:
         if unknown := given.keys() - values.keys():
             raise CallerError(f"Task '{self.name}' takes no {', '.join(sorted(unknown))}. It takes: {', '.join(values)}.")
         return values
+
+    def _is_named(self, input: JSON) -> bool:
+        """Whether an input is the one argument under its name, and not the argument itself, which may have a key of that name."""
+        name = self.fields[0].name
+        if not isinstance(input, dict) or set(input) != {name}:
+            return False
+        return self._is_value(name, input[name]) or not self._is_value(name, input)
+
+    def _is_value(self, name: str, value: JSON) -> bool:
+        try:
+            self._inputs[name].validate_python(value)
+        except ValidationError:
+            return False
+        return True
 
     def said(self, values: Mapping[str, Any], format: Format) -> dict[str, Said]:
         """The arguments as a template is given them: what is no text as parts of a message in that format. Raises CallerError where it has no
@@ -244,8 +258,8 @@ class Signature:
             return get_type_hints(function, include_extras=True)
         except NameError as error:
             raise self.misuse(f"{error}. Types have to stand above the function, and in the module, not in another function") from None
-        except TypeError as error:
-            raise self.misuse(str(error)) from None
+        except Exception as error:  # noqa: BLE001 whatever an annotation that is written as text raises when it is evaluated
+            raise self.misuse(f"its types cannot be read: {type(error).__name__}: {error}") from None
 
     def _check_defaults(self) -> None:
         for field in self.fields:
@@ -269,6 +283,8 @@ class Signature:
         try:
             adapter = TypeAdapter(annotation)
             adapter.json_schema(mode="serialization")
+            if adapter.core_schema["type"] == "generator":
+                raise self.misuse(f"{what} is {_name(annotation)}, whose values are gone once they were looked at. Use a list")
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
             why = str(error).splitlines()[0]
             raise self.misuse(

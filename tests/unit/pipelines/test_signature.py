@@ -1,6 +1,6 @@
 """What a task may be made of; and what it may not, said when the module is imported, with the line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +56,15 @@ def gives_nothing(text: str) -> None: ...
 def wrong_default(text: str, n: int = "three") -> str: ...  # type: ignore[assignment]
 
 
+def one_by_one(text: str) -> Iterable[int]: ...
+
+
+def cut_short(text: str) -> "list[": ...  # type: ignore[valid-type]  # noqa: F722
+
+
+def no_such_part(text: "freehold.Imagee") -> str: ...  # type: ignore[name-defined]
+
+
 def unknown_name(text: "Somewhere") -> str: ...  # type: ignore[name-defined]  # noqa: F821
 
 
@@ -74,6 +83,9 @@ def unknown_name(text: "Somewhere") -> str: ...  # type: ignore[name-defined]  #
         (gives_nothing, "its output is NoneType, which says nothing"),
         (wrong_default, "the default of 'n' is none of its type: .*'three'"),
         (unknown_name, "name 'Somewhere' is not defined. Types have to stand above the function"),
+        (one_by_one, "its output is Iterable, whose values are gone once they were looked at. Use a list"),
+        (cut_short, "its types cannot be read: SyntaxError"),
+        (no_such_part, "its types cannot be read: AttributeError: .*'Imagee'"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -238,6 +250,25 @@ def test_one_argument_is_kept_as_itself() -> None:
     signature = Signature(documented)
     assert signature.json_of({"text": "a"}) == "a"
     assert signature.read_json("a") == signature.read_json({"text": "a"}) == {"text": "a"}
+
+
+@dataclass
+class Said:
+    text: str
+
+
+def has_a_field_of_that_name(text: Said) -> str: ...
+
+
+def has_any_keys(text: dict[str, str]) -> str: ...
+
+
+@pytest.mark.parametrize(("task", "value"), [(has_a_field_of_that_name, Said("a")), (has_any_keys, {"text": "a"})])
+def test_one_argument_with_a_key_of_its_own_name_is_itself(task: Callable[..., str], value: Any) -> None:
+    """It is told by its type from an object that holds it by name."""
+    signature = Signature(task)
+    assert signature.read_json(signature.json_of({"text": value})) == {"text": value}
+    assert signature.read_json({"text": signature.json_of({"text": value})}) == {"text": value}
 
 
 # Outputs.
