@@ -363,6 +363,12 @@ def one(message: str) -> int:
     return 1
 
 
+@freehold.task
+def halved(message: str) -> str:
+    """A body that gives half of a character."""
+    return f"{message}\ud83d"
+
+
 def test_a_body_answers_and_nobody_is_asked(desk: Desk) -> None:
     answer = sort.answer("card", limit=2)
     assert (answer.value, answer.call.variant, answer.call.cost_usd) == (Triage(queue="cards", urgent=True), "rules", 0.0)
@@ -370,6 +376,13 @@ def test_a_body_answers_and_nobody_is_asked(desk: Desk) -> None:
     assert [attempt.variant for attempt in answer.call.attempts] == ["rules"]
     assert sort("none") is None and one("x") == 1
     assert desk.up.asked == [] and desk.calls("sort")[0].input == {"message": "card", "limit": 2}
+
+
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Half of a character is no text, and so has no place in the journal: the call is kept without its words."""
+    answer = halved.answer("x")
+    assert (answer.value, answer.call.outcome, answer.call.output) == ("x\ud83d", "answered", None)
+    assert "call.without_content" in caplog.text
 
 
 def test_a_body_that_has_to_be_awaited_may_ask_others(desk: Desk) -> None:
