@@ -307,6 +307,35 @@ def _until(holds: Callable[[], bool], within_s: float = 5.0) -> None:
         time.sleep(0.01)
 
 
+# Conversations.
+
+
+class Letters:
+    """A tokenizer to which each letter is a token."""
+
+    def encode(self, text: str) -> range:
+        return range(len(text))
+
+
+@freehold.task(reference="frontier", history=freehold.History(100))
+def talk(message: str) -> str:
+    """Talk."""
+
+
+@freehold.task(reference="frontier", history=freehold.History(100, tokenizer=Letters()))
+def talk_by_letters(message: str) -> str:
+    """Talk."""
+
+
+@pytest.mark.parametrize(("task", "heard"), [(talk, 3), (talk_by_letters, 1)])
+def test_a_conversation_is_fitted_as_its_tokenizer_counts(desk: Desk, task: Callable[[str], str], heard: int) -> None:
+    """By an estimate where there is none: sixty letters are more tokens to one who counts letters than to one who knows words."""
+    with freehold.scope(conversation="today"):
+        task("a" * 60)
+        task("b" * 60)
+    assert len([one for one in desk.up.asked[-1].body["messages"] if one["role"] != "system"]) == heard
+
+
 # A body, and a table of rules, answer first.
 
 
