@@ -393,6 +393,12 @@ def one(message: str) -> int:
 
 
 @freehold.task
+def divided(message: str) -> float:
+    """A body that gives what JSON has not."""
+    return float("nan")
+
+
+@freehold.task
 def halved(message: str) -> str:
     """A body that gives half of a character."""
     return f"{message}\ud83d"
@@ -412,6 +418,12 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same(desk: Desk, caplog:
     answer = halved.answer("x")
     assert (answer.value, answer.call.outcome, answer.call.output) == ("x\ud83d", "answered", None)
     assert "call.without_content" in caplog.text
+
+
+def test_a_body_whose_number_is_not_finite_has_no_answer(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """The journal would have null for it."""
+    with pytest.raises(NotAnswered, match="JSON has no number that is not finite"):
+        divided("x")
 
 
 def test_a_body_that_has_to_be_awaited_may_ask_others(desk: Desk) -> None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import msgspec
 
-from freehold.chat import JSON
+from freehold.chat import JSON, is_finite
 from freehold.errors import DataError
 from freehold.journal.formats.cells import DELIMITERS, SHOWN, cells_of, cut
 from freehold.journal.formats.lines import RawLine
@@ -120,12 +119,4 @@ def _plain(value: JSON) -> tuple[JSON, str]:
 
 def _endless(value: dict[str, JSON]) -> str | None:
     """The column that holds a number that is not finite."""
-    return next((name for name, cell in value.items() if not _is_finite(cell)), None)
-
-
-def _is_finite(value: JSON) -> bool:
-    if isinstance(value, float):
-        return isfinite(value)
-    if isinstance(value, list):
-        return all(map(_is_finite, value))
-    return all(map(_is_finite, value.values())) if isinstance(value, dict) else True
+    return next((name for name, cell in value.items() if not is_finite(cell)), None)

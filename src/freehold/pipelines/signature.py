@@ -5,12 +5,13 @@ pydantic knows the types; this file knows which of them a task may have, and say
 
 import dis
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError, create_model
 
-from freehold.chat import JSON, Part, Text
+from freehold.chat import JSON, Part, Text, is_finite
 from freehold.context.media import Aside, holds_media
 from freehold.context.prompt import Said
 from freehold.errors import CallerError, DataError
@@ -84,6 +85,7 @@ class Signature:
         self.is_strict = True
         """Whether `schema` is one that providers can hold an answer to, to the letter."""
         plain = None if self.is_text or self.shown is not None else self._schema()
+        self._has_numbers = plain is not None and '"number"' in json.dumps(plain)
         self._is_wrapped = plain is not None and wrapped(plain) is not plain
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
@@ -217,8 +219,15 @@ class Signature:
             except Malformed:
                 pass  # it went without them
             else:
-                return Parsed(found.value.answer, found.repairs)
-        return parse(words, self.output, wrapped=self._is_wrapped)
+                return self._finite(Parsed(found.value.answer, found.repairs), words)
+        return self._finite(parse(words, self.output, wrapped=self._is_wrapped), words)
+
+    def _finite(self, found: Parsed[Any], words: str) -> Parsed[Any]:
+        if self._has_numbers and not is_finite(self.output_json(found.value)):
+            raise Malformed(
+                f"the answer holds a number that is not finite, which JSON does not have: {words[:60]!r}. Expected a number", words
+            )
+        return found
 
     def partial(self, words: str, with_steps: bool = False) -> Any:
         """What there is of the value in the words that have come so far; None for nothing yet."""

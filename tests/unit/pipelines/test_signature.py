@@ -9,6 +9,7 @@ import pytest
 
 import freehold
 from freehold.errors import CallerError
+from freehold.pipelines.parse import Malformed
 from freehold.pipelines.signature import Misuse, Signature
 
 HERE = r"test_signature\.py:\d+: "
@@ -272,6 +273,28 @@ def test_one_argument_with_a_key_of_its_own_name_is_itself(task: Callable[..., s
 
 
 # Outputs.
+
+
+@dataclass
+class Sized:
+    name: str
+    size: float
+
+
+def sized(text: str) -> Sized: ...
+
+
+@pytest.mark.parametrize("size", ["NaN", "Infinity", "-Infinity", "1e400", '"NaN"'])
+def test_a_number_that_is_not_finite_is_no_answer(size: str) -> None:
+    """JSON has none: the journal would have null in its place."""
+    signature = Signature(sized)
+    assert signature.read('{"name": "NaN", "size": 1.5}').value == Sized("NaN", 1.5)
+    for with_steps, words in (
+        (False, f'{{"name": "a", "size": {size}}}'),
+        (True, f'{{"steps": "", "answer": {{"name": "a", "size": {size}}}}}'),
+    ):
+        with pytest.raises(Malformed, match="a number that is not finite, which JSON does not have"):
+            signature.read(words, with_steps)
 
 
 def optional_text(text: str) -> str | int | None: ...
