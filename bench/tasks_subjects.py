@@ -111,14 +111,13 @@ def freehold(url: str) -> tuple[Call, ACall, Callable[[], dict[str, Any]]]:
         raise NotImplementedError
 
     triage.__doc__ = INSTRUCTION
-    triage.__annotations__ = {"message": str, "return": Triage}
     project = Path(tempfile.mkdtemp())
     (project / "freehold.toml").write_text(
         f'[providers.up]\nkind = "openai"\nbase_url = "{url}"\n[models.frontier]\nprovider = "up"\n'
         "price = { input_per_mtok = 1.25, output_per_mtok = 10.0 }\n"
     )
     os.environ["FREEHOLD_PROJECT"] = str(project)
-    declared = fh.task(reference="frontier")(empty(triage))
+    declared = fh.task(reference="frontier")(triage)
 
     async def acall() -> Any:
         return await declared.acall(MESSAGE)
@@ -140,16 +139,6 @@ def freehold(url: str) -> tuple[Call, ACall, Callable[[], dict[str, Any]]]:
         return {"pipeline_ms": round(asyncio.run(several()), 2)}
 
     return lambda: declared(MESSAGE), acall, more
-
-
-def empty(function: Any) -> Any:
-    """The function without its body, as one that is declared with a docstring alone."""
-
-    def declared(message):  # type: ignore[no-untyped-def]
-        """."""
-
-    declared.__doc__, declared.__name__, declared.__annotations__ = function.__doc__, function.__name__, function.__annotations__
-    return declared
 
 
 def litellm(url: str) -> tuple[Call, ACall, Callable[[], dict[str, Any]]]:

@@ -9,6 +9,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
+from math import isfinite
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -625,6 +626,15 @@ _PARTS_WITHOUT_WORDS = frozenset(
 _MEDIA = ("image", "audio", "video", "file")
 _MEDIA_HELD = ("data", "url", "file", "frames")
 _KEYS_WITHOUT_WORDS = frozenset({"type", "id", "tool_use_id", "call_id", "cache_control", "signature"})
+
+
+def is_finite(value: JSON) -> bool:
+    """Whether every number in it is one that JSON has: no NaN and nothing infinite."""
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, list):
+        return all(map(is_finite, value))
+    return all(map(is_finite, value.values())) if isinstance(value, dict) else True
 
 
 def canonical_json(value: JSON) -> bytes:

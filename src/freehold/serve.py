@@ -847,9 +847,10 @@ class Exchange:
             output = self._asked.output(answer) if answer is not None else None
             if isinstance(output, dict) and is_deeper(output, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
-        except DataError as error:
+            digest = None if output is None else digest_of(output)
+        except (DataError, UnicodeEncodeError) as error:  # half of a character is no text: a body of a program's own may give such
             _log.warning("call.without_content: a call is journalled without its words: %s", error, extra={"call": self.id})
-            asked, output = Question(None, self.id, "", None, {}), None
+            asked, output, digest = Question(None, self.id, "", None, {}), None, None
         tags = {**asked.tags, **self._caller.tags} if self._caller.tags else asked.tags
         if answer is not None and (end := unusual_end(answer)):
             tags = {**tags, "finish_reason": end}
@@ -862,7 +863,7 @@ class Exchange:
             item=asked.item,
             input=asked.input,
             output=output,
-            output_digest=None if output is None else digest_of(output),
+            output_digest=digest,
             outcome=outcome,
             usage=usage,
             cost_usd=cost_usd,

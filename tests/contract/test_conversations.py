@@ -1,19 +1,17 @@
 """Conversations by id, on each database."""
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from freehold.chat import Media, Message, Text, Thinking, ToolCall, ToolResult
-from freehold.context.conversation import Conversation, Conversations, StoredConversations, forget, forget_before, forget_conversation
+from freehold.context.conversation import StoredConversations, forget
 from freehold.errors import CallerError
 from freehold.journal.call import Call
 from freehold.journal.erase import erase
 from freehold.journal.write import append_many
-from freehold.store import schema
 from freehold.store.backup import backup, restore
 from freehold.store.open import Store, open_store
 
@@ -26,7 +24,7 @@ def said(text: str) -> Message:
 
 def talks(
     store: Store, tenant: str = "default", now: datetime = NOON, call: str | None = None, subject: str | None = None
-) -> Conversations:
+) -> StoredConversations:
     return StoredConversations(store, tenant, now, call, subject)
 
 
@@ -44,7 +42,6 @@ def test_what_was_said_is_read_as_it_was_said(store: Store) -> None:
     assert kept.append("c", messages, at=0) == 4
     assert kept.append("d", [said("other")]) == 1
     assert kept.read("c") == messages
-    assert Conversation(id="c", messages=kept.read("c")).messages == messages
 
 
 def test_telling_it_again_adds_nothing(store: Store) -> None:
@@ -122,9 +119,7 @@ def test_tenants_do_not_see_each_other(store: Store) -> None:
     talks(store).append("c", [said("a")], at=0)
     talks(store, "other").append("c", [said("b")], at=0)
     assert talks(store, "other").read("c") == (said("b"),)
-    with store.writing() as connection:
-        assert forget_conversation(connection, "default", "c") == 1
-    assert talks(store, "other").read("c") == (said("b"),)
+    assert talks(store).read("c") == (said("a"),)
 
 
 def test_erasing_a_person_removes_their_conversations_whole(store: Store, a_call: object) -> None:
@@ -155,18 +150,6 @@ def test_forgetting_somebody_who_is_not_there_removes_nothing(store: Store) -> N
     talks(store).append("c", [said("a")], at=0)
     with store.writing() as connection:
         assert forget(connection, "default", "nobody") == 0
-
-
-def test_conversations_that_ended_long_ago_go_whole(store: Store) -> None:
-    """One that goes on stays, its beginning too."""
-    day = timedelta(days=1)
-    talks(store, now=NOON - 90 * day).append("old", [said("a")], at=0)
-    talks(store, now=NOON - 90 * day).append("going on", [said("a")], at=0)
-    talks(store, now=NOON).append("going on", [said("b")], at=1)
-    with store.writing() as connection:
-        assert forget_before(connection, "default", NOON - 30 * day) == 1
-    with store.reading() as connection:
-        assert connection.execute(select(schema.conversation_message.c.conversation)).scalars().all() == ["going on"] * 2
 
 
 def test_a_backup_has_them(store: Store, store_url: str, new_store_url: object, tmp_path: Path) -> None:

@@ -373,6 +373,35 @@ def _until(holds: Callable[[], bool], within_s: float = 5.0) -> None:
         time.sleep(0.01)
 
 
+# Conversations.
+
+
+class Letters:
+    """A tokenizer to which each letter is a token."""
+
+    def encode(self, text: str) -> range:
+        return range(len(text))
+
+
+@freehold.task(reference="frontier", history=freehold.History(100))
+def talk(message: str) -> str:
+    """Talk."""
+
+
+@freehold.task(reference="frontier", history=freehold.History(100, tokenizer=Letters()))
+def talk_by_letters(message: str) -> str:
+    """Talk."""
+
+
+@pytest.mark.parametrize(("task", "heard"), [(talk, 3), (talk_by_letters, 1)])
+def test_a_conversation_is_fitted_as_its_tokenizer_counts(desk: Desk, task: Callable[[str], str], heard: int) -> None:
+    """By an estimate where there is none: sixty letters are more tokens to one who counts letters than to one who knows words."""
+    with freehold.scope(conversation="today"):
+        task("a" * 60)
+        task("b" * 60)
+    assert len([one for one in desk.up.asked[-1].body["messages"] if one["role"] != "system"]) == heard
+
+
 # A body, and a table of rules, answer first.
 
 
@@ -429,6 +458,18 @@ def one(message: str) -> int:
     return 1
 
 
+@freehold.task
+def divided(message: str) -> float:
+    """A body that gives what JSON has not."""
+    return float("nan")
+
+
+@freehold.task
+def halved(message: str) -> str:
+    """A body that gives half of a character."""
+    return f"{message}\ud83d"
+
+
 def test_a_body_answers_and_nobody_is_asked(desk: Desk) -> None:
     answer = sort.answer("card", limit=2)
     assert (answer.value, answer.call.variant, answer.call.cost_usd) == (Triage(queue="cards", urgent=True), "rules", 0.0)
@@ -436,6 +477,19 @@ def test_a_body_answers_and_nobody_is_asked(desk: Desk) -> None:
     assert [attempt.variant for attempt in answer.call.attempts] == ["rules"]
     assert sort("none") is None and one("x") == 1
     assert desk.up.asked == [] and desk.calls("sort")[0].input == {"message": "card", "limit": 2}
+
+
+def test_an_answer_that_cannot_be_kept_is_given_all_the_same(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Half of a character is no text, and so has no place in the journal: the call is kept without its words."""
+    answer = halved.answer("x")
+    assert (answer.value, answer.call.outcome, answer.call.output) == ("x\ud83d", "answered", None)
+    assert "call.without_content" in caplog.text
+
+
+def test_a_body_whose_number_is_not_finite_has_no_answer(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """The journal would have null for it."""
+    with pytest.raises(NotAnswered, match="JSON has no number that is not finite"):
+        divided("x")
 
 
 def test_a_body_that_has_to_be_awaited_may_ask_others(desk: Desk) -> None:

@@ -6,10 +6,10 @@ place, and the one who is second is told. Adding the same there again adds nothi
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Delete, Select, delete, func, select, text
+from sqlalchemy import Connection, Select, delete, func, select, text
 
 from freehold.chat import Message
 from freehold.errors import CallerError, DataError
@@ -23,29 +23,6 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Message).decode
 
 
-class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said so far, under a name."""
-
-    id: str
-    """What it is called: unique within a tenant."""
-    messages: tuple[Message, ...] = ()
-    """What was said, in order. How many these are is where the next one is added."""
-
-
-class Conversations(Protocol):
-    """Where conversations are kept. Both wait for the store: within an event loop, call them in a thread."""
-
-    def read(self, id: str) -> tuple[Message, ...]:
-        """What was said, in order; nothing for one that nobody began."""
-
-    def append(self, id: str, messages: Sequence[Message], at: int | None = None) -> int:
-        """Adds what was said, all of it or nothing, and gives how many messages the conversation has then.
-
-        `at`: how many it had when it was read, which makes telling it again add nothing. Raises CallerError where something else stands
-        there, or where it has fewer. None: at its end, whatever was added meanwhile; told again, that is added again.
-        """
-
-
 class StoredConversations:
     """A tenant's conversations in the project's store, as said in one call and about one person."""
 
@@ -55,12 +32,18 @@ class StoredConversations:
         self._call, self._subject = call, subject
 
     def read(self, id: str) -> tuple[Message, ...]:
-        """As of `Conversations`. Raises OperatorError."""
+        """What was said, in order; nothing for one that nobody began. Waits for the store, as `append` does: within an event loop, call them in
+        a thread. Raises OperatorError."""
         with self._store.reading() as connection:
             return tuple(_message(id, n, data) for n, data in connection.execute(_said(self._tenant, id, 0)))
 
     def append(self, id: str, messages: Sequence[Message], at: int | None = None) -> int:
-        """As of `Conversations`. Raises CallerError, and OperatorError for a store that cannot be written."""
+        """Adds what was said, all of it or nothing, and gives how many messages the conversation has then.
+
+        `at`: how many it had when it was read, which makes telling it again add nothing. Raises CallerError where something else stands
+        there, or where it has fewer. None: at its end, whatever was added meanwhile; told again, that is added again. Raises OperatorError
+        for a store that cannot be written.
+        """
         if not 0 < len(id) <= _MOST_ID or "\0" in id:
             raise CallerError(f"A conversation's id has {len(id)} characters; expected 1 to {_MOST_ID}, none of them NUL.")
         data = [_encode(message) for message in messages]
@@ -94,23 +77,9 @@ def forget(connection: Connection, tenant: str, subject: str, calls: Select[str]
     about = rows.c.subject == subject
     if calls is not None:
         about |= rows.c.call.in_(calls)
-    return _removed(connection, tenant, select(rows.c.conversation).where(rows.c.tenant == tenant, about))
-
-
-def forget_conversation(connection: Connection, tenant: str, id: str) -> int:
-    """Removes one conversation, and gives how many messages it had."""
-    return _count(connection, delete(rows).where(rows.c.tenant == tenant, rows.c.conversation == id))
-
-
-def forget_before(connection: Connection, tenant: str, moment: datetime) -> int:
-    """Removes the conversations to which nothing was added from that moment on, whole, and gives how many messages that were."""
-    ended = (
-        select(rows.c.conversation)
-        .where(rows.c.tenant == tenant)
-        .group_by(rows.c.conversation)
-        .having(func.max(rows.c.at) < microseconds(moment))
-    )
-    return _removed(connection, tenant, ended)
+    named = select(rows.c.conversation).where(rows.c.tenant == tenant, about)
+    result: Any = connection.execute(delete(rows).where(rows.c.tenant == tenant, rows.c.conversation.in_(named)))
+    return int(result.rowcount)
 
 
 def _hold(store: Store, connection: Connection, tenant: str, id: str) -> None:
@@ -134,12 +103,3 @@ def _message(id: str, n: int, data: bytes) -> Message:
         return _decode(data)
     except msgspec.DecodeError as error:
         raise DataError(f"Message {n} of conversation '{id}' is none that this Freehold can read: {error}. Upgrade it.") from error
-
-
-def _removed(connection: Connection, tenant: str, names: Select[str]) -> int:
-    return _count(connection, delete(rows).where(rows.c.tenant == tenant, rows.c.conversation.in_(names)))
-
-
-def _count(connection: Connection, statement: Delete) -> int:
-    result: Any = connection.execute(statement)
-    return int(result.rowcount)

@@ -22,6 +22,7 @@ from freehold.chat import (
     Part,
     Text,
     canonical_json,
+    is_finite,
     key_of,
     media_part,
     text_of,
@@ -307,11 +308,14 @@ class Typed(Asked):
         """As of `Asked`."""
         signature = self._manner.signature
         try:
-            return signature.output_json(signature.output.validate_python(value))
+            output = signature.output_json(signature.output.validate_python(value))
         except ValidationError as error:
             raise DataError(
                 f"the body of '{self._manner.task.id}' gave {value!r:.80}, which is no {signature.output_name}: {error}"
             ) from None
+        if not is_finite(output):
+            raise DataError(f"the body of '{self._manner.task.id}' gave {value!r:.80}, and JSON has no number that is not finite")
+        return output
 
 
 def question_of(input: JSON, tags: dict[str, str]) -> Question:

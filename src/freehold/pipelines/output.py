@@ -98,10 +98,15 @@ class RowWriter:
         self.path, self.part = path, path.with_name(f"{path.name}.part")
         self.failed_path = path.with_name(f"{path.name}.failed.jsonl")
         self._format, self._fields, self._defuse, self._job = format, fields, defuse, job
-        self._places = tempfile.TemporaryFile(dir=_folder(path))  # noqa: SIM115 it goes with this writer
+        folder = _folder(path)
         try:
             self._file: BinaryIO = os.fdopen(os.open(self.part, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         except OSError as error:
+            raise _unwritable(self.part, error) from error
+        try:
+            self._places = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 it goes with this writer
+        except OSError as error:
+            self._file.close()
             raise _unwritable(self.part, error) from error
         self._end = self.done = 0
         self._overwrites = False
@@ -146,7 +151,7 @@ class RowWriter:
                 promised = entry.written or promised
                 self._overwrites = self._overwrites or entry.overwrites
             else:
-                self._place(entry.n if isinstance(entry, _Put) else entry.row.n, isinstance(entry, _Put))
+                self._place(entry.n if isinstance(entry, _Put) else entry.row.n, isinstance(entry, _Put), self._end)
             self._end += len(line)
         self._file.truncate(self._end)
         self._file.seek(self._end)
@@ -213,7 +218,10 @@ class RowWriter:
     def close(self) -> None:
         """Lets go of the files. What was taken stays in `OUT.part` for the next run."""
         self._places.close()
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _unwritable(self.part, error) from error
 
     def _append(self, entry: _Head | _Put | _Fail, n: int | None = None) -> None:
         try:
@@ -224,17 +232,20 @@ class RowWriter:
             self._file.write(line)
         except OSError as error:
             raise _unwritable(self.part, error) from error
+        begin, self._end = self._end, self._end + len(line)
         if n is not None:
-            self._place(n, isinstance(entry, _Put))
-        self._end += len(line)
+            self._place(n, isinstance(entry, _Put), begin)
 
-    def _place(self, n: int, is_answer: bool) -> None:
-        """Keeps where the next line stands: its offset and one bit of what it is. The last line of a row counts, but for a failure after an answer."""
+    def _place(self, n: int, is_answer: bool, begin: int) -> None:
+        """Keeps where a line stands: its offset and one bit of what it is. The last line of a row counts, but for a failure after an answer."""
         before = self._at(n)
         if before & 1 and not is_answer:
             return
+        try:
+            os.pwrite(self._places.fileno(), pack("<Q", (begin + 1) << 1 | is_answer), n * _PLACE)
+        except OSError as error:
+            raise _unwritable(self.part, error) from error
         self.done += not before
-        os.pwrite(self._places.fileno(), pack("<Q", (self._end + 1) << 1 | is_answer), n * _PLACE)
 
     def _at(self, n: int) -> int:
         data = os.pread(self._places.fileno(), _PLACE, n * _PLACE)

@@ -1,17 +1,16 @@
 """How a row stands in each format that is read: each gives values, or why there is none and what stands there instead."""
 
-import csv
 from collections.abc import Iterator
 from itertools import chain
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import msgspec
 
-from freehold.chat import JSON
+from freehold.chat import JSON, is_finite
 from freehold.errors import DataError
-from freehold.journal.formats.lines import MAX_LINE_BYTES, RawLine
+from freehold.journal.formats.cells import DELIMITERS, SHOWN, cells_of, cut
+from freehold.journal.formats.lines import RawLine
 from freehold.journal.formats.reasons import undecodable
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 Found: TypeAlias = tuple[JSON, str, str]
 """A value; or why there is none, and what stands there."""
 
-DELIMITERS = (",", ";", "\t")
-SHOWN = 200
-"""So many characters of a bad row are kept."""
 _BATCH_BYTES = 4 * 2**20
 _MOST_IN_BATCH = 2_000
 
@@ -48,80 +44,22 @@ def read_json(lines: Iterator[RawLine]) -> Iterator[Found]:
             yield value, "", ""
 
 
-class _Feed:
-    """Lines of text for the csv module. A line that cannot be had is raised, and passed."""
-
-    def __init__(self, lines: Iterator[RawLine]) -> None:
-        self._lines = lines
-        self.number = 0
-        self.held = 0
-        """Bytes of the row so far."""
-        self.text = ""
-        """How the row begins."""
-
-    def __iter__(self) -> "_Feed":
-        return self
-
-    def __next__(self) -> str:
-        self.number, raw, why = next(self._lines)
-        if why:
-            raise DataError(why)
-        self.held += len(raw)
-        if self.held > MAX_LINE_BYTES:
-            raise DataError(f"the row is longer than {MAX_LINE_BYTES // 2**20} MiB. Look for a quote that is not closed or not doubled")
-        try:
-            line = raw.decode() + "\n"
-        except UnicodeDecodeError as error:
-            raise DataError(f"byte {error.start + 1} (0x{raw[error.start]:02x}) is not UTF-8. Save the table as UTF-8") from None
-        self.text = self.text or line[:SHOWN]
-        return line
-
-
-def cells_of(header: str, delimiter: str) -> list[str]:
-    """A first line cut into cells; none where it cannot be."""
-    try:
-        return next(csv.reader([header], delimiter=delimiter), [])
-    except csv.Error:
-        return []
-
-
 def read_csv(name: str, lines: Iterator[RawLine]) -> Iterator[Found]:
-    """Objects of text by the header's names; quotes as in RFC 4180. Raises DataError where there is no header."""
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))  # the process's own; it is only ever raised
+    """Objects of text by the header's names. Raises DataError where there is no header."""
     first = next((line for line in lines if line[2] or line[1].strip()), None)
     if first is None:
         return
-    feed = _Feed(chain([first], lines))
     top = first[1].decode(errors="replace")
-    delimiter = max(DELIMITERS, key=lambda each: len(cells_of(top, each)))
-    rows = csv.reader(feed, delimiter=delimiter, strict=True)
-    try:
-        header = [cell.strip() for cell in next(rows, [])]
-    except (csv.Error, DataError) as error:
-        raise DataError(f"{name} has no header that can be read: {error}") from None
+    rows = cut(chain([first], lines), max(DELIMITERS, key=lambda each: len(cells_of(top, each))))
+    head = next(rows, None)
+    if head is None or head.why:
+        raise DataError(f"{name} has no header that can be read: {head.why if head is not None else 'it is empty'}")
+    header = [cell.strip() for cell in head.cells]
     if b"\0" in first[1] or not all(header) or len(set(header)) < len(header):
         raise DataError(f"{name} is no CSV with a header: the names of its columns have to be there, and to differ. Check its first line")
-    while True:
-        began, feed.held, feed.text = feed.number + 1, 0, ""
-        try:
-            cells = next(rows, None)
-            if cells is None:
-                return
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise DataError(f"it has {len(cells)} cells; expected {len(header)}, as the header has")
-        except csv.Error as error:
-            yield (
-                None,
-                f"line {began}: the row cannot be cut into cells: {error}. Look for a quote that is not closed or not doubled",
-                feed.text,
-            )
-            rows = csv.reader(feed, delimiter=delimiter, strict=True)
-        except DataError as error:
-            yield None, f"line {began}: {error}", feed.text
-            if feed.held > MAX_LINE_BYTES:
-                rows = csv.reader(feed, delimiter=delimiter, strict=True)
+    for number, cells, why, text in rows:
+        if why:
+            yield None, f"line {number}: {why}", text
         else:
             yield dict(zip(header, cells, strict=True)), "", ""
 
@@ -181,12 +119,4 @@ def _plain(value: JSON) -> tuple[JSON, str]:
 
 def _endless(value: dict[str, JSON]) -> str | None:
     """The column that holds a number that is not finite."""
-    return next((name for name, cell in value.items() if not _is_finite(cell)), None)
-
-
-def _is_finite(value: JSON) -> bool:
-    if isinstance(value, float):
-        return isfinite(value)
-    if isinstance(value, list):
-        return all(map(_is_finite, value))
-    return all(map(_is_finite, value.values())) if isinstance(value, dict) else True
+    return next((name for name, cell in value.items() if not is_finite(cell)), None)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from freehold.chat import Message, Text
 from freehold.context.conversation import StoredConversations
-from freehold.context.count import counter_of
+from freehold.context.count import Tokenizer, counter_of
 from freehold.context.history import Strategy, Trim, fit
 from freehold.errors import CallerError
 from freehold.pipelines.media import tokens_of_part
@@ -20,12 +20,15 @@ class History(NamedTuple):
     """The most tokens that what was said before may take, with the question."""
     strategy: Strategy = Trim()
     """What becomes of a conversation that is longer: trimmed, summarised, or looked through for what is like the question."""
+    tokenizer: Tokenizer | None = None
+    """The model's own, by which tokens are counted; None for an estimate."""
 
 
 async def before(project: Project, conversation: str, history: History, question: Message) -> tuple[Message, ...]:
     """What is said before a question. Raises CallerError where the question alone is too long."""
     said = await asyncio.to_thread(_kept(project).read, conversation)
-    fitted = await fit((*said, question), history.budget_tokens, history.strategy, counter_of(estimates=tokens_of_part))
+    counter = counter_of(tokenizer=history.tokenizer, estimates=tokens_of_part)
+    fitted = await fit((*said, question), history.budget_tokens, history.strategy, counter)
     return fitted.messages[:-1]
 
 

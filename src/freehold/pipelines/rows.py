@@ -15,8 +15,9 @@ import msgspec
 
 from freehold.chat import JSON, canonical_json, is_messages
 from freehold.errors import CallerError, DataError, OperatorError
+from freehold.journal.formats.cells import DELIMITERS, SHOWN, cells_of
 from freehold.journal.formats.lines import MAX_LINE_BYTES, RawLine, Stream, split_lines, unpacked
-from freehold.pipelines.readers import DELIMITERS, SHOWN, Found, cells_of, read_csv, read_json, read_parquet
+from freehold.pipelines.readers import Found, read_csv, read_json, read_parquet
 
 Format: TypeAlias = Literal["jsonl", "csv", "parquet"]
 

@@ -85,6 +85,8 @@ class _Writer:
             return [self.write(one, where, within) for one in value]
         if key in ("items", "additionalProperties") and isinstance(value, dict):
             return self.write(value, f"an item of {where}", within)
+        if key == "enum":  # two names of one value say it twice, which strict schemas must not
+            return [one for n, one in enumerate(value) if not any(one == other and type(one) is type(other) for other in value[:n])]
         return value
 
     def _strictly(self, schema: Schema, where: str) -> Schema:

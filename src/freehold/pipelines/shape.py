@@ -37,7 +37,7 @@ class Quiet(GenerateJsonSchema):
 @lru_cache(maxsize=512)
 def shape_of(adapter: TypeAdapter[Any]) -> Shape:
     """The shape of a type. One that has no JSON schema may take anything."""
-    cls = adapter.core_schema.get("cls")
+    cls = adapter.core_schema.get("cls", adapter._type)
     name = cls.__name__ if isinstance(cls, type) else adapter.core_schema["type"]
     try:
         schema = adapter.json_schema(schema_generator=Quiet)

@@ -5,12 +5,13 @@ pydantic knows the types; this file knows which of them a task may have, and say
 
 import dis
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError, create_model
 
-from freehold.chat import JSON, Part, Text
+from freehold.chat import JSON, Part, Text, is_finite
 from freehold.context.media import Aside, holds_media
 from freehold.context.prompt import Said
 from freehold.errors import CallerError, DataError
@@ -84,6 +85,7 @@ class Signature:
         self.is_strict = True
         """Whether `schema` is one that providers can hold an answer to, to the letter."""
         plain = None if self.is_text or self.shown is not None else self._schema()
+        self._has_numbers = plain is not None and '"number"' in json.dumps(plain)
         self._is_wrapped = plain is not None and wrapped(plain) is not plain
         self._inputs = {field.name: self._adapter(f"parameter '{field.name}'", field.annotation) for field in self.fields}
         self._is_text = {field.name for field in self.fields if field.annotation is str}
@@ -132,13 +134,13 @@ class Signature:
 
     def read_json(self, input: JSON) -> dict[str, Any]:
         """The arguments of an input as the journal keeps it, or as a row of a file has it. Raises CallerError."""
-        given = input if isinstance(input, dict) and (len(self.fields) > 1 or set(input) == {self.fields[0].name}) else None
-        if given is None:
-            if len(self.fields) > 1:
-                raise CallerError(
-                    f"Task '{self.name}' takes an object of {', '.join(field.name for field in self.fields)}; got {_short(input)}."
-                )
-            given = {self.fields[0].name: input}
+        if len(self.fields) == 1 and not self._is_named(input):
+            input = {self.fields[0].name: input}
+        if not isinstance(input, dict):
+            raise CallerError(
+                f"Task '{self.name}' takes an object of {', '.join(field.name for field in self.fields)}; got {_short(input)}."
+            )
+        given = input
         values: dict[str, Any] = {}
         for field in self.fields:
             if field.name not in given:
@@ -156,6 +158,20 @@ class Signature:
         if unknown := given.keys() - values.keys():
             raise CallerError(f"Task '{self.name}' takes no {', '.join(sorted(unknown))}. It takes: {', '.join(values)}.")
         return values
+
+    def _is_named(self, input: JSON) -> bool:
+        """Whether an input is the one argument under its name, and not the argument itself, which may have a key of that name."""
+        name = self.fields[0].name
+        if not isinstance(input, dict) or set(input) != {name}:
+            return False
+        return self._is_value(name, input[name]) or not self._is_value(name, input)
+
+    def _is_value(self, name: str, value: JSON) -> bool:
+        try:
+            self._inputs[name].validate_python(value)
+        except ValidationError:
+            return False
+        return True
 
     def said(self, values: Mapping[str, Any], format: Format) -> dict[str, Said]:
         """The arguments as a template is given them: what is no text as parts of a message in that format. Raises CallerError where it has no
@@ -206,8 +222,15 @@ class Signature:
             except Malformed:
                 pass  # it went without them
             else:
-                return Parsed(found.value.answer, found.repairs)
-        return parse(words, self.output, wrapped=self._is_wrapped)
+                return self._finite(Parsed(found.value.answer, found.repairs), words)
+        return self._finite(parse(words, self.output, wrapped=self._is_wrapped), words)
+
+    def _finite(self, found: Parsed[Any], words: str) -> Parsed[Any]:
+        if self._has_numbers and not is_finite(self.output_json(found.value)):
+            raise Malformed(
+                f"the answer holds a number that is not finite, which JSON does not have: {words[:60]!r}. Expected a number", words
+            )
+        return found
 
     def partial(self, words: str, with_steps: bool = False) -> Any:
         """What there is of the value in the words that have come so far; None for nothing yet."""
@@ -247,8 +270,8 @@ class Signature:
             return get_type_hints(function, include_extras=True)
         except NameError as error:
             raise self.misuse(f"{error}. Types have to stand above the function, and in the module, not in another function") from None
-        except TypeError as error:
-            raise self.misuse(str(error)) from None
+        except Exception as error:  # noqa: BLE001 whatever an annotation that is written as text raises when it is evaluated
+            raise self.misuse(f"its types cannot be read: {type(error).__name__}: {error}") from None
 
     def _check_defaults(self) -> None:
         for field in self.fields:
@@ -272,6 +295,8 @@ class Signature:
         try:
             adapter = TypeAdapter(annotation)
             adapter.json_schema(mode="serialization")
+            if adapter.core_schema["type"] == "generator":
+                raise self.misuse(f"{what} is {_name(annotation)}, whose values are gone once they were looked at. Use a list")
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
             why = str(error).splitlines()[0]
             raise self.misuse(

@@ -137,6 +137,22 @@ def test_a_bad_row_keeps_no_later_row_out(tmp_path: Path) -> None:
     assert "was passed over" in found[2].problem
 
 
+def test_a_row_is_bounded_however_many_lines_it_spans(tmp_path: Path) -> None:
+    """A quote that nobody closes would else be held up to the end of the file; what follows once it is passed over is read."""
+    line = b"x" * (MAX_LINE_BYTES // 4) + b"\n"
+    (tmp_path / "x.csv").write_bytes(b'item,input,variant\n1,"a\n' + line * 5 + b"2,b,v\n")
+    found = list(read_csv(Source("x", tmp_path / "x.csv")))
+    assert [(x.number, x.record is not None) for x in found] == [(2, False), (7, False), (8, True)]
+    assert "the row is longer than 16 MiB. Look for a quote that is not closed" in found[0].problem
+
+
+def test_what_follows_in_the_quotes_of_a_bad_row_is_no_record(tmp_path: Path) -> None:
+    """A line that is not UTF-8 spoils its whole row, and not the first line of it."""
+    (tmp_path / "x.csv").write_bytes(b'item,input,variant\n1,"a\xff\n2,made up,v\n",v\n3,c,v\n')
+    found = list(read_csv(Source("x", tmp_path / "x.csv")))
+    assert [(x.number, x.record.item if x.record else None) for x in found] == [(2, None), (5, "3")]
+
+
 @pytest.mark.parametrize(
     ("header", "said"),
     [

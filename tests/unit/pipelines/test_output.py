@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,36 @@ def test_a_run_goes_on_with_what_was_there(tmp_path: Path) -> None:
     assert again.done == 2
     again.put(6, "g")
     assert (again.finish().failed, (tmp_path / "o.jsonl").read_text()) == (0, '"f"\n"g"\n')
+
+
+def test_a_disk_that_is_full_is_told_and_loses_no_row(tmp_path: Path) -> None:
+    """Also where it is the file of places that has no room: the row is in its part, and the next run finds it there."""
+    file = tmp_path / "o.jsonl"
+    program = f"""
+import resource, signal
+from pathlib import Path
+from freehold.errors import OperatorError
+from freehold.pipelines.output import RowWriter
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+writer = RowWriter(Path({str(file)!r}), "jsonl", {{}}, "j")
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+writer.put(0, "a")
+for n, words in ((600, "b"), (1, "c" * 5000)):
+    try:
+        writer.put(n, words)
+    except OperatorError as error:
+        print(error)
+try:
+    writer.close()
+except OperatorError as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(told) == 2 and all("o.jsonl.part': File too large. Make room" in line for line in told)
+    again = RowWriter(file, "jsonl", {}, "j")
+    assert [again.has(n) for n in (0, 600, 1)] == [True, True, False]
+    again.close()
 
 
 def test_rows_that_failed_stand_in_a_file_beside(tmp_path: Path) -> None:

@@ -107,11 +107,19 @@ def test_a_row_of_a_csv_with_too_few_cells_stands_in_its_place(tmp_path: Path) -
     rows = read(tmp_path, b"a,b\n1,2\n3\n4,5\n", "x.csv")
     assert values(rows) == [{"a": "1", "b": "2"}, None, {"a": "4", "b": "5"}]
     assert isinstance(rows[1], BadRow)
-    assert rows[1].why.startswith("line 3: it has 1 cells; expected 2")
+    assert rows[1].why.startswith("line 3: the row has 1 cells; expected 2")
 
 
 def test_a_row_that_is_not_utf8_stands_in_its_place(tmp_path: Path) -> None:
     assert values(read(tmp_path, b"a,b\n1,\xff\n3,4\n", "x.csv")) == [None, {"a": "3", "b": "4"}]
+
+
+def test_what_follows_in_the_quotes_of_a_bad_row_is_no_row_of_its_own(tmp_path: Path) -> None:
+    """The rest of a cell that spans lines looks like a row as soon as the line before it is passed over."""
+    rows = read(tmp_path, b'a,b\n1,"x\xff\nmade,up"\n3,4\n', "x.csv")
+    assert values(rows) == [None, {"a": "3", "b": "4"}]
+    assert isinstance(rows[0], BadRow)
+    assert rows[0].why == "line 2: byte 5 of line 2 (0xff) is not UTF-8. Save the table as UTF-8"
 
 
 def test_parquet_gives_json(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Schemas become types and types become schemas; what can't be expressed is said."""
 
+from enum import Enum
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -121,6 +122,12 @@ def test_a_strict_schema_requires_everything_and_allows_nothing_else() -> None:
     assert schema["properties"]["second"]["anyOf"][1] == {"type": "null"}
     answer = '{"title": "t", "first": {"name": "a", "count": null}, "second": null, "state": null}'
     assert parse(answer, TypeAdapter(Order)).value == Order(title="t", first=Line(name="a"))
+
+
+def test_two_names_of_one_choice_are_one_choice() -> None:
+    """Strict schemas are refused where a choice stands twice."""
+    kind = Enum("kind", {"OPEN": "open", "NEW": "open", "PAID": "paid"})
+    assert schema_of(TypeAdapter(kind), strict=True)["enum"] == ["open", "paid"]
 
 
 @pytest.mark.parametrize("kind", [dict[str, int], Any, list, tuple[int, str]])

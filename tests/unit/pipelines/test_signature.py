@@ -1,6 +1,6 @@
 """What a task may be made of; and what it may not, said when the module is imported, with the line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,7 @@ import pytest
 
 import freehold
 from freehold.errors import CallerError
+from freehold.pipelines.parse import Malformed
 from freehold.pipelines.signature import Misuse, Signature
 
 HERE = r"test_signature\.py:\d+: "
@@ -56,6 +57,15 @@ def gives_nothing(text: str) -> None: ...
 def wrong_default(text: str, n: int = "three") -> str: ...  # type: ignore[assignment]
 
 
+def one_by_one(text: str) -> Iterable[int]: ...
+
+
+def cut_short(text: str) -> "list[": ...  # type: ignore[valid-type]  # noqa: F722
+
+
+def no_such_part(text: "freehold.Imagee") -> str: ...  # type: ignore[name-defined]
+
+
 def unknown_name(text: "Somewhere") -> str: ...  # type: ignore[name-defined]  # noqa: F821
 
 
@@ -74,6 +84,9 @@ def unknown_name(text: "Somewhere") -> str: ...  # type: ignore[name-defined]  #
         (gives_nothing, "its output is NoneType, which says nothing"),
         (wrong_default, "the default of 'n' is none of its type: .*'three'"),
         (unknown_name, "name 'Somewhere' is not defined. Types have to stand above the function"),
+        (one_by_one, "its output is Iterable, whose values are gone once they were looked at. Use a list"),
+        (cut_short, "its types cannot be read: SyntaxError"),
+        (no_such_part, "its types cannot be read: AttributeError: .*'Imagee'"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -240,7 +253,48 @@ def test_one_argument_is_kept_as_itself() -> None:
     assert signature.read_json("a") == signature.read_json({"text": "a"}) == {"text": "a"}
 
 
+@dataclass
+class Said:
+    text: str
+
+
+def has_a_field_of_that_name(text: Said) -> str: ...
+
+
+def has_any_keys(text: dict[str, str]) -> str: ...
+
+
+@pytest.mark.parametrize(("task", "value"), [(has_a_field_of_that_name, Said("a")), (has_any_keys, {"text": "a"})])
+def test_one_argument_with_a_key_of_its_own_name_is_itself(task: Callable[..., str], value: Any) -> None:
+    """It is told by its type from an object that holds it by name."""
+    signature = Signature(task)
+    assert signature.read_json(signature.json_of({"text": value})) == {"text": value}
+    assert signature.read_json({"text": signature.json_of({"text": value})}) == {"text": value}
+
+
 # Outputs.
+
+
+@dataclass
+class Sized:
+    name: str
+    size: float
+
+
+def sized(text: str) -> Sized: ...
+
+
+@pytest.mark.parametrize("size", ["NaN", "Infinity", "-Infinity", "1e400", '"NaN"'])
+def test_a_number_that_is_not_finite_is_no_answer(size: str) -> None:
+    """JSON has none: the journal would have null in its place."""
+    signature = Signature(sized)
+    assert signature.read('{"name": "NaN", "size": 1.5}').value == Sized("NaN", 1.5)
+    for with_steps, words in (
+        (False, f'{{"name": "a", "size": {size}}}'),
+        (True, f'{{"steps": "", "answer": {{"name": "a", "size": {size}}}}}'),
+    ):
+        with pytest.raises(Malformed, match="a number that is not finite, which JSON does not have"):
+            signature.read(words, with_steps)
 
 
 def optional_text(text: str) -> str | int | None: ...

@@ -1,91 +1,58 @@
 """Tables with the native record's columns: CSV and Parquet."""
 
-import csv
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freehold.errors import DataError
-from freehold.journal.formats.columns import columns_of, known_among, record_of
-from freehold.journal.formats.lines import MAX_LINE_BYTES, RawLine, open_text, split_lines
+from freehold.journal.formats.cells import DELIMITERS, CutRow, cells_of, cut
+from freehold.journal.formats.columns import Column, columns_of, known_among, record_of
+from freehold.journal.formats.lines import open_text, split_lines
 from freehold.journal.formats.record import Line
 from freehold.journal.formats.source import Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DELIMITERS = (",", ";", "\t")
 _BATCH_BYTES = 4 * 2**20
 _MOST_ROWS = 2_000
 
 
 def delimiter_of(header: str) -> str | None:
     """What separates the columns of a table with this first line; None when no way of cutting it shows any two of a record's columns."""
-    most, delimiter = max((known_among(_cells(header, d)), d) for d in _DELIMITERS)
+    most, delimiter = max((known_among(cells_of(header, d)), d) for d in DELIMITERS)
     return delimiter if most >= 2 else None
 
 
 def read_csv(source: Source) -> Iterator[Line]:
-    """Every row as a record or a reason. Quotes as in RFC 4180; a cell may span lines."""
-    # The limit is the process's own and 128 KB at first, less than a long prompt. It is only ever raised.
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
+    """Every row as a record or a reason."""
     with open_text(source) as stream:
-        feed = _Feed(split_lines(stream))
+        lines = split_lines(stream)
+        first = next(lines, (1, b"", ""))
+        delimiter = delimiter_of(first[1].decode(errors="replace"))
+        rows = cut(chain([first], lines), delimiter or ",")
         try:
-            first = next(feed, "")
-            delimiter = delimiter_of(first)
-            if delimiter is None:
-                raise DataError("the first line is no header with a record's columns; expected at least item, input, variant")
-            header = _cells(first, delimiter)
-            columns = columns_of(header)
+            header, columns = _columns(next(rows, None), delimiter)
         except DataError as error:
             yield Line(1, None, f"{error}. Nothing of this file was read")
             return
-        rows = csv.reader(feed, delimiter=delimiter, strict=True)
-        while True:
-            start = feed.number + 1
+        for number, cells, why, _ in rows:
             try:
-                cells = next(rows, None)
-                if cells is None:
-                    return
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise DataError(f"the row has {len(cells)} cells; expected {len(header)}, as the header has")
-                yield Line(start, record_of(header, columns, cells), "", sum(map(len, cells)))
+                if why:
+                    raise DataError(why)
+                yield Line(number, record_of(header, columns, cells), "", sum(map(len, cells)))
             except DataError as error:
-                yield Line(start, None, str(error))
-            except csv.Error as error:
-                yield Line(start, None, f"the row cannot be cut into cells: {error}. Look for a quote that is not closed or not doubled")
+                yield Line(number, None, str(error))
 
 
-def _cells(header: str, delimiter: str) -> list[str]:
-    try:
-        return [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
-    except csv.Error:
-        return []
-
-
-class _Feed:
-    """Lines of text for the csv module, which takes them one by one; a line that cannot be had is raised as a DataError and passed."""
-
-    def __init__(self, lines: Iterator[RawLine]) -> None:
-        self._lines = lines
-        self.number = 0
-
-    def __iter__(self) -> "_Feed":
-        return self
-
-    def __next__(self) -> str:
-        self.number, raw, problem = next(self._lines)
-        if problem:
-            raise DataError(problem)
-        try:
-            return raw.decode() + "\n"
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"byte {error.start + 1} of line {self.number} (0x{raw[error.start]:02x}) is not UTF-8. Save the table as UTF-8"
-            ) from None
+def _columns(first: CutRow | None, delimiter: str | None) -> tuple[list[str], list[Column]]:
+    if first is not None and first.why:
+        raise DataError(first.why)
+    if first is None or delimiter is None:
+        raise DataError("the first line is no header with a record's columns; expected at least item, input, variant")
+    header = [name.strip() for name in first.cells]
+    return header, columns_of(header)
 
 
 def read_parquet(source: Source) -> Iterator[Line]:
