@@ -43,6 +43,9 @@ def batch(
     attempts: Annotated[int, typer.Option(help="How often a row is tried that fails in a way which may pass.")] = 3,
     deadline_s: Annotated[float | None, typer.Option("--deadline-s", help="How long one row may take.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what stands at --out.")] = False,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Ask from the nodes of the Ray cluster that RAY_ADDRESS names, or that runs on this machine.")
+    ] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,7 +62,7 @@ def batch(
     from freehold.pipelines.run import Progress as Counts
     from freehold.pipelines.runtime import use
 
-    job = Job(rows, to, _at_once(concurrency), budget_usd, resume, retry_failed, attempts, deadline_s, overwrite)
+    job = Job(rows, to, _at_once(concurrency), budget_usd, resume, retry_failed, attempts, deadline_s, overwrite, ray)
     with use(project if project is not None else find_project(Path.cwd())) as at:
         found = program_of(at.project.config, [program] if ":" in program else ()).find(program)
         rate: Progress | None = None

@@ -35,6 +35,8 @@ class Job(NamedTuple):
     """How long one row may take."""
     overwrite: bool = False
     """Whether what stands at `out` may be overwritten."""
+    ray: bool = False
+    """Whether the workers of a Ray cluster ask."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
