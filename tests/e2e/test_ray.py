@@ -1,91 +1,30 @@
-"""`freehold batch --ray`: two nodes that are joined by address, one of which dies, and what a node lacks. Ray is in an environment of its own."""
+"""`freehold batch --ray`: two nodes that are joined by address, one of which dies. Ray is in an environment of its own."""
 
-import os
 import signal
-import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
+from bench import ray_nodes
+from bench.ray_nodes import Nodes
 from tests.e2e.test_batch import PROGRAM, TOML, Home, says
 
 from command import RUN, Ended
 from upstream import Said, upstream
 
-PEER = Path(__file__).parents[2] / ".peers" / "ray"
-ROOT = Path(__file__).parents[2]
-WAIT = """
-import sys, time, ray
-for _ in range(20):
-    try:
-        ray.init(address=sys.argv[1], log_to_driver=False)
-        break
-    except ConnectionError:
-        time.sleep(0.5)
-while sum(each["Alive"] for each in ray.nodes()) < int(sys.argv[2]):
-    time.sleep(0.1)
-"""
 ROWS = 300
-TOKEN = token_hex(16)
 AT_ONCE = 8
 
-pytestmark = pytest.mark.skipif(not (PEER / "installed").exists(), reason="Ray is not installed: scripts/setup-peers.sh ray")
-
-
-def environment(**more: str) -> dict[str, str]:
-    """That of a node and of a command. Whoever has not the token is not let in."""
-    own = {"PYTHONPATH": str(ROOT / "src"), "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
-    return {**os.environ, **own, **more}
-
-
-class Nodes:
-    """A Ray cluster on this machine, each node a group of processes."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self._folder = folder
-        self._started: list[subprocess.Popen[bytes]] = []
-        head = ("--head", f"--port={self.address.rpartition(':')[2]}", "--include-dashboard=false", f"--temp-dir={folder}")
-        self.head = self._start(*head)
-
-    def join(self) -> "subprocess.Popen[bytes]":
-        """One node more, by the address of the first."""
-        self.wait_for(1)
-        node = self._start(f"--address={self.address}")
-        self.wait_for(2)
-        return node
-
-    def _start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        command = [str(PEER / "bin" / "ray"), "start", "--block", "--num-cpus=1", "--object-store-memory=80000000", *arguments]
-        node = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        self._started.append(node)
-        return node
-
-    def kill(self, node: "subprocess.Popen[bytes]") -> None:
-        os.killpg(node.pid, signal.SIGKILL)
-        node.wait()
-
-    def wait_for(self, count: int) -> None:
-        """Until so many are there."""
-        command = [str(PEER / "bin" / "python"), "-c", WAIT, self.address, str(count)]
-        subprocess.run(command, env=environment(), capture_output=True, check=True, timeout=60)
-
-    def close(self) -> None:
-        for node in self._started:
-            if node.poll() is None:
-                self.kill(node)
+pytestmark = pytest.mark.skipif(not ray_nodes.is_installed(), reason=ray_nodes.MISSING)
 
 
 @pytest.fixture
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    started = Nodes(tmp_path_factory.mktemp("ray"))
-    yield started
-    started.close()
+def nodes() -> Iterator[Nodes]:
+    with tempfile.TemporaryDirectory() as folder, Nodes(Path(folder)) as started:
+        yield started
 
 
 @pytest.fixture
@@ -97,12 +36,10 @@ def home(tmp_path: Path) -> Iterator[Home]:
         yield Home(tmp_path, provider)
 
 
-def begun(home: Home, address: str, *arguments: str) -> "subprocess.Popen[str]":
+def begun(home: Home, nodes: Nodes, *arguments: str) -> "subprocess.Popen[str]":
     """A batch on the cluster."""
-    command = [str(PEER / "bin" / "python"), "-c", RUN, "batch", *arguments, "--ray"]
-    return subprocess.Popen(
-        command, cwd=home.folder, env=environment(RAY_ADDRESS=address), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [str(ray_nodes.PYTHON), "-c", RUN, "batch", *arguments, "--ray"]
+    return subprocess.Popen(command, cwd=home.folder, env=nodes.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def ended(process: "subprocess.Popen[str]") -> Ended:
@@ -122,7 +59,7 @@ def test_a_node_that_dies_loses_nothing_and_pays_nothing_twice_that_was_answered
 
     home.provider.answer = answer
     second = nodes.join()
-    process = begun(home, nodes.address, "desk", "in.jsonl", "--out", "out.jsonl", "--concurrency", str(AT_ONCE), "--json")
+    process = begun(home, nodes, "desk", "in.jsonl", "--out", "out.jsonl", "--concurrency", str(AT_ONCE), "--json")
     while len(home.provider.asked) < ROWS // 2:  # of twice as many
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
@@ -137,6 +74,17 @@ def test_a_node_that_dies_loses_nothing_and_pays_nothing_twice_that_was_answered
     twice = sum(count - 1 for count in home.asked.values())
     assert len(home.asked) == 2 * ROWS and twice <= AT_ONCE  # those alone that were under way
     assert report["cost_usd"] >= 2 * ROWS * 140e-6
+    before = len(home.provider.asked)
+    interrupted = begun(home, nodes, "desk", "in.jsonl", "--out", "more.jsonl", "--concurrency", str(AT_ONCE))
+    while len(home.provider.asked) < before + 100:
+        assert interrupted.poll() is None, interrupted.communicate()
+        time.sleep(0.02)
+    interrupted.send_signal(signal.SIGINT)  # on the node that is left
+    told = ended(interrupted)
+    assert told.code == 130 and "--resume" in told.err
+    before = len(home.provider.asked)
+    home.batch("desk", "in.jsonl", "--out", "more.jsonl", "--resume", code=1)  # goes on without Ray, and asks nothing twice
+    assert home.lines("more.jsonl") == expected and len(home.provider.asked) < before + 2 * ROWS - 90
     before = len(home.provider.asked)
     home.batch("desk", "in.jsonl", "--out", "out.jsonl", "--overwrite", code=1)  # without Ray, from the same journal
     assert home.lines("out.jsonl") == expected and len(home.provider.asked) == before

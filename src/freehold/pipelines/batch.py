@@ -36,11 +36,12 @@ MOST_FAILURES = 100
 """After so many tries in a row without an answer nothing more is begun."""
 _FEWEST_ROWS = 16
 CHUNK = 256
-"""Rows whose earlier steps are looked up at once."""
+"""Rows that are read, and whose earlier steps are looked up at once."""
 _TELL_S = 0.2
 _MOMENT_S = 0.01
 _ROW_BYTES = 10
 CHECKPOINT_S = 5.0
+"""How often what was answered is brought to the disk."""
 _MAY_HELP = (NotAnswered, NotKept, TookTooLong)
 
 

@@ -55,27 +55,34 @@ class ClusterBatch(Batch):
                 "project a budget under [budget] in freehold.toml, which holds over all processes; or leave --ray out."
             )
         self._broken_off = asyncio.Event()
-        self._handed_out = 0
+        self._handed_out = self._most_under_way = 0
 
     def stop(self) -> int:
-        """As of `Batch`. Gives how many rows may be under way."""
+        """As of `Batch`. Gives how many rows are under way at most."""
         if self._ended == "interrupted":
             self._broken_off.set()
         super().stop()
-        return self._handed_out
+        return min(self._handed_out, self._most_under_way)
+
+    def _open(self) -> None:
+        """As of `Batch`, once there is a cluster."""
+        self._cluster = Cluster()
+        try:
+            super()._open()
+        except BaseException:
+            self._cluster.close()
+            raise
 
     async def _all_rows(self) -> None:
-        await asyncio.to_thread(self._at.note, self._run, self._begun, "running")  # as the workers look for it
         try:
+            await asyncio.to_thread(self._at.note, self._run, self._begun, "running")  # as the workers look for it
             with redirect_stdout(sys.stderr):  # where Ray tells of nodes that died
-                cluster = await asyncio.to_thread(Cluster)
-                try:
-                    await self._through(cluster)
-                finally:
-                    await asyncio.to_thread(cluster.close)
+                await self._through(self._cluster)
         except BaseException:
             self._at.note(self._run, self._begun, "failed")
             raise
+        finally:
+            await asyncio.to_thread(self._cluster.close)
         await asyncio.to_thread(self._look_at_cost)
         if self._ended != "done":
             await asyncio.to_thread(self._at.note, self._run, self._begun, "cancelled", self._ended)
@@ -83,21 +90,26 @@ class ClusterBatch(Batch):
             raise self._broken
 
     async def _through(self, cluster: "Cluster") -> None:
-        tables = await self._tables(cluster)
+        workers = min(cluster.workers, self._job.at_once or cluster.workers)
+        self._most_under_way = workers * MOST_ROWS
+        tables = await self._tables(cluster, workers)
         if not tables or self._ended != "done":
             return
-        outcomes = cluster.answers(tables, self._handed(cluster.workers))
+        outcomes = cluster.answers(tables, workers, self._handed(workers))
         checkpoint = time.monotonic() + CHECKPOINT_S
         broken_off = asyncio.create_task(self._broken_off.wait())
         try:
             while not broken_off.done():
                 some = asyncio.create_task(asyncio.to_thread(next, outcomes, None))
                 await asyncio.wait({some, broken_off}, return_when=asyncio.FIRST_COMPLETED)
-                if not some.done() or (told := some.result()) is None:
+                if not some.done():
                     some.cancel()
                     return
+                if (told := some.result()) is None:
+                    break
                 for outcome in told:
                     self._take(json.loads(outcome))
+                self._handed_out -= len(told)
                 if self._run.is_cancelled:
                     self._end("cancelled", "it was cancelled")
                 if time.monotonic() >= checkpoint:
@@ -106,12 +118,15 @@ class ClusterBatch(Batch):
                     await asyncio.to_thread(self._look_at_cost)
         finally:
             broken_off.cancel()
+        if self._handed_out:
+            self._end("failing", f"{self._handed_out:,} rows did not come back from the workers")  # no further end where there is one
 
-    async def _tables(self, cluster: "Cluster") -> list[Table]:
+    async def _tables(self, cluster: "Cluster", workers: int) -> list[Table]:
         """The rows that have no answer yet, as Ray has them: it keeps on disk what its memory does not hold."""
-        most = max(1, min(_MOST_TABLE_ROWS, (self._run.progress.total or 0) // (_TABLES_EACH * cluster.workers)))
+        most = max(1, min(_MOST_TABLE_ROWS, (self._run.progress.total or 0) // (_TABLES_EACH * workers)))
         tables: list[Table] = []
         rows: list[bytes] = []
+        size = 0
         some: list[Row | BadRow] = self._first
         while self._ended == "done" and some:
             for row in self._without_answer(some):
@@ -119,9 +134,11 @@ class ClusterBatch(Batch):
                     await self._row(row, None)
                     continue
                 rows.append(json.dumps(row).encode())
-                if len(rows) >= most or sum(map(len, rows)) >= _MOST_TABLE_BYTES:
+                self._handed_out += 1
+                size += len(rows[-1])
+                if len(rows) >= most or size >= _MOST_TABLE_BYTES:
                     tables.append(await asyncio.to_thread(cluster.put, rows))
-                    rows = []
+                    rows, size = [], 0
             some = await asyncio.to_thread(lambda: list(islice(self._input, CHUNK)))
         if rows:
             tables.append(await asyncio.to_thread(cluster.put, rows))
@@ -129,14 +146,13 @@ class ClusterBatch(Batch):
 
     def _handed(self, workers: int) -> Handed:
         job, around = self._job, self._scope
+        share = None if job.at_once is None else job.at_once // workers
         return Handed(
             folder=self._at.project.folder.resolve(),
             tenant=self._at.project.tenant,
             file=Path(self._step.program.where.rpartition(":")[0]).resolve(),
             name=self._step.name,
-            job=job._replace(
-                input=job.input.absolute(), out=job.out.absolute(), at_once=None if job.at_once is None else max(1, job.at_once // workers)
-            ),
+            job=job._replace(input=job.input.absolute(), out=job.out.absolute(), at_once=share),
             machine=this_machine(),
             plan=around.plan,
             customer=around.customer,
@@ -179,6 +195,8 @@ class Cluster:
     def __init__(self) -> None:
         """Raises CallerError where Ray is not installed, OperatorError where no cluster answers."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what ends the batch is raised as well
+        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread that waits when the batch is broken off would connect anew
         if _TOKEN.exists():
             os.environ.setdefault("RAY_AUTH_MODE", "token")  # as 'ray start' does then, and who is given an address does not (2.60)
         try:
@@ -198,7 +216,7 @@ class Cluster:
                 ) from error
             logging.getLogger("ray.data").setLevel(logging.ERROR)
         self.workers = sum(1 for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= _CPUS)
-        """How many ask."""
+        """How many can ask: one on each node."""
         if not self.workers:
             self.close()
             raise OperatorError("No node of the Ray cluster has a CPU to offer. Start one: ray start --address=HOST:PORT --num-cpus=1")
@@ -209,7 +227,7 @@ class Cluster:
 
         return self._ray.put(pa.table({"row": pa.array(rows, pa.binary())}))
 
-    def answers(self, tables: list[Table], handed: Handed) -> Iterator[list[bytes]]:
+    def answers(self, tables: list[Table], workers: int, handed: Handed) -> Iterator[list[bytes]]:
         """What came of the rows, as `Worker` tells it, in any order. Raises OperatorError where the cluster fails."""
         data = self._ray.data
         context = data.DataContext.get_current().copy()
@@ -217,7 +235,7 @@ class Cluster:
         try:
             with data.DataContext.current(context):
                 pool = data.ActorPoolStrategy(
-                    size=min(self.workers, len(tables)),
+                    size=min(workers, len(tables)),
                     max_tasks_in_flight_per_actor=_TABLES,
                     max_concurrent_calls_per_actor=_TABLES,
                     enable_true_multi_threading=True,

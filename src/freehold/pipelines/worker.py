@@ -62,13 +62,13 @@ class Part(Batch):
 
     async def answers(self, rows: list[Row]) -> list[list[JSON]]:
         """What came of these rows. Those that were not begun, for the batch has ended, are not among them. May be called while it runs."""
-        for task in await self._begin(rows):
-            await asyncio.wait([task])
+        if begun := await self._begin(rows):
+            await asyncio.wait(begun)
         told = [self._told.pop(row.n) for row in rows if row.n in self._told]
         return told if self._ended == "done" else [*told, ["ended", self._ended, self._why]]
 
     async def follow(self) -> None:
-        """Goes on asking, without a limit of its own, until it is cancelled: at the pace of this process, for as long as its batch runs."""
+        """Keeps the pace of this process, and looks whether the batch still runs, until it is cancelled."""
         project = self._at.project
         with self._at.resources.paced(self._job.at_once) as self._pacing:
             while True:
