@@ -5,6 +5,7 @@ that asked died, nor when the batch goes on elsewhere. Nothing here knows who ha
 """
 
 import asyncio
+import atexit
 import json
 import socket
 from contextlib import ExitStack
@@ -93,9 +94,12 @@ class Worker:
     def __init__(self, handed: Handed) -> None:
         """A worker that cannot begin says why for each table, so that the batch ends with its reason in place of a stack of errors."""
         self._open = ExitStack()
+        self._context = copy_context()
+        """In which its project is in use."""
         self._unable = ""
+        atexit.register(self.close)
         try:
-            self._begin(handed)
+            self._context.run(self._begin, handed)
         except Exception as error:  # noqa: BLE001 whatever it is, the batch has to hear of it
             words = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
             self._unable = f"The worker on {socket.gethostname()} cannot begin: {words}"
@@ -118,8 +122,14 @@ class Worker:
             self._part = Part(at, program, handed.job)
         if known_run(store, handed.tenant, self._part.id) is None:
             raise OperatorError(f"its journal has nothing of batch {self._part.id}: {handed.folder} here is another project than there.")
-        self._at, self._context = at, copy_context()
-        self._following = self._context.run(at.submit, self._part.follow())
+        self._at, self._following = at, at.submit(self._part.follow())
+
+    def close(self) -> None:
+        """Ends it, and writes down what it has heard."""
+        atexit.unregister(self.close)
+        if not self._unable:
+            self._following.cancel()
+        self._context.run(self._open.close)
 
     def __call__(self, table: Any) -> Any:
         """`table`: the rows, each as JSON in the column `row`. Gives what came of them, in the column `outcome`."""
