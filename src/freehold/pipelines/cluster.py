@@ -7,6 +7,8 @@ import asyncio
 import json
 import logging
 import os
+import re
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -39,6 +41,8 @@ _MOST_TABLE_ROWS = MOST_ROWS // _TABLES
 _MOST_TABLE_BYTES = 2**23
 _TABLES_EACH = 16
 """So many tables for each worker, where there are rows enough, so that all end at about the same time."""
+_HOST_PORT = re.compile(r"([\w.-]+):(\d{1,5})")
+_REACH_S = 10.0
 _CPUS = 0.5
 """Of a node's for its worker, so that another's finds room there when its own node has died."""
 
@@ -208,10 +212,11 @@ class Cluster:
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             try:
+                _reach(os.environ.get(ADDRESS, ""))
                 ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise OperatorError(
-                    f"There is no Ray cluster at {os.environ.get(ADDRESS, 'this machine')}: {_first_line(error)}. Start one with "
+                    f"No Ray cluster answers at {os.environ.get(ADDRESS, 'this machine')}: {_first_line(error)}. Start one with "
                     f"'ray start --head', and name it by {ADDRESS}=HOST:PORT where it is elsewhere."
                 ) from error
             logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -254,6 +259,12 @@ class Cluster:
         """Leaves the cluster; what still runs for the batch there ends."""
         if self._is_ours:
             self._ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nobody listens, of which Ray (2.60) is sure after minutes."""
+    if found := _HOST_PORT.fullmatch(address):
+        socket.create_connection((found[1], int(found[2])), _REACH_S).close()
 
 
 def _first_line(error: BaseException) -> str:
