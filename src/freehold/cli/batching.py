@@ -80,6 +80,7 @@ def batch(
         print_json(report)
     else:
         _print(report, program)
+    sys.stdout.flush()
     if report.ended == "interrupted":
         exit_with(INTERRUPTED)
     if report.failed or report.ended != "done":
@@ -128,4 +129,3 @@ def _print(report: "Report", program: str) -> None:
         notes().print(f"Why rows failed stands in {report.failures}; --retry-failed tries them again.", markup=False, soft_wrap=True)
     if report.ended != "done":
         notes().print("The same command with --resume goes on from there.", markup=False, soft_wrap=True)
-    sys.stdout.flush()
