@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,12 +28,17 @@ class Batches:
         """By route the statuses that it answers with before it does what it is asked; 0 breaks the connection off."""
         self.swallows: set[str] = set()
         """Routes whose next request is done, and its answer never sent."""
+        self.words: Callable[[dict[str, Any]], str] = lambda body: "Größe 😀"
+        """What a request is answered with, or `failing` or `expired` for one that is not."""
+        self.ends_when_looked_at = False
+        """Whether batches end as soon as somebody looks how far they are."""
 
     # What becomes of batches.
 
     def finish(self, status: str = "completed", failing: tuple[str, ...] = (), expired: tuple[str, ...] = ()) -> None:
         """All batches end. `failing`, `expired`: ids of requests, without what stands before them, that do."""
-        for batch in self.batches:
+        for batch in [batch for batch in self.batches if not batch["is_over"]]:
+            batch["is_over"] = True
             done = batch["requests"] if status in ("completed", "ended", "expired", "cancelled") else []
             lines = [self._line(batch, request, failing, expired) for request in reversed(done)]
             good = [line for is_good, line in lines if is_good]
@@ -55,9 +60,11 @@ class Batches:
         self, batch: dict[str, Any], request: dict[str, Any], failing: tuple[str, ...], expired: tuple[str, ...]
     ) -> tuple[bool, bytes]:
         id = request["custom_id"]
-        own = id.partition("-")[2]
+        own, body = id.partition("-")[2], request["params" if batch["is_anthropic"] else "body"]
+        words = self.words(body)
+        failing, expired = (*failing, *([own] if words == "failing" else [])), (*expired, *([own] if words == "expired" else []))
         if batch["is_anthropic"]:
-            answer: dict[str, Any] = {"type": "succeeded", "message": anthropic_answer(request["params"]["model"])}
+            answer: dict[str, Any] = {"type": "succeeded", "message": anthropic_answer(body["model"], words)}
             if own in failing:
                 answer = {"type": "errored", "error": {"type": "error", "error": {"type": "invalid_request", "message": "not so"}}}
             if own in expired:
@@ -69,7 +76,7 @@ class Batches:
             "error": None,
             "response": {"status_code": 200, "request_id": "r"},
         }
-        line["response"]["body"] = openai_answer(request["body"]["model"])
+        line["response"]["body"] = openai_answer(body["model"], words)
         if own in failing:
             line["response"] = {"status_code": 400, "request_id": "r", "body": {"error": {"message": "not so"}}}
         if own in expired:
@@ -119,6 +126,8 @@ class Batches:
                 rest = newest[[batch["id"] for batch in newest].index(after) + 1 :] if after else newest
                 return 200, json.dumps({"data": [batch["told"] for batch in rest[:2]], "has_more": len(rest) > 2}).encode()
             case "GET /batches/ID" | "GET /messages/batches/ID" if batch:
+                if self.ends_when_looked_at:
+                    self.finish("ended" if batch["is_anthropic"] else "completed")
                 return 200, json.dumps(batch["told"]).encode()
             case "GET /messages/batches/ID/results" if batch:
                 return 200, self.files[name]
@@ -130,7 +139,9 @@ class Batches:
 
     def _begun(self, requests: list[dict[str, Any]], about: dict[str, Any], is_anthropic: bool) -> bytes:
         name = f"batch-{len(self.batches)}"
-        self.batches.append({"id": name, "requests": requests, "told": about | {"id": name}, "is_anthropic": is_anthropic})
+        self.batches.append(
+            {"id": name, "requests": requests, "told": about | {"id": name}, "is_anthropic": is_anthropic, "is_over": False}
+        )
         return json.dumps(self.batches[-1]["told"]).encode()
 
 

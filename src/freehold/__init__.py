@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from freehold.pipelines.failure import NotAnswered as NotAnswered
     from freehold.pipelines.failure import NotAsked as NotAsked
     from freehold.pipelines.failure import NotKept as NotKept
+    from freehold.pipelines.failure import NotReady as NotReady
     from freehold.pipelines.failure import StepFailed as StepFailed
     from freehold.pipelines.failure import TookTooLong as TookTooLong
     from freehold.pipelines.job import Job as Job
@@ -68,6 +69,7 @@ _WHERE = {
             "NotAnswered",
             "NotAsked",
             "NotKept",
+            "NotReady",
             "StepFailed",
             "TookTooLong",
         ),

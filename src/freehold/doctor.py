@@ -13,6 +13,7 @@ import msgspec
 from freehold.config import Config, find_project, load
 from freehold.errors import FreeholdError
 from freehold.project import Project
+from freehold.providers.provider import why_no_key
 
 _LEAST_FREE_BYTES = 1 << 30
 
@@ -170,7 +171,7 @@ def _models(config: Config) -> Iterator[Finding]:
 
 def _providers(config: Config) -> Iterator[Finding]:
     for name, provider in config.providers.items():
-        if provider.key_env is not None and not os.environ.get(provider.key_env):
+        if why_no_key(name, provider):
             yield Finding(
                 "note", f"provider {name}", f"environment variable {provider.key_env} is not set", "set it before 'freehold serve'"
             )

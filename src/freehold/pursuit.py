@@ -18,10 +18,11 @@ from freehold.gateway.formats import Format
 from freehold.gateway.limits import LimitReached, Pass
 from freehold.providers import pacing
 from freehold.providers.asking import Asking, Failure
+from freehold.providers.desk import Desk
 from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.pace import Ending
 from freehold.providers.provider import Target
-from freehold.resources import How, Resources
+from freehold.resources import How, Priced, Resources
 from freehold.telemetry.trace import Trace
 
 _NOT_SO = frozenset({400, 422})
@@ -95,6 +96,8 @@ class _Live(NamedTuple):
     """The id of its span."""
     paced: pacing.Turn | None
     """Leave of a batch's own, likewise."""
+    is_handed_over: bool = False
+    """Whether it is asked together with others, at the price for that."""
 
 
 class Pursuit:
@@ -153,6 +156,9 @@ class Pursuit:
         if not self._has.breakers.allows(target.health, time.time()):
             self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
             return
+        if self._has.desk is not None and self._has.desk.takes(target):
+            self._ask_at_desk(self._has.desk, target, cause)
+            return
         if self._has.pacing is None:
             self._ask_in_pace(target, cause, None)
             return
@@ -170,6 +176,17 @@ class Pursuit:
         leave = self._has.pacing.enter(target.health, self._request.tokens(), go)
         if leave is not None:
             self._wait(line, partial(self._leave, leave, target, None))
+
+    def _ask_at_desk(self, desk: Desk, target: Target, cause: Cause) -> None:
+        """Raises HandedOver where the answer comes later."""
+        assert self._how is not None and self.ends_at is not None
+        self._has.breakers.unknown(target.health)
+        format, body = self._request.outgoing(target)
+        known = desk.find(self._request.session(), self._request.id, target, body)
+        asking = Asking(target, format, self._how.deadlines, self.ends_at, self, self._attempts.number(), cause)
+        self._request.variant, self._asked_since = target.variant, time.perf_counter()
+        self._live[asking] = _Live(None, "", None, is_handed_over=True)
+        asking.told(known)
 
     def _ask_in_pace(self, target: Target, cause: Cause, paced: pacing.Turn | None) -> None:
         limits = self._has.limits_of(target.variant)
@@ -387,7 +404,7 @@ class Pursuit:
         self, asking: Asking, outcome: Outcome, usage: Usage | None, failure: Failure | None = None, answer: ChatAnswer | None = None
     ) -> None:
         """Whoever was being asked is no longer: that is noted, and the next may take the turn."""
-        turn, span, paced = self._live.pop(asking)
+        turn, span, paced, is_handed_over = self._live.pop(asking)
         if not self._live:
             self.upstream_s += time.perf_counter() - self._asked_since
         if turn is not None:
@@ -395,8 +412,12 @@ class Pursuit:
         if paced is not None:
             _in_pace(paced, asking, outcome, usage, failure)
         is_free = failure is not None and failure.is_unbilled
-        tier = answer.tier if answer is not None else ""
-        priced = (0.0, None) if is_free else self._has.price(asking.target.variant, usage, self._attempts.at, tier)
+        if is_free:
+            priced: Priced = (0.0, None)
+        elif is_handed_over:
+            priced = self._has.batch_price(asking.target.variant, usage, self._attempts.at, asking.target.provider.pool.origin.host)
+        else:
+            priced = self._has.price(asking.target.variant, usage, self._attempts.at, answer.tier if answer is not None else "")
         self._attempts.asked(asking, outcome, usage, priced, failure, answer, span)
 
 

@@ -37,9 +37,10 @@ from freehold.pricing.rates import batch_share
 from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
 from freehold.providers.breaker import FEWEST, Breakers
+from freehold.providers.desk import Desk
 from freehold.providers.known import State, known_breakers, tell_breakers
 from freehold.providers.pacing import Pacing
-from freehold.providers.provider import Provider, Target
+from freehold.providers.provider import Provider, Target, why_no_key
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
 from freehold.variants import head, outcome
@@ -74,6 +75,10 @@ _log = logging.getLogger("freehold.serve")
 
 class UnknownModel(CallerError):
     """Nobody answers to this model name."""
+
+
+class NoKey(CallerError):
+    """Whoever is to be asked has no key in the environment of the program that asks."""
 
 
 class Elsewhere(Enum):
@@ -129,14 +134,27 @@ class How(NamedTuple):
 class Resources:
     """What a worker has, for as long as it runs."""
 
-    def __init__(self, config: Config, store: Store, writer: Writer, tenant: str = "default", shared: Shared | None = None) -> None:
-        """Raises OperatorError for a provider that cannot be called."""
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        writer: Writer,
+        tenant: str = "default",
+        shared: Shared | None = None,
+        needs_every_key: bool = True,
+    ) -> None:
+        """`needs_every_key`: whether a provider is refused now whose key is not set, and not only where it is to be asked. Raises OperatorError
+        for a provider that cannot be called."""
         self.config = config
         self.catalog: Catalog = config.catalog()
         self.tenant = tenant
         self.store = store
         self.writer = writer
-        self.providers = {name: Provider(name, table) for name, table in config.providers.items() if table.kind != "recorded"}
+        self._without_key = {
+            name: why for name, table in config.providers.items() if not needs_every_key and (why := why_no_key(name, table))
+        }
+        called = {name: table for name, table in config.providers.items() if table.kind != "recorded" and name not in self._without_key}
+        self.providers = {name: Provider(name, table) for name, table in called.items()}
         self.served = Served(store, tenant)
         self.limits = Limits(shared or Shared(), config.gateway.wait_s, config.gateway.most_waiting)
         self.breakers = Breakers(self._share)
@@ -144,6 +162,8 @@ class Resources:
         self.answers = Answers()
         self.memory = Memory()
         self.pacing: Pacing | None = None
+        self.desk: Desk | None = None
+        """Where questions of a batch are handed over instead of asked; None for nowhere."""
         """The lines in which requests wait while a batch is under way; None where each is sent at once."""
         self._pacers = 0
         self.rng = Random()  # noqa: S311 of waits between retries
@@ -238,11 +258,16 @@ class Resources:
             if (model := self.catalog.models.get(behind)) is not None and model.provider in self.providers
         }
 
+    def targets(self) -> list[Target]:
+        """Everybody configured who can be asked."""
+        return list(self._targets.values())
+
     def target(self, name: str, door: Format) -> Target:
-        """Who answers to this model name. Raises UnknownModel, and CallerError for one that is not asked by its name."""
+        """Who answers to this model name. Raises UnknownModel, NoKey, and CallerError for one that is not asked by its name."""
         known = self._targets.get(name)
         if known is not None:
             return known
+        self._check_key(name)
         if name in self._replayed:
             raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")
         if not name:
@@ -256,6 +281,13 @@ class Resources:
         names = [*self.names(), *(f"{provider}/…" for provider in self.providers)]
         raise UnknownModel(f"There is no model '{name[:120]}'.{nearest(name, names)}")
 
+    def _check_key(self, name: str) -> None:
+        if self._without_key:
+            model = self.catalog.models.get(self.variant(name).model or name)
+            provider = model.provider if model is not None else name.partition("/")[0]
+            if provider in self._without_key:
+                raise NoKey(self._without_key[provider])
+
     @contextmanager
     def paced(self, most: int | None = None) -> Iterator[Pacing]:
         """Requests wait for their turn for as long as the block runs. Who comes while another is at it shares the pace. `most`: as of `Pacing`."""
@@ -267,6 +299,19 @@ class Resources:
             self._pacers -= 1
             if not self._pacers:
                 self.pacing = None
+
+    @contextmanager
+    def handing_over(self, desk: Desk) -> Iterator[None]:
+        """Questions go to a desk, where it takes them, for as long as the block runs. Raises CallerError where another has one."""
+        if self.desk is not None:
+            raise CallerError(
+                "Another batch of this process hands its questions over. Wait for it, or run this one in a process of its own."
+            )
+        self.desk = desk
+        try:
+            yield
+        finally:
+            self.desk = None
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; a model alone for a name that nobody declared."""
@@ -396,7 +441,7 @@ class Resources:
     def batch_price(self, variant: str, usage: Usage | None, at: datetime, host: str) -> Priced:
         """What an answer of a variant cost that came by a batch of the provider at `host`: by a price of one's own for `NAME (batch)`, else by
         its share of the list price, and unknown where nobody knows that."""
-        own = self._builder.price(variant, usage, at, "batch")
+        own = self._builder.price(self.variant(variant).model or variant, usage, at, "batch")
         share = batch_share(host)
         cost, price = self.price(variant, usage, at)
         if own[0] is not None or share is None or cost is None:

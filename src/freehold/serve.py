@@ -49,9 +49,10 @@ from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
 from freehold.journal.rows import digest_of
 from freehold.journal.served import Question, outcome_of, unusual_end
 from freehold.providers.asking import Asking, Failure
+from freehold.providers.desk import HandedOver
 from freehold.providers.provider import Target
 from freehold.pursuit import Pursuit
-from freehold.resources import CACHE, OWN, TASK_PREFIX, Elsewhere, How, Resources, UnknownModel, Words
+from freehold.resources import CACHE, OWN, TASK_PREFIX, Elsewhere, How, NoKey, Resources, UnknownModel, Words
 from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.event import Finished
@@ -72,9 +73,18 @@ _OURS = "Freehold failed at this call, and its log says how."
 _OWN_HEADER = b"x-freehold-"
 _NO_HEADERS = Head(b"")
 _NOTHING: Mapping[str, float] = MappingProxyType({})
+LATER = 202
+"""The status of one that was handed over: nothing of it is journalled, for it is asked anew when its answer has come."""
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
-_STATUSES: dict[type[CallerError], int] = {Unauthorized: 401, Forbidden: 403, UnknownModel: 404, BudgetExceeded: 429, LimitReached: 429}
+_STATUSES: dict[type[CallerError], int] = {
+    Unauthorized: 401,
+    Forbidden: 403,
+    UnknownModel: 404,
+    NoKey: 424,
+    BudgetExceeded: 429,
+    LimitReached: 429,
+}
 _encode = msgspec.json.Encoder().encode
 _Ts = TypeVarTuple("_Ts")
 _log = logging.getLogger("freehold.serve")
@@ -222,6 +232,8 @@ class Exchange:
         self._reserved: int | None = None
         self._trace: Trace | None = None
         self._first_byte_s: float | None = None
+        self.failure: Failure | None = None
+        """Why there is no answer, where whoever was to be asked has none."""
 
     # A request has come in.
 
@@ -264,6 +276,8 @@ class Exchange:
         """Takes a step; whatever goes wrong, the caller hears of it."""
         try:
             step(*told)
+        except HandedOver:
+            self._refuse(LATER, "the answer comes later")
         except CallerError as error:
             if self._over or self._pursuit.is_waiting:  # somebody may still answer
                 _log.warning("step.failed: %s", error, extra={"call": self.id})
@@ -690,6 +704,7 @@ class Exchange:
         """Ends with an error; what was paid for is journalled all the same."""
         if self._over:
             return
+        self.failure = failure
         self._pursuit.cancel(failure)
         if self._work is not None:
             self._work.cancel(failure)
@@ -811,6 +826,8 @@ class Exchange:
             return
         if call.variant == task.reference and CACHE in task.variants and isinstance(call.output, str):
             self._has.memory.keep(task.id, self._words.key(), call.output, time.time())
+        if self._has.desk is not None:  # nobody would come for the answer
+            return
         if self._origin is not None and self._origin.hold is not None:  # what is learnt would be paid from the caller's budget
             return
         share, others = self._has.others(task.id, call.variant)

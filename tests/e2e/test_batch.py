@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -164,6 +165,8 @@ def test_rows_that_fail_stand_aside_and_can_be_tried_again(home: Home) -> None:
     failed = home.lines("out.jsonl.failed.jsonl")
     assert [row["n"] for row in failed] == [3, 6, 7]
     assert "row 3 is not for this" in failed[0]["error"]
+    (listed,) = [line for line in freehold("runs", "list", "--all", cwd=home.folder).out.splitlines() if "batch" in line]
+    assert [cell.strip() for cell in listed.split("│")][7:9] == ["5 of 8", "3"]
     assert "message" in failed[1]["error"]
     assert "cannot be read" in failed[2]["error"]
     assert [line["row"] for line in home.lines("out.jsonl")] == [0, 1, 2, 4, 5]
@@ -176,8 +179,8 @@ def test_rows_that_fail_stand_aside_and_can_be_tried_again(home: Home) -> None:
 
 
 def test_what_may_pass_is_tried_again_and_what_may_not_is_not(home: Home) -> None:
-    """A provider's fault is tried as often as --attempts says; a wrong row once."""
-    home.write(3)
+    """A provider's fault is tried as often as --attempts says; what it refuses for good once."""
+    home.write(4)
     faults = Counter[str]()
 
     def answer(said: Said) -> Iterator[bytes]:
@@ -187,12 +190,14 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not(home: Home) -> Non
             return whole({"error": {"message": "it broke"}}, 500)
         if words == "row 2":
             return whole({"error": {"message": "it is always broken"}}, 500)
+        if words == "row 3":
+            return whole({"error": {"message": "not this model"}}, 404)
         return says(said)
 
     home.provider.answer = answer
     ended = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--json", "--attempts", "3", code=1)
-    assert (ended.json["done"], ended.json["failed"]) == (2, 1)
-    assert faults == {"row 0": 1, "row 1": 3, "row 2": 3}
+    assert (ended.json["done"], ended.json["failed"]) == (2, 2)
+    assert faults == {"row 0": 1, "row 1": 3, "row 2": 3, "row 3": 1}
     assert home.lines("out.jsonl.failed.jsonl")[0]["attempts"] == 3
 
 
@@ -227,6 +232,46 @@ def test_columns_that_are_no_parameters_come_along(home: Home) -> None:
     (home.folder / "in.csv").write_text("id,message\n7,one\n8,two\n")
     home.batch("sort", "in.csv", "--out", "out.csv")
     assert (home.folder / "out.csv").read_text().splitlines() == ["row,id,message,queue,sure", "0,7,one,cards,0.5", "1,8,two,cards,0.5"]
+
+
+@pytest.mark.parametrize(
+    ("program", "name", "said"),
+    [
+        ("sort", "in.csv", "'sort' needs a column message, and in.csv has: id, text."),
+        ("reply", "in.csv", "'reply' needs a column message and a column queue, and in.csv has: id, text."),
+        ("desk", "in.parquet", "'desk' needs a column message, and in.parquet has: id, text."),
+    ],
+)
+def test_a_table_without_a_parameters_column_is_refused_once(home: Home, program: str, name: str, said: str) -> None:
+    """Before anybody is asked, and not for each of its rows."""
+    (home.folder / "in.csv").write_text("id,text\n7,one\n8,two\n")
+    pq.write_table(pa.table({"id": [7, 8], "text": ["one", "two"]}), home.folder / "in.parquet")
+    assert said in home.batch(program, name, "--out", "out.jsonl", code=2).err
+    assert not home.provider.asked and not (home.folder / "out.jsonl.part").exists()
+
+
+def test_a_line_without_the_parameter_says_what_it_has(home: Home) -> None:
+    (home.folder / "in.jsonl").write_text('{"text": "one", "id": 7}\n"two"\n')
+    home.batch("sort", "in.jsonl", "--out", "out.jsonl", code=1)
+    [row] = home.lines("out.jsonl.failed.jsonl")
+    assert row["error"] == "Task 'sort' needs message, and got an object without it. It has: text, id."
+
+
+@pytest.mark.parametrize(
+    "command", [("batch", "sort", "in.jsonl", "--out", "out.jsonl"), ("stream", "sort", "--from", "in.jsonl", "--to", "a.jsonl")]
+)
+def test_a_key_that_is_not_set_ends_it_with_one_line(home: Home, command: tuple[str, ...]) -> None:
+    """Nothing is counted as failed, for nothing is wrong with it."""
+    home.write(3)
+    (home.folder / "freehold.toml").write_text(
+        TOML.format(url=home.provider.url).replace('kind = "openai"', 'kind = "openai"\nkey_env = "NO_SUCH_KEY"')
+    )
+    ended = freehold(*command, cwd=home.folder, code=1)
+    assert ended.err.strip().splitlines()[-1].count("the environment variable NO_SUCH_KEY is not set") == 1
+    assert "Traceback" not in ended.err and not (home.folder / "out.jsonl.failed.jsonl").exists()
+    (home.folder / "freehold.toml").write_text(TOML.format(url=home.provider.url))
+    if command[0] == "batch":
+        assert home.batch(*command[1:], "--resume", "--json").json["done"] == 3
 
 
 def test_ctrl_c_ends_what_is_under_way_and_keeps_it(home: Home) -> None:
@@ -269,6 +314,44 @@ def test_a_run_can_be_seen_and_cancelled_from_elsewhere(home: Home) -> None:
     freehold("runs", "cancel", runs[0]["id"], cwd=home.folder)
     report = json.loads(process.communicate(timeout=30)[0])
     assert report["ended"] == "cancelled" and 0 < report["done"] < 400
+    assert report["known_usd"] == pytest.approx(report["done"] * 140e-6)  # whoever was broken off says no price
+    shown = freehold("runs", "show", runs[0]["id"], cwd=home.folder).out
+    assert report["cost_usd"] is None and f"${report['known_usd']:.6f} or more" in shown
+
+
+def test_what_is_known_of_the_cost_counts_towards_the_budget(home: Home) -> None:
+    """Also where a call was broken off of which nobody knows what it cost."""
+    home.write(40)
+    broken = [True]
+
+    def answer(said: Said) -> Iterator[bytes]:
+        if broken[0] and said.body["messages"][-1]["content"] == "row 20":
+            yield b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"
+            return
+        yield from says(said)
+
+    home.provider.answer = answer
+    first = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--attempts", "1", "--concurrency", "1", "--json", code=1).json
+    assert (first["done"], first["failed"], first["cost_usd"]) == (39, 1, None)
+    assert first["known_usd"] == pytest.approx(39 * 140e-6)
+    broken[0] = False
+    arguments = ("sort", "in.jsonl", "--out", "out.jsonl", "--retry-failed", "--budget-usd")
+    spent = home.batch(*arguments, "0.0055", "--json", code=1).json
+    assert spent["ended"] == "budget"
+    assert "$0.0056 or more in all" in home.batch(*arguments, "1").out
+
+
+def test_what_may_be_written_over_may_be_so_by_the_run_that_goes_on(home: Home) -> None:
+    """It was said once: --resume alone goes on, over somebody else's file and over what the batch wrote itself."""
+    (home.folder / "out.jsonl").write_text("mine\n")
+    for turn in ("first", "second"):
+        (home.folder / "in.jsonl").write_text("".join(f'"{turn} {n}"\n' for n in range(120)))
+        home.provider.answer = lambda said: whole({"error": {"message": "the key is wrong"}}, 401)
+        report = home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--overwrite", "--attempts", "1", "--json", code=1).json
+        assert report["ended"] == "failing" and (home.folder / "out.jsonl.part").exists()
+        home.provider.answer = says
+        home.batch("sort", "in.jsonl", "--out", "out.jsonl", "--resume")
+        assert [line["input"] for line in home.lines("out.jsonl")] == [f"{turn} {n}" for n in range(120)]
 
 
 def test_an_output_that_is_there_is_not_written_over(home: Home) -> None:

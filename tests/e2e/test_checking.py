@@ -147,6 +147,22 @@ def test_a_slip_of_the_pen_labels_nothing(home: Path, arguments: tuple[str, ...]
     assert [one["labels"] for one in freehold("prompts", "list", "--json", cwd=home).json] == [["candidate"]]
 
 
+def test_a_template_that_says_what_the_task_does_not_have_is_not_labelled(home: Path) -> None:
+    """From a file it is not kept either; one that was kept for an earlier program is not asked again."""
+    (home / "freehold.toml").write_text((home / "freehold.toml").read_text() + '[tasks.triage]\nreference = "frontier"\n')
+    (home / "1.txt").write_text("Sort: {{ message }} of {{ tier }}")
+    refused = freehold("prompts", "label", "triage", "production", "@1.txt", cwd=home, code=2).err
+    assert "'tier', which the task does not have" in refused and "Known: input, instruction, message, schema" in refused
+    assert freehold("prompts", "list", "--json", cwd=home).json == []
+    (home / "desk.py").write_text(DESK.replace("(message: str) -> Triage", '(message: str, tier: str = "basic") -> Triage'))
+    kept = freehold("prompts", "label", "triage", "candidate", "@1.txt", "--json", cwd=home).json["hash"]
+    (home / "desk.py").write_text(DESK)
+    assert (
+        f"Prompt {kept} is no prompt of task 'triage'" in freehold("prompts", "label", "triage", "production", kept, cwd=home, code=2).err
+    )
+    assert [one["labels"] for one in freehold("prompts", "list", "--json", cwd=home).json] == [["candidate"]]
+
+
 def test_a_template_that_is_none_is_not_kept(home: Path) -> None:
     (home / "freehold.toml").write_text((home / "freehold.toml").read_text() + '[tasks.triage]\nreference = "frontier"\n')
     (home / "1.txt").write_text("Sort: {{ message | shout }}")

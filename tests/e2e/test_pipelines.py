@@ -206,6 +206,31 @@ def test_pipelines_that_call_each_other_in_a_circle_say_so(desk: Desk) -> None:
         down(500)
 
 
+class Thing:
+    """Counts how often it is put in words."""
+
+    times = 0
+
+    def __repr__(self) -> str:
+        Thing.times += 1
+        return "said"
+
+
+def test_arguments_are_looked_at_only_of_a_pipeline_within_itself(desk: Desk) -> None:
+    """For they may be large, such as a document."""
+
+    @freehold.pipeline
+    def inner(thing: Thing) -> int:
+        return 1
+
+    @freehold.pipeline
+    def whole(thing: Thing, again: bool = False) -> int:
+        return whole(thing) if again else inner(thing)
+
+    assert whole(Thing()) == 1 and Thing.times == 0
+    assert whole(Thing(), again=True) == 1 and Thing.times == 1
+
+
 def test_of_several_that_race_the_others_are_broken_off(desk: Desk) -> None:
     def answer(said: Said) -> Iterator[bytes]:
         if said_of(said) == "slow":
@@ -395,6 +420,12 @@ def up() -> Iterator[Upstream]:
     with upstream() as found:
         found.answer = says("A")
         yield found
+
+
+def test_a_program_that_ends_slowly_has_nothing_to_say_of_it(tmp_path: Path, up: Upstream) -> None:
+    """What looks around now and then needs threads, and Python begins none once the program ends."""
+    process = program(tmp_path, up, "import atexit, time\nprint(upper('a'))\natexit.register(time.sleep, 2.5)")
+    assert process.communicate(timeout=60) == ("A\n", "")
 
 
 def test_a_program_needs_nothing_but_the_name_of_its_project(tmp_path: Path, up: Upstream) -> None:

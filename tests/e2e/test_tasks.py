@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 import freehold
 from at_work import CHEAP_USD, FRONTIER_USD, TOML, Desk, as_json, at_work, said_of, system_of
-from freehold.errors import CallerError
+from freehold.errors import CallerError, OperatorError
 from freehold.pipelines.failure import (
     AnswerRefused,
     BudgetSpent,
@@ -28,6 +28,7 @@ from freehold.pipelines.failure import (
     NotAnswered,
     NotAsked,
     NotKept,
+    NotReady,
     StepFailed,
     TookTooLong,
 )
@@ -70,6 +71,11 @@ def write_by_claude(subject: str) -> str:
     """Write about it."""
 
 
+@freehold.task(reference="unknown")
+def write_for_nothing(subject: str) -> str:
+    """Write about it."""
+
+
 URGENT = {"queue": "cards", "urgent": True}
 CALM = {"queue": "other", "urgent": False}
 
@@ -79,6 +85,66 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     with at_work(tmp_path) as found:
         found.up.answer = says(as_json(URGENT))
         yield found
+
+
+def test_a_model_that_is_left_alone_has_not_answered(tmp_path: Path) -> None:
+    """Trying again later may help, and nothing of ours failed."""
+    with at_work(tmp_path, TOML.replace("open_after = 0", "open_after = 1")) as desk:
+        desk.up.answer = refuses(500, "it broke")
+        for _ in range(2):
+            with pytest.raises(NotAnswered) as failed:
+                write("rain")
+        assert "left alone" in str(failed.value) and len(desk.up.asked) == 1
+
+
+def test_whoever_has_no_key_cannot_be_asked_and_the_others_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the step that needs it, for whoever runs the program, and none of the project as a whole."""
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    with at_work(tmp_path, TOML.replace('kind = "anthropic"', 'kind = "anthropic"\nkey_env = "NO_SUCH_KEY"')) as desk:
+        desk.up.answer = says("A poem.")
+        assert write("rain") == "A poem."
+        with pytest.raises(NotReady, match="the environment variable NO_SUCH_KEY is not set") as failed:
+            write_by_claude("rain")
+        assert isinstance(failed.value, OperatorError) and failed.value.task == "write_by_claude" and failed.value.call is None
+        assert len(desk.calls()) == 1
+
+
+@pytest.mark.parametrize(
+    ("gateway", "ends"),
+    [
+        ("", None),
+        ('unpriced = "refuse"', NotAsked),
+        ('unpriced = "assume"\nassumed_price = { input_per_mtok = 1.0, output_per_mtok = 1e6 }', BudgetSpent),
+    ],
+)
+def test_what_a_model_without_a_price_takes_of_a_budget_is_for_the_project_to_say(
+    tmp_path: Path, gateway: str, ends: type[StepFailed] | None
+) -> None:
+    """`allow` counts it as nothing, `refuse` asks nobody, `assume` counts it at the price that is assumed."""
+    with at_work(tmp_path, f"{TOML}\n[gateway]\n{gateway}\n") as desk, freehold.scope(budget_usd=0.000001):
+        desk.up.answer = says("A poem.")
+        if ends is None:
+            assert write_for_nothing.answer("rain").call.cost_usd is None
+            return
+        with pytest.raises(ends):
+            write_for_nothing("rain")
+        assert not desk.up.asked
+
+
+def test_an_error_says_once_which_task_it_is_about(desk: Desk) -> None:
+    @freehold.task(name="lonely")
+    def lonely(message: str) -> str:
+        """Say something."""
+
+    @freehold.task(name="passing")
+    def passing(message: str) -> str:
+        """Say something."""
+        return freehold.Pass
+
+    for task in (lonely, passing):
+        with pytest.raises(StepFailed) as failed:
+            task("a")
+        assert str(failed.value).count(f"'{task.name}'") == 1, failed.value
 
 
 # Types, there and back.

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freehold.cli.asking import INTERRUPTED
-from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, out, print_json, progress_bar, usd
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, out, print_json, progress_bar, spent, usd
 from freehold.errors import CallerError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from freehold.pipelines.job import Report
     from freehold.pipelines.progress import Estimate
+    from freehold.pipelines.run import Progress as Counts
+    from freehold.providers.batches import BatchTicket
 
 AUTO = "auto"
 
@@ -43,6 +47,9 @@ def batch(
     attempts: Annotated[int, typer.Option(help="How often a row is tried that fails in a way which may pass.")] = 3,
     deadline_s: Annotated[float | None, typer.Option("--deadline-s", help="How long one row may take.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what stands at --out.")] = False,
+    provider_batch: Annotated[
+        bool, typer.Option("--provider-batch", help="Hand questions to OpenAI or Anthropic as batches: half the price, within a day.")
+    ] = False,
     ray: Annotated[
         bool, typer.Option("--ray", help="Ask from the nodes of the Ray cluster that RAY_ADDRESS names, or that runs on this machine.")
     ] = False,
@@ -59,21 +66,20 @@ def batch(
     from freehold.pipelines.job import Job
     from freehold.pipelines.program import program_of
     from freehold.pipelines.progress import Progress
-    from freehold.pipelines.run import Progress as Counts
     from freehold.pipelines.runtime import use
 
-    job = Job(rows, to, _at_once(concurrency), budget_usd, resume, retry_failed, attempts, deadline_s, overwrite, ray)
+    job = Job(rows, to, _at_once(concurrency), budget_usd, resume, retry_failed, attempts, deadline_s, overwrite, provider_batch, ray)
     with use(project if project is not None else find_project(Path.cwd())) as at:
         found = program_of(at.project.config, [program] if ":" in program else ()).find(program)
         rate: Progress | None = None
         with progress_bar(0, not as_json) as show:
 
-            def tell(counts: Counts) -> None:
+            def tell(counts: "Counts") -> None:
                 nonlocal rate
                 if rate is None:
                     rate = Progress(time.monotonic(), counts.total, counts.done + counts.failed)
                 now = rate.at(time.monotonic(), counts.done + counts.failed, counts.failed, counts.cost_usd)
-                show(now.done, _line(now), now.total)
+                show(now.done, _line(now, counts) + _handed_over(counts.tickets), now.total)
 
             report = run(found, job, tell, lambda n: notes().print(_stopping(n)))
     if as_json:
@@ -99,17 +105,27 @@ def _stopping(count: int) -> str:
     return f"Stopping once {count:,} rows under way have ended; Ctrl-C again breaks them off."
 
 
-def _line(now: "Estimate") -> str:
+def _line(now: "Estimate", counts: "Counts") -> str:
     total = "?" if now.total is None else f"{now.total:,}"
     parts = [f"{now.done:,} of {total} rows"]
     if now.failed:
         parts.append(f"{now.failed:,} failed")
     if now.rate_per_s is not None:
         parts.append(f"{now.rate_per_s:,.1f}/s")
-    parts.append(usd(now.cost_usd, 2) + ("" if now.cost_in_all_usd is None else f" of about {usd(now.cost_in_all_usd, 2)}"))
-    if now.left_s is not None:
+    parts.append(
+        spent(counts.cost_usd, counts.known_usd, 2) + ("" if now.cost_in_all_usd is None else f" of about {usd(now.cost_in_all_usd, 2)}")
+    )
+    if counts.pause_s >= 1:
+        parts.append(f"the provider asks to be left alone for {_span(counts.pause_s)}")
+    elif now.left_s is not None:
         parts.append(f"{_span(now.left_s)} left")
     return ", ".join(parts)
+
+
+def _handed_over(tickets: "Sequence[BatchTicket]") -> str:
+    parts = [part for ticket in tickets if not ticket.is_over for part in ticket.parts]
+    asked = sum(part.requests for part in parts)
+    return f", {sum(part.answered + part.failed for part in parts):,} of {asked:,} back from the provider" if asked else ""
 
 
 def _span(seconds: float) -> str:
@@ -121,7 +137,9 @@ def _print(report: "Report", program: str) -> None:
     left = "" if not report.left else f", {report.left:,} left"
     failed = "" if not report.failed else f", {report.failed:,} failed"
     out().print(
-        f"{report.done:,} rows answered{failed}{left}, for {usd(report.cost_usd)} in all. {report.out}", markup=False, soft_wrap=True
+        f"{report.done:,} rows answered{failed}{left}, for {spent(report.cost_usd, report.known_usd)} in all. {report.out}",
+        markup=False,
+        soft_wrap=True,
     )
     if report.why:
         notes().print(report.why, markup=False, soft_wrap=True)

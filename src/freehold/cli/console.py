@@ -144,6 +144,11 @@ def usd(value: float | None, digits: int = 4) -> str:
     return "unknown" if value is None else f"${value:,.{digits}f}"
 
 
+def spent(cost_usd: float | None, known_usd: float, digits: int = 4) -> str:
+    """Dollars for people; where nobody knows what a part of it cost, what the rest did."""
+    return usd(cost_usd, digits) if cost_usd is not None or not known_usd else f"{usd(known_usd, digits)} or more"
+
+
 def share(value: float | None) -> str:
     """A fraction as a percentage for people."""
     return "unknown" if value is None else f"{value:.1%}"

@@ -106,7 +106,8 @@ def label(
     as_json: JsonOption = False,
 ) -> None:
     """Have a label name a version of a task's prompt. Programs that run follow within seconds; nothing is deleted."""
-    from freehold.context.prompts import keep, known_versions, move, roll_back
+    from freehold.context.prompts import found, keep, known_versions, move, roll_back
+    from freehold.pipelines.check import check_label
 
     if (version is not None) + back + remove > 1:
         raise CallerError("Say one of HASH, --back and --remove.")
@@ -115,12 +116,18 @@ def label(
         store, tenant = home.store, home.tenant
         if version is not None and version.startswith("@"):
             home.task(task)
-            version = keep(store, tenant, task, _read(Path(version[1:])), now)
+            text = _read(Path(version[1:]))
+            check_label(home, task, text, version)
+            version = keep(store, tenant, task, text, now)
         known = known_versions(store, tenant, task)
         if back:
             hash = roll_back(store, tenant, task, label, now)
+        elif remove:
+            hash = move(store, tenant, task, label, None, now)
         else:
-            hash = move(store, tenant, task, label, None if remove else version or known[-1].hash, now)
+            named = found(known, task, version or known[-1].hash)
+            check_label(home, task, named.text, f"Prompt {named.hash}")
+            hash = move(store, tenant, task, label, named.hash, now)
     if as_json:
         print_json({"task": task, "label": label, "hash": hash})
     elif hash is None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_json, print_table, usd
+from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_json, print_table, spent
 
 if TYPE_CHECKING:
     from freehold.pipelines.runs import Recorded
@@ -42,10 +42,10 @@ def list_runs(
         out().print("No runs." if all else "Nothing is under way. 'freehold runs list --all' shows what was.")
         return
     cells = [
-        [run.id[:_ID], run.kind, run.name, run.state, f"{run.begun:%Y-%m-%d %H:%M:%S}", _span(run), _far(run), usd(run.progress.cost_usd)]
+        [run.id[:_ID], run.kind, run.name, run.state, f"{run.begun:%Y-%m-%d %H:%M:%S}", _span(run), _far(run), _failed(run), _cost(run)]
         for run in found
     ]
-    print_table("", ["run", "kind", "name", "state", "begun (UTC)", "lasts", "done", "cost"], cells, right=(5, 6, 7))
+    print_table("", ["run", "kind", "name", "state", "begun (UTC)", "lasts", "done", "failed", "cost"], cells, right=(5, 6, 7, 8))
 
 
 def show(run: _RunArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
@@ -68,7 +68,10 @@ def show(run: _RunArgument, project: ProjectOption = None, as_json: JsonOption =
         "lasts": _span(found),
         "done": _far(found),
         "failed": f"{progress.failed:,}",
-        "cost": usd(progress.cost_usd, 6),
+        "cost": spent(progress.cost_usd, progress.known_usd, 6),
+        "waits": f"{progress.pause_s:.0f} s, because a provider asks to be left alone"
+        if progress.pause_s and found.state == "running"
+        else "",
         "runs on": f"{progress.host or 'unknown'}, process {progress.pid or 'unknown'}",
         "ended with": progress.why,
     }
@@ -92,6 +95,14 @@ def cancel(run: _RunArgument, project: ProjectOption = None, as_json: JsonOption
 def _far(run: "Recorded") -> str:
     total = "" if run.progress.total is None else f" of {run.progress.total:,}"
     return f"{run.progress.done:,}{total}"
+
+
+def _failed(run: "Recorded") -> str:
+    return f"{run.progress.failed:,}" if run.progress.failed else ""
+
+
+def _cost(run: "Recorded") -> str:
+    return spent(run.progress.cost_usd, run.progress.known_usd)
 
 
 def _span(run: "Recorded") -> str:

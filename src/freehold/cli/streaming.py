@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, out, print_json, usd
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, out, print_json, spent
 
 if TYPE_CHECKING:
     from freehold.pipelines.run import Progress
@@ -80,9 +80,11 @@ def stream(
     with use(project if project is not None else find_project(Path.cwd())) as at:
         set_up_logs(at.project.config.telemetry)
         found = program_of(at.project.config, [program] if ":" in program else ()).find(program)
-        running = Stream(at, found, job, _Told())
+        told = _Told()
+        running = Stream(at, found, job, told)
         with _stopping(running):
             report = at.run(running.through())
+        told.over()
     if as_json and job.to is not None:
         print_json(report)
     else:
@@ -113,9 +115,15 @@ class _Told:
         told += f", {progress.under_way:,} under way"
         told += f", {progress.waiting:,} waiting" if progress.waiting is not None else ""
         told += f", lag {progress.lag_s:.1f} s" if progress.lag_s is not None else ""
-        told += f", {usd(progress.cost_usd)}"
+        told += f", {spent(progress.cost_usd, progress.known_usd)}"
         sys.stderr.write(f"\r\x1b[K{told}" if self._is_terminal else f"{told}\n")
         sys.stderr.flush()
+
+    def over(self) -> None:
+        """Makes room for what is said at the end."""
+        if self._is_terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 @contextmanager
@@ -142,7 +150,7 @@ def _stopping(running: "Stream") -> Iterator[None]:
 
 def _print(report: "Report", is_piped: bool) -> None:
     console = notes() if is_piped else out()
-    told = f"{report.done:,} done, {report.failed:,} dead, {report.left:,} left, {usd(report.cost_usd)} in all. Answers: {report.out}"
+    told = f"{report.done:,} done, {report.failed:,} dead, {report.left:,} left, {spent(report.cost_usd, report.known_usd)} in all. Answers: {report.out}"
     told += f"; dead letters: {report.dead}" if report.failed else ""
     told += f". {report.why}" if report.why else "."
     console.print(told, markup=False, soft_wrap=True)

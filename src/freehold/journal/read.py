@@ -273,14 +273,23 @@ def calls_by_episode(store: Store, tenant: str, episodes: Sequence[str]) -> dict
     return found
 
 
-def spent_on(store: Store, tenant: str, beginning: str) -> float | None:
-    """What the calls cost whose runs have ids that begin so; None where that of any is unknown."""
+class Spent(NamedTuple):
+    """What some calls cost together."""
+
+    known_usd: float
+    """Those of which that is known."""
+    is_all: bool
+    """Whether it is known of all."""
+
+
+def spent_on(store: Store, tenant: str, beginning: str) -> Spent:
+    """What the calls cost whose runs have ids that begin so."""
     c = calls_table.c
     mine = (c.tenant == tenant) & (c.episode >= beginning) & (c.episode < beginning + "g")  # ids are hex digits
     wanted = select(func.sum(c.cost_usd), func.count(), func.count(c.cost_usd)).where(mine)
     with store.reading() as connection:
         spent, asked, priced = connection.execute(wanted).one()
-    return float(spent or 0.0) if asked == priced else None
+    return Spent(float(spent or 0.0), asked == priced)
 
 
 def feedback_by_id(connection: Connection, ids: Sequence[str]) -> dict[str, Feedback]:

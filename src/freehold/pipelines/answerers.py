@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from freehold.catalog import AGREEMENT, Catalog, Variant
 from freehold.chat import JSON
 from freehold.config import FILE_NAME, Config, TaskTable, with_declared
-from freehold.context.prompt import hash_of
+from freehold.context.prompt import DEFAULT, hash_of
 from freehold.context.prompts import PRODUCTION, Version, found, versions
 from freehold.errors import CallerError, FreeholdError, PolicyError, nearest
 from freehold.pipelines.finding import Finding, Places, error, warning
@@ -17,6 +17,7 @@ from freehold.pipelines.task import Task
 from freehold.project import Project
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import find_policy, tasks_with_policies
+from freehold.providers.provider import why_no_key
 from freehold.resources import OWN
 from freehold.routing import artefact
 from freehold.routing.check import Scope, check
@@ -27,6 +28,8 @@ from freehold.variants.compose import COMPOSED
 
 Tasks: TypeAlias = Mapping[str, Task[Any, Any]]
 _HERE = ("cache", "rules", "code")
+_FEW = 5
+"""So many names are said one by one."""
 
 
 class _Why(NamedTuple):
@@ -73,6 +76,16 @@ class Everybody:
         if table.provider is None and table.rules is None and not table.serving.fallbacks:
             return _Why(f"model '{name}' has no provider: it is known from recordings only", is_missing=False)
         return None
+
+    def providers_of(self, name: str) -> Iterator[str]:
+        """The providers that may be asked for a variant's answer, fallbacks included."""
+        models = [variant.model or variant.id for variant in self.asked_by(name)] or [name]
+        further = [each for model in models if model in self.config.models for each in self.config.models[model].serving.fallbacks]
+        for model in (*models, *further):
+            table = self.config.models.get(model)
+            provider = table.provider if table is not None else model.partition("/")[0]
+            if provider in self.config.providers:
+                yield provider
 
     def asked_by(self, name: str, above: tuple[str, ...] = ()) -> Iterator[Variant]:
         """A variant, and those that it asks."""
@@ -160,6 +173,7 @@ class _Look(NamedTuple):
     def tasks(self) -> Iterator[Finding]:
         """Whom tasks name, in which words those are asked, and by what they are judged."""
         active = set(tasks_with_policies(self.project.store, self.project.tenant))
+        asked: dict[str, list[str]] = {}
         for name, table in self.everybody.config.tasks.items():
             if not self.is_meant(name):
                 continue
@@ -168,16 +182,26 @@ class _Look(NamedTuple):
                 what = f"task '{name}' has no reference and no active policy: "
                 if task is not None and not task.has_own:
                     yield error(self.where(name), what + "nobody answers it", 'say who, as in reference="NAME"')
-                elif task is not None:
+                elif task is not None and task.may_pass:
                     yield warning(
                         self.where(name), what + "where its own answer is Pass, nobody answers", 'say who, as in reference="NAME"'
                     )
-                else:
+                elif task is None:
                     yield warning(self.where(name), what + "calls of it are refused", "set reference, or promote a policy")
             yield from self._variants(name, table)
             if task is not None:
+                yield from self._instruction(task, table)
                 yield from self._prompts(task, table)
             yield from self._metric(name, table)
+            for provider in {
+                one for variant in (table.reference, *table.variants) if variant for one in self.everybody.providers_of(variant)
+            }:
+                asked.setdefault(provider, []).append(name)
+        for provider, names in sorted(asked.items()):
+            known = self.everybody.config.providers.get(provider)
+            if known is not None and (why := why_no_key(provider, known)):
+                what = f"{why} Asked by {_listed(names)}"
+                yield warning(self.places.of("providers", provider, "key_env"), what, f"set {known.key_env} where the program runs")
 
     def _variants(self, name: str, table: TaskTable) -> Iterator[Finding]:
         for variant in dict.fromkeys((*([table.reference] if table.reference else []), *table.variants)):
@@ -190,6 +214,19 @@ class _Look(NamedTuple):
                 where, f"{'the reference' if is_reference else 'a variant'} of task '{name}' is '{variant}': {why.what}",
                 f"add it to {FILE_NAME}, or name another",
             )  # fmt: skip
+
+    def _instruction(self, task: Task[Any, Any], table: TaskTable) -> Iterator[Finding]:
+        """Whether whoever is asked is told what is wanted."""
+        is_asked = table.reference is not None or any(name != OWN for name in table.variants)
+        if table.instruction or not is_asked or task.template != DEFAULT:
+            return
+        known = versions(self.project.store, self.project.tenant, task.name)
+        if not any(PRODUCTION in version.labels and version.text != DEFAULT for version in known):
+            yield warning(
+                self.where(task.name),
+                f"task '{task.name}' has no docstring and no instruction: whoever is asked is told the input alone, and not what to do with it",
+                "say it in the docstring, or in instruction=",
+            )
 
     def _prompts(self, task: Task[Any, Any], table: TaskTable) -> Iterator[Finding]:
         known: list[Version] | None = None
@@ -304,6 +341,11 @@ def _free(schema: JSON, defs: JSON = None, above: tuple[str, ...] = ()) -> str:
         return "free text" if schema["type"] == "string" else "numbers with a fraction"
     inner: Sequence[JSON] = [*schema.get("properties", {}).values(), *schema.get("anyOf", []), *filter(None, [schema.get("items")])]
     return next((what for each in inner if isinstance(each, dict) and (what := _free(each, defs, above))), "")
+
+
+def _listed(tasks: Sequence[str]) -> str:
+    more = f" and {len(tasks) - _FEW:,} more" if len(tasks) > _FEW else ""
+    return f"task{'s' * (len(tasks) > 1)} {', '.join(tasks[:_FEW])}{more}"
 
 
 def _short(value: object) -> str:

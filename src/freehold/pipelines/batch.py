@@ -16,17 +16,20 @@ import msgspec
 from freehold.chat import JSON
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.gateway.budget import nano
-from freehold.journal.read import calls_by_episode, spent_on
-from freehold.pipelines.failure import BudgetSpent, Cancelled, NotAnswered, NotKept, TookTooLong, kind_of
+from freehold.journal.read import spent_on
+from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, NotReady, is_deferred, kind_of, may_pass, words_of
+from freehold.pipelines.handing import Handing, check_takes_batches, handing_over
 from freehold.pipelines.job import Ended, Job, Report, batch_id, check
 from freehold.pipelines.laid import columns, laid
 from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
 from freehold.pipelines.rows import BadRow, Row, count_rows, format_of, read_rows
-from freehold.pipelines.run import Progress, Run, Steps
-from freehold.pipelines.runs import known_run
+from freehold.pipelines.run import Progress, Run, Steps, spent_before
+from freehold.pipelines.runs import known_run, known_steps
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Purse, Scope, current
 from freehold.pipelines.step import Program, Step
+from freehold.pipelines.task import Task
+from freehold.providers.batches import BatchTicket
 from freehold.providers.order import wait_s
 from freehold.providers.pacing import Pacing
 
@@ -42,7 +45,6 @@ _MOMENT_S = 0.01
 _ROW_BYTES = 10
 CHECKPOINT_S = 5.0
 """How often what was answered is brought to the disk."""
-_MAY_HELP = (NotAnswered, NotKept, TookTooLong)
 
 
 class Batch:
@@ -69,6 +71,9 @@ class Batch:
         self._why = ""
         self._under_way: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
+        self._handing: Handing | None = None
+        self._failed: set[int] = set()
+        self._rounds = 0
 
     def stop(self) -> int:
         """Begins no further rows; the second time breaks off those under way. Gives how many those are. To be called on the runtime's loop."""
@@ -77,19 +82,23 @@ class Batch:
             for task in list(self._under_way):
                 task.cancel()
         self._end("interrupted", "")
+        if self._handing is not None:
+            self._handing.wake()
         return len(self._under_way)
 
     async def through(self) -> Report:
         """Does it. Raises CallerError and OperatorError for files that cannot be read or written."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        job, at = self._job, self._at
+        job, at, program = self._job, self._at, self._step.program
+        if job.provider_batch:
+            check_takes_batches(at, (await at.manner(program)).task if isinstance(program, Task) else None)
         await asyncio.to_thread(self._open)
         at.begin(self._run, self._scope.customer)
         telling = loop.create_task(self._go_on_telling())
         try:
             with at.resources.paced(job.at_once) as self._pacing:
-                await self._all_rows()
+                await (self._in_rounds() if job.provider_batch else self._all_rows())
             written = await asyncio.to_thread(self._close)
         except BaseException as error:
             self._run.cancel()
@@ -115,6 +124,7 @@ class Batch:
             failed=found.failed,
             left=None if found.total is None else max(0, found.total - found.done - found.failed),
             cost_usd=found.cost_usd,
+            known_usd=found.known_usd,
             seconds=loop.time() - began,
             out=str(job.out if written is not None else self._writer.part),
             failures=str(self._writer.failed_path) if written is not None and found.failed else None,
@@ -127,17 +137,19 @@ class Batch:
         if format is None:
             raise CallerError(f"{job.out} says no format. End its name with .jsonl, .csv or .parquet, with or without .gz.")
         total, spent = count_rows(job.input), spent_on(project.store, project.tenant, self.id)
-        self._run.progress = Progress(total=total, cost_usd=spent)
+        self._run.progress = msgspec.structs.replace(spent_before(spent), total=total, tickets=self._tickets())
         if self._purse is not None:
-            self._purse.spent_nano = nano(spent or 0.0)
+            self._purse.spent_nano = nano(spent.known_usd)
         self._input = read_rows(job.input)
         self._first = list(islice(self._input, CHUNK))
+        if format_of(job.input) in ("csv", "parquet"):
+            self._step.check_columns(job.input.name, (row.value for row in self._first if isinstance(row, Row)))
         self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
         finished = self._finished()
-        if finished is not None and not (job.retry_failed or job.overwrite) and is_written(job.out, finished):
+        has_part = job.out.with_name(f"{job.out.name}.part").exists()
+        if finished is not None and not (job.retry_failed or job.overwrite or (job.resume and has_part)) and is_written(job.out, finished):
             failed = f", but for {finished.failed:,} rows that failed: --retry-failed tries those again" if finished.failed else ""
             raise CallerError(f"{job.out} is what this batch wrote already{failed}. Name another file, or say --overwrite.")
-        has_part = job.out.with_name(f"{job.out.name}.part").exists()
         if has_part and not (job.resume or job.retry_failed or job.overwrite):
             raise CallerError(
                 f"{job.out}.part is there from a run that was broken off. Say --resume to go on with it, or --overwrite to begin anew."
@@ -145,6 +157,20 @@ class Batch:
         if has_part and job.overwrite and not job.resume:
             job.out.with_name(f"{job.out.name}.part").unlink()
         self._writer = RowWriter(job.out, format, self._fields, self.id, finished=finished, overwrite=job.overwrite)
+
+    def _tickets(self) -> tuple[BatchTicket, ...]:
+        """What an earlier run handed over that has not come back. Raises CallerError where that would be paid twice."""
+        known = known_run(self._at.project.store, self._at.project.tenant, self.id)
+        if known is None or (self._job.overwrite and not self._job.resume):
+            return ()
+        tickets = known.progress.tickets
+        if tickets and not self._job.provider_batch:
+            names = ", ".join(sorted({f"'{ticket.provider}'" for ticket in tickets}))
+            raise CallerError(
+                f"Questions of this batch were handed to {names}, and would be paid twice. Say --provider-batch --resume to go on with them, "
+                "or --overwrite to begin anew all the same."
+            )
+        return tickets
 
     def _finished(self) -> Written | None:
         """What an earlier run of this batch wrote; None where none came to its end."""
@@ -159,9 +185,33 @@ class Batch:
             self._writer.close()
             return None
         written = self._writer.finish()
-        self._run.progress = msgspec.structs.replace(self._run.progress, what=msgspec.json.encode(written).decode())
+        self._run.progress = msgspec.structs.replace(self._run.progress, what=msgspec.json.encode(written).decode(), tickets=())
         self._at.note(self._run, self._begun, "done")
         return written
+
+    async def _in_rounds(self) -> None:
+        """As `_all_rows`, with questions handed over."""
+        path = self._job.out.with_name(f"{self._job.out.name}.part.asked")
+        with handing_over(self._at, self._run, self._begun, path) as self._handing:
+            self._run.under_way(self._handing.wake)
+            await self._handing.through(self._once_more, self._is_over)
+            if self._ended == "cancelled":
+                await self._handing.stop()
+            if self._ended != "done" and self._handing.why:
+                self._why = "; ".join(filter(None, (self._why, self._handing.why)))
+
+    def _is_over(self) -> bool:
+        if self._run.is_cancelled:
+            self._end("cancelled", "it was cancelled")
+        return self._ended != "done"
+
+    async def _once_more(self) -> None:
+        self._rounds += 1
+        if self._rounds > 1:
+            self._rows = 0
+            self._input = read_rows(self._job.input)
+            self._first = await asyncio.to_thread(lambda: list(islice(self._input, CHUNK)))
+        await self._all_rows()
 
     async def _all_rows(self) -> None:
         some: list[Row | BadRow] = self._first
@@ -178,10 +228,11 @@ class Batch:
             raise self._broken
 
     def _without_answer(self, rows: Sequence[Row | BadRow]) -> list[Row | BadRow]:
-        """Those that no earlier run has answered; the others are counted."""
-        left = [row for row in rows if not self._writer.has(row.n)]
+        """Those that neither an earlier run nor an earlier round has answered; the others are counted, once."""
+        left = [row for row in rows if not self._writer.has(row.n) and row.n not in self._failed]
         self._rows += len(rows)
-        self._run.note(done=len(rows) - len(left))
+        if self._rounds < 2:
+            self._run.note(done=len(rows) - len(left))
         return left
 
     async def _begin(self, rows: Sequence[Row | BadRow]) -> list[asyncio.Task[None]]:
@@ -192,9 +243,7 @@ class Batch:
             while len(self._under_way) >= self._most_rows() and self._ended == "done":
                 self._room.clear()
                 await self._room.wait()
-            if self._run.is_cancelled:
-                self._end("cancelled", "it was cancelled")
-            if self._ended != "done":
+            if self._is_over():
                 break
             task = asyncio.create_task(self._row(row, steps.get(row.n)))
             begun.append(task)
@@ -209,12 +258,12 @@ class Batch:
 
     async def _known_steps(self, rows: Iterable[Row | BadRow]) -> dict[int, Steps]:
         """What the journal has of these rows, where the batch was run before."""
-        if self._run.progress.cost_usd == 0.0 and not (self._job.resume or self._job.retry_failed):
+        if self._run.progress.cost_usd == 0.0 and self._rounds < 2 and not (self._job.resume or self._job.retry_failed):
             return {}
         wanted = {self._episode(row): row.n for row in rows if isinstance(row, Row)}
         project = self._at.project
-        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, list(wanted))
-        return {wanted[episode]: Steps(calls) for episode, calls in known.items()}
+        known = await asyncio.to_thread(known_steps, project.store, project.tenant, wanted)
+        return {wanted[episode]: steps for episode, steps in known.items()}
 
     def _episode(self, row: Row) -> str:
         return self.id + blake2b(row.key.encode(), digest_size=_ROW_BYTES).hexdigest()
@@ -241,10 +290,14 @@ class Batch:
                 return
             except (Cancelled, asyncio.CancelledError):
                 return
-            except _MAY_HELP as error:
+            except NotReady as error:  # nor is it for any other row
+                self._broken = self._broken or error
+                self._end("failing", str(error))
+                return
+            except HAD_NO_ANSWER as error:
                 if self._fails_again(error):
                     return
-                if attempt < self._job.attempts and self._ended == "done":
+                if may_pass(error) and attempt < self._job.attempts and self._handing is None and self._ended == "done":
                     await asyncio.sleep(wait_s(attempt - 1, None, self._at.resources.rng))
                     attempt += 1
                     steps = await self._known_again(episode)
@@ -252,9 +305,15 @@ class Batch:
                 self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
                 return
             except Exception as error:  # noqa: BLE001 a program's own failure is a row's
-                words = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
-                self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words, attempts=attempt))
+                self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=words_of(error), attempts=attempt))
                 return
+            except BaseException as error:
+                if not is_deferred(error):
+                    raise
+                return
+            finally:
+                if self._handing is not None:
+                    self._handing.desk.leave(episode)
             self._in_a_row = 0
             self._put(row, output, attempt)
             return
@@ -274,8 +333,8 @@ class Batch:
     async def _known_again(self, episode: str) -> Steps:
         """What the journal has of a row that is tried once more."""
         project = self._at.project
-        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, [episode])
-        return Steps(known.get(episode, ()))
+        known = await asyncio.to_thread(known_steps, project.store, project.tenant, [episode])
+        return known.get(episode) or Steps()
 
     async def _one_settles(self) -> None:
         """Waits until what is set aside has changed, or for a moment."""
@@ -288,13 +347,15 @@ class Batch:
 
     def _fails_again(self, error: FreeholdError) -> bool:
         """Counts a try without an answer. Gives whether there were so many in a row that the batch ends; its rows are left for the next run."""
-        self._in_a_row += 1
+        self._in_a_row += self._handing is None  # what came back together says nothing of the next
         if self._in_a_row >= MOST_FAILURES:
             self._end("failing", f"{self._in_a_row} tries in a row had no answer. The last time: {error}")
         return self._ended == "failing"
 
     def _fails(self, row: FailedRow) -> None:
         self._run.note(failed=1)
+        if self._handing is not None:
+            self._failed.add(row.n)
         self._writer.fail(row)
 
     def _end(self, ended: Ended, why: str) -> None:
@@ -303,6 +364,8 @@ class Batch:
 
     async def _go_on_telling(self) -> None:
         while True:
+            pause_s = round(self._pacing.pause_s(), 1) if self._pacing is not None else 0.0
+            self._run.progress = msgspec.structs.replace(self._run.progress, pause_s=pause_s)
             self._tell(self._run.progress)
             await asyncio.sleep(_TELL_S)
 

@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from freehold.config import FILE_NAME
+from freehold.context.prompt import Prompt
 from freehold.context.prompts import versions
+from freehold.errors import CallerError
 from freehold.pipelines.answerers import check_answerers
 from freehold.pipelines.finding import Finding, error, note
 from freehold.pipelines.flow import check_flow, reached
@@ -90,6 +92,27 @@ def _names(program: Program) -> Iterator[Finding]:
         earlier = first.setdefault(step.name, step.where)
         if earlier != step.where:
             yield error(step.where, f"there is another '{step.name}' at {earlier}", "give one of them another name, by name=")
+
+
+def check_label(project: Project, task: str, text: str, what: str) -> None:
+    """Raises CallerError for a template that a task of the project's own program cannot be asked with, OperatorError for what is none.
+
+    `what`: what it is called. Of a task that stands in no program that can be imported nobody knows what it has, and any template will do.
+    """
+    Prompt(text)
+    try:
+        tasks = program_of(project.config).tasks
+    except NotImported:
+        return
+    wrong = [
+        finding
+        for each in tasks
+        if each.name == task
+        for finding in check_wording(Wording(what, text), each.signature)
+        if finding.level == "error"
+    ]
+    if wrong:
+        raise CallerError(f"{what} is no prompt of task '{task}': {'; '.join(finding.what for finding in wrong)} Nothing was labelled.")
 
 
 def _prompts(project: Project, task: Task[Any, Any]) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from freehold.pipelines.batch import CHECKPOINT_S, CHUNK, MOST_ROWS, Batch
 from freehold.pipelines.job import Ended, Job
 from freehold.pipelines.output import FailedRow
 from freehold.pipelines.rows import BadRow, Row
-from freehold.pipelines.run import Progress
+from freehold.pipelines.run import Progress, spent_before
 from freehold.pipelines.runtime import Runtime
 from freehold.pipelines.step import Program
 from freehold.pipelines.worker import Handed, Worker, this_machine
@@ -53,6 +53,8 @@ class ClusterBatch(Batch):
     def __init__(self, at: Runtime, program: Program, job: Job, tell: Callable[[Progress], None] = lambda _: None) -> None:
         """Raises as `Batch`, and CallerError for a budget."""
         super().__init__(at, program, job, tell)
+        if job.provider_batch:
+            raise CallerError("--provider-batch hands questions over from one process, and with --ray several ask. Leave one of them out.")
         if self._scope.purses:
             raise CallerError(
                 "A batch's or a scope's own budget is kept by one process, and with --ray several ask. Leave --budget-usd out and give the "
@@ -114,8 +116,7 @@ class ClusterBatch(Batch):
                 for outcome in told:
                     self._take(json.loads(outcome))
                 self._handed_out -= len(told)
-                if self._run.is_cancelled:
-                    self._end("cancelled", "it was cancelled")
+                self._is_over()
                 if time.monotonic() >= checkpoint:
                     checkpoint = time.monotonic() + CHECKPOINT_S
                     await asyncio.to_thread(self._writer.checkpoint)
@@ -189,8 +190,8 @@ class ClusterBatch(Batch):
 
     def _look_at_cost(self) -> None:
         """What the journal says: a worker that died cannot tell what it spent."""
-        spent = spent_on(self._at.project.store, self._at.project.tenant, self.id)
-        self._run.progress = msgspec.structs.replace(self._run.progress, cost_usd=spent)
+        spent = spent_before(spent_on(self._at.project.store, self._at.project.tenant, self.id))
+        self._run.progress = msgspec.structs.replace(self._run.progress, cost_usd=spent.cost_usd, known_usd=spent.known_usd)
 
 
 class Cluster:

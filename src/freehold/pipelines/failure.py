@@ -18,10 +18,16 @@ class StepFailed(FreeholdError):
         """The run it was part of: `freehold calls --episode ID` shows what was done before."""
         self.call = call
         """What the journal has of it; None where nobody was asked."""
+        self.may_pass = True
+        """Whether another try may have an answer, where this one had none."""
 
 
 class NotAsked(StepFailed, CallerError):
     """The input, or what is asked about it, cannot be put to anybody."""
+
+
+class NotReady(StepFailed, OperatorError):
+    """Whoever is to be asked cannot be, until something is set where the program runs: their key."""
 
 
 class NotAnswered(StepFailed, ProviderError):
@@ -59,6 +65,17 @@ class NotKept(StepFailed, OperatorError):
     """The answer could not be journalled, or something of ours failed."""
 
 
+class Deferred(BaseException):
+    """The answer comes later, and the run is begun anew then. No Exception, for nothing failed and a program is not to do anything about it."""
+
+
+def is_deferred(error: BaseException) -> bool:
+    """Whether a run ended for that, alone or in a group."""
+    return isinstance(error, Deferred) or (isinstance(error, BaseExceptionGroup) and error.subgroup(Deferred) is not None)
+
+
+HAD_NO_ANSWER = (NotAnswered, NotKept, TookTooLong)
+"""Whoever was asked has said nothing, or nothing that is kept."""
 _BY_OUTCOME: Mapping[Outcome, type[StepFailed]] = {
     "refused": AnswerRefused,
     "malformed": MalformedAnswer,
@@ -71,18 +88,33 @@ _BY_STATUS: Mapping[int, type[StepFailed]] = {
     403: AnswerRefused,
     404: NotAsked,
     422: NotAsked,
+    424: NotReady,
     499: Cancelled,
     500: NotKept,
     503: NotKept,
     504: TookTooLong,
 }
 """Where nobody was asked, or the journal has nothing of it."""
+_FOR_GOOD = frozenset({400, 401, 403, 404, 413, 415, 422})
+"""What a provider says of a request, or of whose it is, that it says again when it is asked again."""
 
 
 def failure_of(status: int, message: str, task: str, episode: str | None, call: Call | None) -> StepFailed:
     """The error for a status that the gateway would have answered with."""
     kind = _BY_STATUS.get(status, NotAnswered) if call is None else _BY_OUTCOME.get(call.outcome, NotAnswered)
-    return kind(f"Task '{task}': {message}", task, episode, call)
+    failed = kind(message if f"ask '{task}'" in message else f"Task '{task}': {message}", task, episode, call)
+    failed.may_pass = isinstance(failed, HAD_NO_ANSWER) and status not in _FOR_GOOD
+    return failed
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether another try may have an answer. An answer that is no value, or a request that is refused, is so the next time as well."""
+    return isinstance(error, HAD_NO_ANSWER) and error.may_pass
+
+
+def words_of(error: BaseException) -> str:
+    """What is told of an error to whoever runs the program: of one that is not ours its type as well."""
+    return str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
 
 
 def kind_of(error: BaseException) -> str:

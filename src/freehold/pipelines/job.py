@@ -1,12 +1,14 @@
 """What a batch is to do, and what it did."""
 
 from hashlib import blake2b
+from math import inf
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from freehold.errors import CallerError
+from freehold.pipelines.scope import is_number
 
 Ended: TypeAlias = Literal["done", "budget", "interrupted", "cancelled", "failing"]
 """Why a batch ended: every row has, the money was spent, somebody pressed Ctrl-C, or cancelled it from elsewhere, or one row after the other got
@@ -35,6 +37,8 @@ class Job(NamedTuple):
     """How long one row may take."""
     overwrite: bool = False
     """Whether what stands at `out` may be overwritten."""
+    provider_batch: bool = False
+    """Whether questions are handed to their providers as batches, which are cheaper and come back within a day."""
     ray: bool = False
     """Whether the workers of a Ray cluster ask."""
 
@@ -59,7 +63,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     left: int | None
     """Rows that were not begun; None where nobody knows how many there are."""
     cost_usd: float | None
-    """What this run cost; None where that is unknown."""
+    """What it cost, earlier runs included; None where that is unknown."""
+    known_usd: float
+    """What of that is known: it cost so much, or more."""
     seconds: float
     """How long it took."""
     out: str
@@ -76,11 +82,17 @@ def batch_id(program: str, job: Job) -> str:
 
 def check(job: Job) -> None:
     """Raises CallerError for a job that cannot be done."""
-    if job.at_once is not None and job.at_once < 1:
-        raise CallerError(f"--concurrency is {job.at_once}; expected 'auto' or a number from 1 up.")
-    if job.budget_usd is not None and not 0 < job.budget_usd < 1e9:
-        raise CallerError(f"--budget-usd {job.budget_usd:g} is no budget; it is a number of dollars above 0, such as 5.")
-    if job.attempts < 1:
-        raise CallerError(f"--attempts is {job.attempts}; expected a number from 1 up.")
+    if job.at_once is not None and not (isinstance(job.at_once, int) and job.at_once >= 1):
+        raise CallerError(f"--concurrency (at_once) is {job.at_once!r}; expected a number from 1 up, or 'auto' (None).")
+    if job.budget_usd is not None and not (is_number(job.budget_usd) and 0 < job.budget_usd < 1e9):
+        raise CallerError(f"--budget-usd (budget_usd) is {job.budget_usd!r}; expected a number of dollars above 0, such as 5.")
+    if job.provider_batch and job.budget_usd is not None:
+        raise CallerError(
+            "--budget-usd cannot hold with --provider-batch: what is handed over is paid as a whole, once it is answered. Leave one of them out."
+        )
+    if job.deadline_s is not None and not (is_number(job.deadline_s) and 0 < job.deadline_s < inf):
+        raise CallerError(f"--deadline-s (deadline_s) is {job.deadline_s!r}; expected a number of seconds above 0, such as 60.")
+    if not isinstance(job.attempts, int) or job.attempts < 1:
+        raise CallerError(f"--attempts (attempts) is {job.attempts!r}; expected a number from 1 up.")
     if job.input.absolute() == job.out.absolute():
         raise CallerError(f"{job.input} is read and would be overwritten. Name another file by --out.")

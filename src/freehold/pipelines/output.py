@@ -57,6 +57,8 @@ class _Head(msgspec.Struct, frozen=True, tag="head"):
     job: str
     written: Written | None = None
     """In the last line: what OUT is going to be."""
+    overwrites: bool = False
+    """Whether it was said that OUT may be written over, which holds for runs that go on with it."""
 
 
 class _Put(msgspec.Struct, frozen=True, tag="row"):
@@ -102,10 +104,11 @@ class RowWriter:
         except OSError as error:
             raise _unwritable(self.part, error) from error
         self._end = self.done = 0
+        self._overwrites = False
         try:
             promised = self._begin(overwrite)
             known = [each for each in (promised, finished) if each is not None]
-            if path.exists() and not overwrite and not any(is_written(path, each) for each in known):
+            if path.exists() and not (overwrite or self._overwrites) and not any(is_written(path, each) for each in known):
                 raise CallerError(
                     f"{path} is there already, and is not what this job wrote. Choose another name, move it away, or overwrite it"
                 )
@@ -115,8 +118,9 @@ class RowWriter:
             if is_empty:
                 self.part.unlink(missing_ok=True)
             raise
-        if not self._end:
-            self._append(_Head(job))
+        if not self._end or (overwrite and not self._overwrites):
+            self._append(_Head(job, overwrites=overwrite))
+            self._file.flush()
 
     def _begin(self, overwrite: bool) -> Written | None:
         """Reads what an earlier run left, cuts off a torn end, and gives what it was about to make of it."""
@@ -140,6 +144,7 @@ class RowWriter:
                     self._end = -1
                     raise CallerError(f"{self.part} was left by another job. Finish that one, move the file away, or overwrite it")
                 promised = entry.written or promised
+                self._overwrites = self._overwrites or entry.overwrites
             else:
                 self._place(entry.n if isinstance(entry, _Put) else entry.row.n, isinstance(entry, _Put))
             self._end += len(line)

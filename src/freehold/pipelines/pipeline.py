@@ -89,9 +89,12 @@ class Pipeline(Generic[P, R]):
     def _scope(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Scope, Run | None]:
         """The scope of what runs now, and the run where one begins with it. Raises CircularPipeline."""
         outer = current()
-        told = blake2b(repr((args, sorted(kwargs.items()))).encode("utf-8", "replace"), digest_size=8).hexdigest()
-        frame = (self.name, told)
-        if frame in outer.frames or len(outer.frames) >= MOST_DEEP:
+        is_within = any(name == self.name for name, _ in outer.frames)
+        frame = (
+            self.name,
+            _digest(args, kwargs) if is_within else "",
+        )  # of one that is within itself: of others it costs, and says nothing
+        if (is_within and frame in outer.frames) or len(outer.frames) >= MOST_DEEP:
             names = " -> ".join([*(name for name, _ in outer.frames), self.name])
             raise CircularPipeline(f"Pipelines call each other in a circle: {names}. One of them has to end without calling the next.")
         run = Run("pipeline", self.name) if outer.run is None else None
@@ -114,6 +117,10 @@ def running(run: Run | None, scope: Scope) -> Iterator[None]:
         raise
     finally:
         at.end(run, _state_after(error), "" if error is None else kind_of(error))
+
+
+def _digest(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    return blake2b(repr((args, sorted(kwargs.items()))).encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def _state_after(error: BaseException | None) -> State:

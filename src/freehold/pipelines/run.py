@@ -9,8 +9,10 @@ import msgspec
 
 from freehold.errors import CallerError
 from freehold.journal.call import Call
+from freehold.journal.read import Spent
 from freehold.journal.rows import digest_of
 from freehold.pipelines.failure import Cancelled
+from freehold.providers.batches import BatchTicket
 
 RunKind: TypeAlias = Literal["pipeline", "batch", "stream", "plan"]
 MOST_DEEP = 64
@@ -28,6 +30,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many there are; None where nobody knows."""
     cost_usd: float | None = 0.0
     """What it cost; None where that is unknown."""
+    known_usd: float = 0.0
+    """What it cost at least: that of the calls of which it is known. Of one that was broken off nobody knows it."""
     host: str = ""
     """The machine it runs on."""
     pid: int = 0
@@ -36,12 +40,21 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it ended with."""
     what: str = ""
     """What it wrote, as JSON, so that it is known again."""
+    tickets: tuple[BatchTicket, ...] = ()
+    """What was handed to providers as batches, and has not all come back."""
+    pause_s: float = 0.0
+    """How long a batch waits still because a provider asks to be left alone."""
     under_way: int = 0
     """Items of a stream that were read and are not finished."""
     waiting: int | None = None
     """About how many items of a stream are there to be read; None where nobody knows."""
     lag_s: float | None = None
     """How long ago the oldest item of a stream was read that is not finished; None where there is none."""
+
+
+def spent_before(spent: Spent) -> Progress:
+    """How far a run is at its beginning that goes on, of which earlier ones cost so much."""
+    return Progress(cost_usd=spent.known_usd if spent.is_all else None, known_usd=spent.known_usd)
 
 
 class CircularPipeline(CallerError):
@@ -124,6 +137,8 @@ class Run:
         """Goes on counting. What it costs is what those cost of which it is a part."""
         now = self.progress
         cost = None if now.cost_usd is None or cost_usd is None else now.cost_usd + cost_usd
-        self.progress = msgspec.structs.replace(now, done=now.done + done, failed=now.failed + failed, cost_usd=cost)
+        self.progress = msgspec.structs.replace(
+            now, done=now.done + done, failed=now.failed + failed, cost_usd=cost, known_usd=now.known_usd + (cost_usd or 0.0)
+        )
         if self.part_of is not None and cost_usd != 0.0:
             self.part_of.note(cost_usd=cost_usd)

@@ -1,6 +1,6 @@
 """Runs in the store: what is under way and how far it is, for people who look, and for a word to stop."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import bindparam, case, insert, select, update
 
 from freehold.errors import CallerError, nearest
-from freehold.journal.read import slices
-from freehold.pipelines.run import Progress, RunKind
+from freehold.journal.read import calls_by_episode, slices
+from freehold.pipelines.run import Progress, RunKind, Steps
 from freehold.store.open import Store
 from freehold.store.schema import runs
 from freehold.store.times import microseconds, moment
@@ -87,6 +87,11 @@ def known_run(store: Store, tenant: str, id: str) -> Recorded | None:
     with store.reading() as connection:
         row = connection.execute(select(runs).where(runs.c.tenant == tenant, runs.c.id == id)).first()
     return None if row is None else _recorded(row, row.state)
+
+
+def known_steps(store: Store, tenant: str, episodes: Collection[str]) -> dict[str, Steps]:
+    """What the journal has of runs that were broken off, by episode; those of which it has nothing are left out."""
+    return {episode: Steps(calls) for episode, calls in calls_by_episode(store, tenant, list(episodes)).items()}
 
 
 def find(store: Store, tenant: str, id: str, now: datetime) -> Recorded:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -38,7 +38,7 @@ from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
 from freehold.pipelines.examples import Rated, Shown, well_rated
-from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
+from freehold.pipelines.failure import Cancelled, Deferred, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
 from freehold.pipelines.runs import Recorded, State, see
@@ -46,7 +46,7 @@ from freehold.pipelines.scope import Held, Scope
 from freehold.pipelines.signature import Signature
 from freehold.project import Project
 from freehold.resources import OWN, Declaration, Resources
-from freehold.serve import Exchange, Gateway, Origin
+from freehold.serve import LATER, Exchange, Gateway, Origin
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
 from freehold.variants.functions import Functions
@@ -147,7 +147,7 @@ class Runtime:
         self._writer = Writer(
             project.store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort"
         )
-        self.resources = Resources(project.config, project.store, self._writer, project.tenant)
+        self.resources = Resources(project.config, project.store, self._writer, project.tenant, needs_every_key=False)
         self._gateway = Gateway(self.resources, Telemetry(TelemetryTable()))
         self._shelf = Shelf(project.store, project.tenant)
         self._manners: dict[str, Manner] = {}
@@ -156,6 +156,8 @@ class Runtime:
         """Who waits for an answer."""
         self._shown: dict[str, Shown] = {}
         self._runs: dict[str, _UnderWay] = {}
+        self._noting = threading.Lock()
+        """Held while it is written down how runs stand, so that nothing older comes after."""
         self._ended_runs: list[tuple[_UnderWay, State, str]] = []
         self._episodes: list[Episode] = []
         self._looking = self._loop.create_task(self._look_around())
@@ -170,6 +172,8 @@ class Runtime:
                 await asyncio.to_thread(self._shelf.refresh)
                 await self._see_runs()
             except Exception as error:  # noqa: BLE001 what is served goes on being served
+                if not threading.main_thread().is_alive():  # the program ends, and begins no threads any more
+                    return
                 _log.warning("look.failed: what changed since in the store is not known yet: %s", error)
 
     # From any thread, and from any loop.
@@ -220,7 +224,8 @@ class Runtime:
 
     def note(self, run: Run, begun: datetime, state: State, why: str = "") -> None:
         """Writes down how a run stands, now."""
-        see(self.project.store, self.project.tenant, [_UnderWay(run, begun).recorded(state, datetime.now(UTC), why)])
+        with self._noting:
+            see(self.project.store, self.project.tenant, [_UnderWay(run, begun).recorded(state, datetime.now(UTC), why)])
 
     def end(self, run: Run, state: State, why: str = "") -> None:
         """It is over."""
@@ -259,9 +264,10 @@ class Runtime:
         store, tenant = self.project.store, self.project.tenant
         if episodes:
             append_episodes(store, episodes)
-        over = [each.recorded(state, now, why) for each, state, why in ended]
-        seen = {run.id: run for run in (*over, *(each.recorded("running", now) for each in lasting))}  # one may have begun anew since
-        stopped = see(store, tenant, list(seen.values())) if seen else set()
+        with self._noting:
+            over = [each.recorded(state, now, why) for each, state, why in ended]
+            seen = {run.id: run for run in (*over, *(each.recorded("running", now) for each in lasting))}  # one may have begun anew since
+            stopped = see(store, tenant, list(seen.values())) if seen else set()
         return [each for each in lasting if each.run.id in stopped]
 
     async def manner(self, task: Asks) -> Manner:
@@ -383,6 +389,10 @@ class Runtime:
         if isinstance(held.refused, StepFailed):
             raise held.refused
         call = heard[0] if heard else None
+        if call is None and status == LATER:
+            raise Deferred
+        if call is not None and self.resources.desk is not None:
+            self.resources.desk.keep(exchange.id)
         if scope.run is not None and call is not None:
             scope.run.count(call)
         if status == 200:
@@ -391,6 +401,8 @@ class Runtime:
             status = 499
         elif call is None and exchange.was_asked:  # it was paid for, and there is nothing of it in the journal
             status = 503
+        elif call is None and exchange.failure is not None and status == 503:  # not of ours, but of a model that is left alone for a while
+            status = 502
         return Told(status, error_message(body), call)
 
     def close(self) -> None:
@@ -539,13 +551,19 @@ def runtime() -> Runtime:
         key = project.folder, project.tenant
     else:
         project = None
-        key = find_project(Path(os.environ.get(PROJECT) or Path.cwd())), "default"
+        key = _project_from(os.path.abspath(os.environ.get(PROJECT) or ".")), "default"  # noqa: PTH100 by far the quicker, at every call
     with _lock:
         known = _running.get(key)
         if known is None or known.pid != os.getpid():
             known = _running[key] = Runtime(project or Project.at(key[0]))
             atexit.register(known.close)
         return known
+
+
+@lru_cache(64)
+def _project_from(start: str) -> Path:
+    """As `find_project`, once for each folder: every call asks for it."""
+    return find_project(Path(start))
 
 
 @contextmanager

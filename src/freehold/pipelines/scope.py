@@ -20,6 +20,11 @@ _ENOUGH = 20
 _MARGIN = 1.5
 
 
+def is_number(value: object) -> bool:
+    """Whether what somebody gave as a number is one; a text that says one is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 class Purse:
     """What may be spent in a scope, what was, and what is set aside for calls that are under way; in billionths of a dollar."""
 
@@ -82,10 +87,15 @@ class Scope:
         now: float | None = None,
     ) -> None:
         """`purse`: a budget of its own, in place of `budget_usd`. `now`: by the monotonic clock. Raises CallerError for settings that are none."""
-        if deadline_s is not None and not 0 < deadline_s < float("inf"):
-            raise CallerError(f"scope: deadline_s is {deadline_s}; expected a number of seconds above 0")
-        if budget_usd is not None and not 0 <= budget_usd < 1e9:
-            raise CallerError(f"scope: budget_usd is {budget_usd}; expected a number of dollars from 0 up")
+        if deadline_s is not None and not (is_number(deadline_s) and 0 < deadline_s < float("inf")):
+            raise CallerError(f"scope: deadline_s is {deadline_s!r}; expected a number of seconds above 0, such as 5")
+        if budget_usd is not None and not (is_number(budget_usd) and 0 <= budget_usd < 1e9):
+            raise CallerError(f"scope: budget_usd is {budget_usd!r}; expected a number of dollars from 0 up, such as 0.5")
+        for said, text in (("plan", plan), ("customer", customer), ("conversation", conversation)):
+            if text is not None and not isinstance(text, str):
+                raise CallerError(f"scope: {said} is {text!r}; expected a text")
+        if tags is not None and not isinstance(tags, dict):
+            raise CallerError(f"scope: tags is {tags!r}; expected texts by name, such as {{'tier': 'private'}}")
         for name, value in (tags or {}).items():
             if not isinstance(name, str) or not isinstance(value, str):
                 raise CallerError(f"scope: the tag {name!r} is {value!r}; expected a text")
@@ -109,7 +119,7 @@ class Scope:
         self.run: Run | None = run or (None if outer is None else outer.run)
         """The run its calls are part of."""
         self.frames: tuple[tuple[str, str], ...] = (*(() if outer is None else outer.frames), *(() if frame is None else (frame,)))
-        """The pipelines around it, each with what it was called with."""
+        """The pipelines around it, each with what it was called with, where it is within itself."""
 
     @property
     def episode(self) -> str | None:

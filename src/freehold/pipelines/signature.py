@@ -149,6 +149,9 @@ class Signature:
             try:
                 values[field.name] = self._inputs[field.name].validate_python(given[field.name])
             except ValidationError as error:
+                if isinstance(input, dict) and given is not input and field.name in self._is_text:
+                    why = f"needs {field.name}, and got an object without it. It has: {', '.join(input)[:200]}."
+                    raise CallerError(f"Task '{self.name}' {why}") from None
                 raise CallerError(f"Task '{self.name}', {field.name}: {_first(error)}") from None
         if unknown := given.keys() - values.keys():
             raise CallerError(f"Task '{self.name}' takes no {', '.join(sorted(unknown))}. It takes: {', '.join(values)}.")

@@ -11,6 +11,7 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -244,9 +245,9 @@ class GrowingFile:
         offset, before = place["offset"], bytes.fromhex(place["before"])
         while (file := self._files.get(self._generation)) is not None:
             is_truncated = self._files.get(self._generation + 1) == file
-            found = None if is_truncated else next((entry for entry in self._siblings() if _identity(entry) == file), None)
+            found = None if is_truncated else next((path for path, about in self._siblings() if _identity(about) == file), None)
             if found is not None:
-                self._open(Path(found.path))
+                self._open(found)
                 self._offset = self._end = offset
                 self._before = self._tail = before
                 return
@@ -254,12 +255,15 @@ class GrowingFile:
                 _log.warning("stream.lost: %s was rotated and is gone, and with it what stood after byte %d", self._path, offset)
             self._generation, offset, before = self._generation + 1, 0, b""
 
-    def _siblings(self) -> list["os.DirEntry[str]"]:
-        try:
-            with os.scandir(self._path.parent) as entries:
-                return [entry for entry in entries if entry.is_file()]
-        except OSError:
-            return []
+    def _siblings(self) -> list[tuple[Path, os.stat_result]]:
+        """The files beside it; none that goes away meanwhile, such as one that is packed after it was rotated."""
+        found: list[tuple[Path, os.stat_result]] = []
+        with suppress(OSError), os.scandir(self._path.parent) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    if entry.is_file():
+                        found.append((Path(entry.path), entry.stat()))
+        return found
 
     def _open(self, path: Path) -> None:
         try:
@@ -401,14 +405,13 @@ class GrowingFile:
         rotated = re.compile(re.escape(self._path.name) + _ROTATED)
         known = set(self._files.values())
         between = []
-        for entry in self._siblings():
-            about = entry.stat()
+        for path, about in self._siblings():
             if (
-                rotated.fullmatch(entry.name)
+                rotated.fullmatch(path.name)
                 and _identity(about) not in known
                 and mine.st_mtime_ns < about.st_mtime_ns <= current.st_mtime_ns
             ):
-                between.append((about.st_mtime_ns, Path(entry.path)))
+                between.append((about.st_mtime_ns, path))
         return min(between)[1] if between else self._path
 
     def place(self, oldest: Item | None, done: Sequence[Item], is_end: bool) -> JSON:
@@ -489,9 +492,12 @@ class Folder:
         try:
             with os.scandir(self._path) as entries:
                 for entry in entries:
-                    if not entry.is_file():
+                    try:
+                        if not entry.is_file():
+                            continue
+                        about = entry.stat()
+                    except FileNotFoundError:  # it went away since the folder was listed
                         continue
-                    about = entry.stat()
                     mark = (about.st_mtime_ns, about.st_size, about.st_ino)
                     if entry.name.startswith(".") or entry.name.endswith(_HALF_WRITTEN):
                         half_written.add(about.st_ino)
@@ -557,14 +563,14 @@ def _of_file(n: int, key: str, name: str, raw: bytes, field: str | None) -> Item
     if name.endswith(".json"):
         return decoder(field)(n, key, raw.removeprefix(b"\xef\xbb\xbf"))
     try:
-        return Item(n, key, raw.decode("utf-8-sig"))
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return Item(n, key, None, f"it is no text in UTF-8: {error.reason} at byte {error.start}", shown(raw))
+    return Item(n, key, text[:-2] if text.endswith("\r\n") else text.removesuffix("\n"))  # the end of its last line is no part of it
 
 
-def _identity(about: "os.stat_result | os.DirEntry[str]") -> tuple[int, int]:
-    found = about if isinstance(about, os.stat_result) else about.stat()
-    return found.st_dev, found.st_ino
+def _identity(about: os.stat_result) -> tuple[int, int]:
+    return about.st_dev, about.st_ino
 
 
 def too_long(size: int) -> str:

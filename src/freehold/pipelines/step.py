@@ -1,7 +1,7 @@
 """A task or a pipeline as batches and streams see it: JSON in, JSON out, within a scope."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeAlias
@@ -41,6 +41,24 @@ class Step:
             with entered(scope):
                 return self.signature.output_json(await program(**values))
         return self.signature.output_json(await self._in_thread(lambda: program(**values), scope))
+
+    def check_columns(self, name: str, rows: Iterable[JSON]) -> None:
+        """Raises CallerError for rows of a table that has no column for a parameter, before anybody is asked for any of them."""
+        columns: dict[str, None] = {}
+        for row in rows:
+            if not isinstance(row, dict):
+                return
+            try:
+                self.signature.read_json(self._own(row))
+            except CallerError:
+                columns |= dict.fromkeys(row)
+            else:
+                return
+        if columns and (missing := [field.name for field in self.signature.fields if not field.is_optional and field.name not in columns]):
+            raise CallerError(
+                f"'{self.name}' needs a column {' and a column '.join(missing)}, and {name} has: {', '.join(columns)}. Give the column that name, "
+                "or the parameter the column's."
+            )
 
     def _own(self, input: JSON) -> JSON:
         """An object that has all it needs without what is no parameter of it, such as a table's other columns."""

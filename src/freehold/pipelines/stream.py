@@ -18,11 +18,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from freehold.chat import JSON
-from freehold.errors import CallerError, FreeholdError
+from freehold.errors import CallerError
 from freehold.gateway.budget import nano
-from freehold.journal.read import calls_by_episode, spent_on
-from freehold.pipelines.failure import BudgetSpent, Cancelled, MalformedAnswer, NotAnswered, NotKept, TookTooLong
-from freehold.pipelines.run import Progress, Run, Steps
+from freehold.journal.read import spent_on
+from freehold.pipelines.failure import BudgetSpent, Cancelled, NotReady, kind_of, may_pass, words_of
+from freehold.pipelines.run import Progress, Run, Steps, spent_before
+from freehold.pipelines.runs import known_steps
 from freehold.pipelines.runtime import Runtime
 from freehold.pipelines.scope import Scope, current
 from freehold.pipelines.sinks import Dead, FilesFolder, Line, LinesFile, Pipe, Sink, State, only_one, read_state, write_state
@@ -43,7 +44,6 @@ _ID_BYTES = 8
 _ITEM_BYTES = 10
 _LONGEST_WAIT_S = 60.0
 _MOST_WHY = 10_000
-_MAY_HELP = (NotAnswered, NotKept, TookTooLong, MalformedAnswer)
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.pipelines")
 
@@ -94,6 +94,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Items that were read and not finished; the next run reads them again."""
     cost_usd: float | None
     """What it cost, earlier runs included; None where that is unknown."""
+    known_usd: float
+    """What of that is known: it cost so much, or more."""
     seconds: float
     """How long it took."""
     out: str
@@ -190,19 +192,19 @@ class Stream:
                 await asyncio.to_thread(stack.enter_context, only_one(self._lock, self.out))
                 await self._read_in(self._open, stack)
                 spent = await asyncio.to_thread(spent_on, project.store, project.tenant, self.id)
-                self._run.progress = Progress(cost_usd=spent)
+                self._run.progress = spent_before(spent)
                 for purse in self._scope.purses[: 1 if job.budget_usd is not None else 0]:
-                    purse.spent_nano = nano(spent or 0.0)
+                    purse.spent_nano = nano(spent.known_usd)
                 stack.enter_context(at.resources.paced())
                 at.begin(self._run, self._scope.customer)
                 try:
                     await self._all_items()
                 except BaseException as error:
-                    at.end(self._run, "failed", f"{type(error).__name__}: {error}")
+                    at.end(self._run, "failed", kind_of(error))
                     raise
                 finally:
                     self._step.close()
-                at.end(self._run, "done" if self._ended in ("done", "stopped") else "cancelled", self._why or self._ended)
+                at.end(self._run, "done" if self._ended in ("done", "stopped") else "cancelled", self._ended)
         finally:
             self._loop = None
             self._reading.shutdown(wait=False)
@@ -218,6 +220,7 @@ class Stream:
             failed=found.failed,
             left=len(self._under_way),
             cost_usd=found.cost_usd,
+            known_usd=found.known_usd,
             seconds=loop.time() - began,
             out=self.out,
             dead=str(self.dead),
@@ -321,13 +324,13 @@ class Stream:
     async def _look_after(self) -> None:
         """What has to be seen to from time to time: whether it was cancelled, what is noted, what is told."""
         now = asyncio.get_running_loop().time()
-        if self._run.is_cancelled and self._ended not in ("cancelled", "broken off"):
-            self._break_off("cancelled", "it was cancelled")
         if self._finished and now - self._noted_at >= max(CHECKPOINT_S, _NOTING_SHARE * self._noting_s):
             await self._note()
         if now - self._told_at >= _TELL_S:
             self._told_at = now
             self._tell_progress(await self._read_in(self._source.waiting))
+        if self._run.is_cancelled and self._ended not in ("cancelled", "broken off"):  # last, so that nothing is begun after it
+            self._break_off("cancelled", "it was cancelled")
 
     async def _begin(self, items: list[Item]) -> None:
         steps = await self._known_steps(items)
@@ -350,8 +353,8 @@ class Stream:
             return {}
         project = self._at.project
         wanted = {self._episode(item): item.key for item in items if not item.why}
-        known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, list(wanted))
-        found = {wanted[episode]: Steps(calls) for episode, calls in known.items()}
+        known = await asyncio.to_thread(known_steps, project.store, project.tenant, wanted)
+        found = {wanted[episode]: steps for episode, steps in known.items()}
         if any(item.key in found or self._sink.knows(item.key) or self._letters.knows(item.key) for item in items):
             self._look_back = max(self._look_back, _LEAST_LOOKED_BACK, 4 * self._job.at_once)
         else:
@@ -391,17 +394,15 @@ class Stream:
                 return await self._left(item, str(error), attempt)
             except (Cancelled, asyncio.CancelledError):
                 return await self._left(item, "it was broken off", attempt)
-            except _MAY_HELP as error:
-                if attempt >= self._job.attempts:
-                    return await self._fails(item, str(error), attempt)
-                if not await self._waited(min(2.0 ** (attempt - 1), _LONGEST_WAIT_S)):
-                    return await self._left(item, str(error), attempt)
-                project = self._at.project
-                known = await asyncio.to_thread(calls_by_episode, project.store, project.tenant, [episode])
-                steps = Steps(known.get(episode, ()))
+            except NotReady:  # nor is it for any other item
+                raise
             except Exception as error:  # noqa: BLE001 a program's own failure is an item's
-                words = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
-                return await self._fails(item, words, attempt)
+                if not may_pass(error) or attempt >= self._job.attempts:
+                    return await self._fails(item, words_of(error), attempt)
+                if not await self._waited(min(2.0 ** (attempt - 1), _LONGEST_WAIT_S)):
+                    return await self._left(item, words_of(error), attempt)
+                project = self._at.project
+                steps = (await asyncio.to_thread(known_steps, project.store, project.tenant, [episode])).get(episode)
             else:
                 await self._write(self._sink.put, item.key, line)
                 self._run.note(done=1)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import update_wrapper
 from pathlib import Path
 from threading import Lock
+from types import CodeType
 from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 from pydantic import ValidationError
@@ -301,6 +302,13 @@ class Task(Generic[P, T]):
         """Whether its body, or its table of rules, answers first."""
         return self.signature.has_body or self.options.rules is not None
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether its own answer may be that it has none: it says `Pass` somewhere, or its table has no row that fits everything."""
+        if self._rules is not None:
+            return not self._rules.fits_all
+        return self.signature.has_body and _says(self._function.__code__, "Pass")
+
     def declared(self) -> dict[str, Declared]:
         """The variants that it declares, by name. Raises Misuse where two of one name differ."""
         found: dict[str, Declared] = {}
@@ -324,6 +332,11 @@ def _line(message: Message) -> JSON:
     said: dict[str, JSON] = {"role": message.role, "content": "".join(part.text for part in message.parts if isinstance(part, Text))}
     media: list[JSON] = [media_json(part) for part in message.parts if isinstance(part, Media)]
     return {**said, "media": media} if media else said
+
+
+def _says(code: CodeType, name: str) -> bool:
+    """Whether a function, or one within it, says a name."""
+    return name in code.co_names or any(isinstance(inner, CodeType) and _says(inner, name) for inner in code.co_consts)
 
 
 def _by_rules(rules: Rules, signature: Signature) -> Callable[..., Any]:

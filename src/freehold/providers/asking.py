@@ -12,6 +12,7 @@ from freehold.chat import Cause, ChatAnswer, Chunk, Collected, Outcome
 from freehold.errors import DataError, ProviderError
 from freehold.gateway.formats import Format, StreamReader, error_message
 from freehold.gateway.sse import EventReader
+from freehold.providers.desk import Told
 from freehold.providers.provider import Target
 from freehold.providers.transport import Headers, NotConnected, Ticket
 from freehold.telemetry.names import PER_CHUNK
@@ -142,6 +143,7 @@ class Asking:
         self._may_retry: bool | None = None
         self._events: EventReader | None = None
         self._reader: StreamReader | None = None
+        self._ticket: Ticket
         self._timer: asyncio.TimerHandle | None = None
         self._piece_at = 0.0
 
@@ -150,9 +152,21 @@ class Asking:
         loop = self._loop = asyncio.get_running_loop()
         self.asked_at = time.perf_counter()
         self._heard = loop.time()
-        self._ticket: Ticket = self.target.provider.pool.send(request, self, self._deadlines.connect_s)
+        self._ticket = self.target.provider.pool.send(request, self, self._deadlines.connect_s)
         soonest_s = min(self._deadlines.first_byte_s, self._deadlines.between_s)
         self._timer = loop.call_at(min(self._heard + soonest_s, self._ends_at), self._watch)
+
+    def told(self, known: Told) -> None:
+        """As `send`, where it is known already what came back."""
+        self._loop = asyncio.get_running_loop()
+        self.asked_at = time.perf_counter()
+        self._ticket = Ticket(self)
+        if known.status == 200:
+            self.on_head(known.status, ())
+            self.on_data(known.body)
+            self.on_end()
+        else:
+            self._fail(Failure("failed", known.status, known.body.decode(errors="replace"), is_unbilled=True))
 
     def cancel(self) -> None:
         """Listens no more; the provider is told by the connection's end. The hearer hears nothing of it."""

@@ -20,6 +20,19 @@ _ENDS: Mapping[Any, Status] = {
     "expired": "expired",
     "canceled": "cancelled",
 }
+_NOT_DONE, _UNKNOWN = 503, 502
+_CODES = {
+    "invalid_request_error": 400,
+    "invalid_request": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "overloaded_error": 529,
+}
+"""By Anthropic's types of errors."""
 
 
 class Result(NamedTuple):
@@ -33,6 +46,10 @@ class Result(NamedTuple):
     """The answer; None where there is none."""
     why: str
     """Why there is none; empty where there is."""
+    code: int = 200
+    """The HTTP status that it would have had by itself."""
+    body: bytes = b""
+    """The answer as it came."""
 
 
 class _Line(msgspec.Struct):
@@ -75,22 +92,25 @@ def _result(provider: Provider, line: bytes) -> Result:
         ended = told.result
         if ended.type == "succeeded":
             return _answered(provider, told.custom_id, bytes(ended.message))
-        status = _ENDS.get(ended.type, "failed")
-        return Result(told.custom_id, status, None, error_message(_inner(bytes(ended.error))) if ended.type == "errored" else ended.type)
+        if ended.type != "errored":
+            return Result(told.custom_id, _ENDS.get(ended.type, "failed"), None, ended.type, _NOT_DONE)
+        said = _inner(bytes(ended.error))
+        return Result(told.custom_id, "failed", None, error_message(said), _CODES.get(_type_of(said), _UNKNOWN))
     if told.error is not None or told.response is None:
-        said = told.error if isinstance(told.error, dict) else {}
-        code = said.get("code")
-        return Result(told.custom_id, _ENDS.get(code, "failed"), None, str(said.get("message") or code or "no reason was given")[:2_000])
+        about = told.error if isinstance(told.error, dict) else {}
+        code = about.get("code")
+        why = str(about.get("message") or code or "no reason was given")[:2_000]
+        return Result(told.custom_id, _ENDS.get(code, "failed"), None, why, _NOT_DONE)
     if told.response.status_code != 200:
-        return Result(told.custom_id, "failed", None, error_message(bytes(told.response.body)))
+        return Result(told.custom_id, "failed", None, error_message(bytes(told.response.body)), told.response.status_code)
     return _answered(provider, told.custom_id, bytes(told.response.body))
 
 
 def _answered(provider: Provider, id: str, body: bytes) -> Result:
     try:
-        return Result(id, "answered", provider.format.read_answer(body), "")
+        return Result(id, "answered", provider.format.read_answer(body), "", body=body)
     except DataError as error:
-        return Result(id, "malformed", None, f"the provider's answer cannot be read: {error}")
+        return Result(id, "malformed", None, f"the provider's answer cannot be read: {error}", body=body)
 
 
 def _inner(error: bytes) -> bytes:
@@ -100,3 +120,11 @@ def _inner(error: bytes) -> bytes:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return error
     return msgspec.json.encode(told["error"]) if isinstance(told, dict) and isinstance(told.get("error"), dict) else error
+
+
+def _type_of(error: bytes) -> str:
+    try:
+        told = msgspec.json.decode(error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    return str(told.get("type", "")) if isinstance(told, dict) else ""

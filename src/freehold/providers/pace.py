@@ -36,6 +36,8 @@ _OUTLIERS = 0.05
 """The share that may have been accepted with as many under way as were refused: what ends there is heard of here a little later."""
 _BRIEFLY_S = 0.1
 _MOST_PROBE_S = 1.0
+MOST_PAUSE_S = 300.0
+"""How long a provider is left alone that asks for that, at most: one that says hours is asked again, and what it says then is heard of."""
 _FAULTS = 0.5
 """The share of faults from which the window shrinks."""
 
@@ -112,6 +114,10 @@ class Pace:
         wait_s = max(wait_s, self._requests.wait_s(now, 1.0), self._tokens.wait_s(now, tokens * self._ratio))
         return wait_s if wait_s > 1e-9 else 0.0
 
+    def pause_s(self, now: float) -> float:
+        """How much longer nothing is sent, because the provider said so or refused something."""
+        return max(0.0, self._pause_until - now)
+
     def started(self, now: float, tokens: float = 0.0) -> Ticket:
         """Counts a request that starts."""
         cost = tokens * self._ratio
@@ -146,7 +152,7 @@ class Pace:
             if told.tokens is not None:
                 self._tokens.told(told.tokens, now, ticket.at, ticket.spent)
         if retry_after_s is not None and ending != "answered":
-            self._pause_until = max(self._pause_until, now + retry_after_s)
+            self._pause_until = max(self._pause_until, now + min(retry_after_s, MOST_PAUSE_S))
         if ending == "answered":
             self._answered(now, ticket, tokens)
         elif ending == "limited":

@@ -1,6 +1,7 @@
 """Requests of a batch wait here for their turn, each model's in a line of its own, at the pace that its provider takes."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from math import inf
@@ -9,6 +10,10 @@ from typing import NamedTuple
 from freehold.providers.pace import Ending, Pace, Ticket
 from freehold.providers.remaining import remaining_of
 from freehold.providers.transport import Headers
+
+LONG_PAUSE_S = 20.0
+"""A pause of which people are told."""
+_log = logging.getLogger("freehold.serve")
 
 
 class Turn(NamedTuple):
@@ -48,6 +53,10 @@ class Pacing:
         """How many requests may be under way at one time, to all models together."""
         return sum(line.pace.window for line in self._lines.values())
 
+    def pause_s(self) -> float:
+        """How long the provider that is left alone longest is so still, of those for which anybody waits."""
+        return max((line.pace.pause_s(self._now()) for line in self._lines.values() if line.waiting), default=0.0)
+
     def enter(self, model: str, tokens: float, go: Callable[[Turn], None]) -> Callable[[], None] | None:
         """Calls `go` when a request of about so many tokens may be sent: at once, and then gives None, or later. Gives how to leave the line."""
         line = self._lines.get(model)
@@ -78,7 +87,10 @@ class Pacing:
         """A request has ended. `headers`: of its answer, come at `at`, in seconds since 1970."""
         line = self._lines[turn.model]
         told = remaining_of(headers, at) if headers else None
+        before = line.pace.pause_s(self._now())
         line.pace.ended(self._now(), turn.ticket, ending, tokens, retry_after_s, told)
+        if before < LONG_PAUSE_S <= (after := line.pace.pause_s(self._now())):
+            _log.warning("pace.paused: '%s' is left alone for %.0f s, because its provider asks for that", turn.model, after)
         self._go_on(turn.model, line)
 
     def _go_on(self, model: str, line: _Line) -> None:

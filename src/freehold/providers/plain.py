@@ -93,7 +93,8 @@ class _Call:
                 raise NothingSent(f"'{name}' takes no connection: {_words(error)}") from None
             self._socket = connection.sock
             try:
-                self._send(connection)
+                with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had heard all, such as with a 413
+                    self._send(connection)
                 return self._hear(connection.getresponse())
             except TimeoutError:
                 raise ProviderError(f"'{name}' was silent for too long at {asked.method} {asked.path}") from None

@@ -13,6 +13,13 @@ from freehold.telemetry.event import Peer
 _ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}
 
 
+def why_no_key(name: str, table: ProviderTable) -> str:
+    """Why a provider cannot be called for want of its key; empty where it has one, or needs none."""
+    if table.key_env is None or os.environ.get(table.key_env):
+        return ""
+    return f"providers.{name}: the environment variable {table.key_env} is not set. It holds the key of '{name}'."
+
+
 class Provider:
     """A provider that is ready to be called."""
 
@@ -22,9 +29,9 @@ class Provider:
             raise OperatorError(f"providers.{name}: nothing calls providers of kind '{table.kind}' yet; expected {' or '.join(FORMATS)}")
         self.name = name
         self.format: Format = FORMATS[table.kind]
+        if why := why_no_key(name, table):
+            raise OperatorError(why)
         key = os.environ.get(table.key_env, "") if table.key_env else ""
-        if table.key_env and not key:
-            raise OperatorError(f"providers.{name}: the environment variable {table.key_env} is not set. It holds the key of '{name}'.")
         origin = origin_of(table.base_url or _ADDRESSES[table.kind])
         self.headers = [("accept-encoding", "identity"), ("user-agent", "freehold")]
         """What every request says of itself, the key with it."""

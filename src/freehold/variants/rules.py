@@ -40,6 +40,11 @@ class Rules:
         if not self._rows:
             raise OperatorError(f"{path} has no rows. Expected columns such as when,answer and a row for each rule.")
 
+    @property
+    def fits_all(self) -> bool:
+        """Whether there is a row that fits whatever is asked."""
+        return any(row.when is None and not row.tags for row in self._rows)
+
     def run(self, text: str, tags: Mapping[str, str]) -> Outcome | None:
         """The answer of the first row that fits; None where none does."""
         folded = text.casefold()

@@ -87,6 +87,67 @@ def test_a_task_with_an_answer_of_its_own_is_warned_of_what_it_leaves_to_nobody(
     assert found == "warning 1: task 'asked' has no reference and no active policy: where its own answer is Pass, nobody answers"
 
 
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        ("", "    return len(message) > 3\n"),
+        ('rules="all.csv"', ""),
+        ('variants=["rules"]', "    return bool(message)\n"),
+    ],
+)
+def test_a_task_that_always_answers_itself_leaves_nothing_to_anybody(home: Home, options: str, body: str) -> None:
+    """A body that says `Pass` nowhere, and a table with a row that fits everything."""
+    (home.folder / "all.csv").write_text("when,answer\n*card*,true\n,false\n")
+    assert said(home, options, body=body) == []
+
+
+def test_a_table_that_has_no_row_for_everything_may_leave_something(home: Home) -> None:
+    (home.folder / "some.csv").write_text("when,answer\n*card*,true\n")
+    [found] = said(home, 'rules="some.csv"')
+    assert found.endswith("where its own answer is Pass, nobody answers")
+
+
+@pytest.mark.parametrize(
+    ("options", "is_told"),
+    [
+        ('reference="cheap"', True),
+        ('variants=["cheap"], reference="frontier"', True),
+        ('reference="cheap", instruction="Say whether it is urgent."', False),
+        ('reference="cheap", prompt="Is it urgent? {{ message }}"', False),
+    ],
+)
+def test_a_task_that_says_nowhere_what_it_wants_is_told_so(home: Home, options: str, is_told: bool) -> None:
+    home.write("desk.py", f"@freehold.task({options})\ndef asked(message: str) -> bool: ...\n")
+    assert [found.partition(":")[0] for found in home.said("desk.py")] == ["warning 1"] * is_told
+    assert not is_told or "has no docstring and no instruction" in home.said("desk.py")[0]
+
+
+def test_what_the_file_says_it_wants_will_do(home: Home) -> None:
+    home.configure('[tasks.asked]\ninstruction = "Say whether it is urgent."\n')
+    home.write("desk.py", '@freehold.task(reference="cheap")\ndef asked(message: str) -> bool: ...\n')
+    assert home.said("desk.py") == []
+
+
+@pytest.mark.parametrize("options", ['reference="dear"', 'reference="keyed/gpt-5"', 'reference=freehold.vote(3, "pool")'])
+def test_a_key_that_is_not_set_is_told_where_it_is_needed(home: Home, monkeypatch: pytest.MonkeyPatch, options: str) -> None:
+    """Once for each provider, whoever asks it, also as a fallback; a task that asks somebody else needs none."""
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    more = (
+        '[providers.keyed]\nkind = "openai"\nkey_env = "NO_SUCH_KEY"\n[models.dear]\nprovider = "keyed"\n'
+        '[models.pool.serving]\nfallbacks = ["cheap", "dear"]\n'
+    )
+    [found] = said(home, options, more)
+    assert found == (
+        "warning freehold.toml:14: providers.keyed: the environment variable NO_SUCH_KEY is not set. It holds the key of 'keyed'. "
+        "Asked by task asked"
+    )
+    home.forget()
+    assert said(home, 'reference="cheap"', more) == []
+    home.forget()
+    monkeypatch.setenv("NO_SUCH_KEY", "sk-1")
+    assert said(home, options, more) == []
+
+
 def test_a_label_that_names_a_prompt_is_there(home: Home) -> None:
     home.configure("")
     with home.project() as project:

@@ -52,7 +52,12 @@ def test_a_block_ends_with_its_block() -> None:
         ({"deadline_s": 0}, "deadline_s is 0"),
         ({"deadline_s": float("nan")}, "deadline_s is nan"),
         ({"budget_usd": -1}, "budget_usd is -1"),
+        ({"budget_usd": "5"}, "budget_usd is '5'; expected a number of dollars"),
+        ({"deadline_s": "5"}, "deadline_s is '5'; expected a number of seconds"),
+        ({"deadline_s": True}, "deadline_s is True"),
         ({"tags": {"a": 1}}, "the tag 'a' is 1; expected a text"),
+        ({"tags": "private"}, "tags is 'private'; expected texts by name"),
+        ({"customer": 17}, "customer is 17; expected a text"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, float], why: str) -> None:

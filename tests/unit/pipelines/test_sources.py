@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +255,37 @@ def test_a_file_with_other_content_is_another_item_and_one_that_was_touched_is_n
     (tmp_path / "a").write_text("two")
     (second,) = looked(source, clock)
     assert second.value == "two" and second.key != first.key
+
+
+@pytest.mark.parametrize(("raw", "text"), [(b"a", "a"), (b"a\n", "a"), (b"a\r\n", "a"), (b"a\n\n", "a\n"), (b"\n", ""), (b" a ", " a ")])
+def test_the_end_of_a_texts_last_line_is_no_part_of_it(tmp_path: Path, raw: bytes, text: str) -> None:
+    """One, as every editor writes it; what else stands there is the text's own."""
+    clock = Clock()
+    (tmp_path / "a.txt").write_bytes(raw)
+    assert values(looked(Folder(tmp_path, None, clock=clock), clock)) == [text]
+
+
+def test_a_file_that_goes_away_while_it_is_looked_at_takes_no_other_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were done stay done."""
+    clock = Clock()
+    for name in "abcd":
+        (tmp_path / name).write_text(name)
+    source = Folder(tmp_path, None, clock=clock)
+    source.place(None, looked(source, clock), False)
+    (tmp_path / "gone").write_text("gone")
+    listed = os.scandir
+
+    @contextmanager
+    def and_gone(path: Path) -> Iterator[list[Any]]:
+        with listed(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name != "gone")
+        (tmp_path / "gone").unlink(missing_ok=True)
+        yield found
+
+    with monkeypatch.context() as patched:  # a race, which cannot be had otherwise
+        patched.setattr(os, "scandir", and_gone)
+        assert looked(source, clock) == []
+    assert looked(source, clock) == []
 
 
 def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:

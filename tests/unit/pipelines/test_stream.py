@@ -17,6 +17,7 @@ from freehold.pipelines.run import Progress
 from freehold.pipelines.runs import cancel, listed
 from freehold.pipelines.runtime import use
 from freehold.pipelines.stream import Job, Report, Stream
+from freehold.store.open import open_store
 
 
 @pytest.fixture
@@ -206,15 +207,47 @@ def test_what_fails_for_good_is_a_dead_letter_and_can_be_done_again(here: Desk) 
     assert not (here.folder / "out.jsonl.dead.jsonl.retried").exists()
 
 
-def test_a_failure_that_may_pass_is_tried_again(here: Desk) -> None:
-    here.status = 400
+@pytest.mark.parametrize(("status", "attempts"), [(500, 2), (400, 1), (401, 1), (403, 1), (404, 1)])
+def test_a_failure_that_may_pass_is_tried_again(here: Desk, status: int, attempts: int) -> None:
+    """What the provider refuses for good is not."""
+    here.status = status
     feed(here, "a")
     running = Running(here, job(here, attempts=2))
     until(lambda: len(here.lines("out.jsonl.dead.jsonl")) == 1)
-    assert here.lines("out.jsonl.dead.jsonl")[0]["attempts"] == 2
+    assert here.lines("out.jsonl.dead.jsonl")[0]["attempts"] == attempts
     assert running.stop().ended().failed == 1
     here.status = 200
     assert Running(here, job(here, retry_dead=True)).ended().done == 1
+
+
+def test_an_answer_that_cannot_be_read_is_not_paid_for_again(here: Desk) -> None:
+    """As in a batch: whoever wants that says repair="ask"."""
+    (here.folder / "desk.py").write_text(
+        (here.folder / "desk.py").read_text().replace("def first(message: str) -> str", "def first(message: str) -> int")
+    )
+    here.answer = lambda question: "many"
+    feed(here, "a")
+    running = Running(here, job(here, attempts=3), program="first")
+    until(lambda: len(here.lines("out.jsonl.dead.jsonl")) == 1)
+    assert running.stop().ended().failed == 1
+    assert here.lines("out.jsonl.dead.jsonl")[0]["attempts"] == 1 and len(here.questions) == 1
+
+
+def test_a_run_that_fails_is_written_down_without_anybodys_words(here: Desk) -> None:
+    """Its error may quote an answer, or a path; whoever runs it hears it all."""
+    from datetime import UTC, datetime
+
+    (here.folder / "letters").mkdir()
+    running = Running(here, job(here, source=here.folder / "letters", to=here.folder / "answers"))
+    until(lambda: running.project is not None and running.stream is not None)
+    store, tenant = running.project.store, running.project.tenant
+    until(lambda: any(run.kind == "stream" for run in listed(store, tenant, datetime.now(UTC))))
+    (here.folder / "letters").rmdir()
+    with pytest.raises(CallerError, match="There is no folder"):
+        running.ended()
+    with open_store("sqlite:///freehold.db", here.folder) as again:
+        (run,) = [run for run in listed(again, "default", datetime.now(UTC)) if run.kind == "stream"]
+    assert (run.state, run.progress.why) == ("failed", "CallerError")
 
 
 def test_a_budget_ends_it_and_what_did_not_fit_is_left(here: Desk) -> None:

@@ -108,7 +108,7 @@ def test_what_has_no_answer_says_why(up: Batches, of: Any, kind: str) -> None:
     ticket = looked(provider, kept)
     assert (ticket.parts[0].answered, ticket.parts[0].failed) == (3, 2)
     found = read(provider, ticket)
-    assert found["row-1"] == Result("row-1", "failed", None, "not so")
+    assert found["row-1"] == Result("row-1", "failed", None, "not so", 400)
     assert (found["row-2"].status, found["row-2"].answer) == ("expired", None)
     assert sum(result.status == "answered" for result in found.values()) == 3
 

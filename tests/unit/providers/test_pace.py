@@ -33,6 +33,14 @@ def test_after_a_refusal_it_waits_for_as_long_as_it_is_told() -> None:
     assert pace.wait_s(31.0) == 0.0
 
 
+def test_a_provider_that_says_hours_is_asked_again_after_five_minutes() -> None:
+    """It may not hold; and where it does, whoever runs the batch hears of it, and it ends."""
+    pace = Pace()
+    pace.ended(1.0, pace.started(0.0), "limited", retry_after_s=7_200.0)
+    assert (pace.wait_s(1.0), pace.pause_s(1.0)) == (300.0, 300.0)
+    assert (pace.wait_s(301.0), pace.pause_s(301.0)) == (0.0, 0.0)
+
+
 def test_a_refusal_at_the_widest_narrows_the_window_to_below_it() -> None:
     pace = Pace(first=8)
     tickets = [pace.started(0.0) for _ in range(8)]

@@ -139,3 +139,21 @@ def test_whoever_is_cancelled_waits_for_nothing() -> None:
 
     with answering(b"") as (port, heard):
         assert asyncio.run(cancelled(port)) < 10
+
+
+def test_an_answer_that_comes_before_all_was_sent_is_heard(tmp_path: Path) -> None:
+    """A provider that refuses a body for its size need not read it."""
+    (tmp_path / "big").write_bytes(b"x" * 30_000_000)
+    with create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(64)
+                connection.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig")
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        found = told(provider(listening.getsockname()[1]), Ask("POST", "/files", (tmp_path / "big",)))
+        thread.join(10)
+    assert found == Told(413, b"big", None)
