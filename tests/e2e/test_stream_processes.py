@@ -73,7 +73,7 @@ def test_a_first_sigterm_finishes_and_a_second_breaks_off(here: Desk) -> None:
     assert process.returncode == 0, err
     assert json.loads(out) | {"seconds": 0, "id": "", "dead": ""} == {
         "id": "", "name": "desk", "ended": "stopped", "why": "", "done": 2, "repeated": 0, "failed": 0, "left": 0,
-        "cost_usd": pytest.approx(4 * 120e-6), "seconds": 0, "out": "out.jsonl", "dead": "",
+        "cost_usd": pytest.approx(4 * 120e-6), "known_usd": pytest.approx(4 * 120e-6), "seconds": 0, "out": "out.jsonl", "dead": "",
     }  # fmt: skip
     gate.clear()
     process = here.start(*arguments, stdout=subprocess.PIPE)

@@ -14,7 +14,8 @@ from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, ou
 
 if TYPE_CHECKING:
     from freehold.pipelines.run import Progress
-    from freehold.pipelines.stream import Report, Stream
+    from freehold.pipelines.stream import Stream
+    from freehold.pipelines.stream_job import Report
 
 BROKEN_OFF = 130
 """Exit status after Ctrl-C twice, as shells have it."""
@@ -62,7 +63,8 @@ def stream(
     from freehold.config import find_project
     from freehold.pipelines.program import program_of
     from freehold.pipelines.runtime import use
-    from freehold.pipelines.stream import Job, Stream
+    from freehold.pipelines.stream import Stream
+    from freehold.pipelines.stream_job import Job
     from freehold.telemetry.logs import set_up_logs
 
     job = Job(

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freehold.errors import CallerError
-from freehold.pipelines.sources import Folder, GrowingFile, Item, Lines, decoder
+from freehold.pipelines.folder import Folder
+from freehold.pipelines.growing import GrowingFile
+from freehold.pipelines.sources import Item, Lines, decoder
 
 
 class Clock:

@@ -16,7 +16,8 @@ from freehold.pipelines.program import load_program
 from freehold.pipelines.run import Progress
 from freehold.pipelines.runs import cancel, listed
 from freehold.pipelines.runtime import use
-from freehold.pipelines.stream import Job, Report, Stream
+from freehold.pipelines.stream import Stream
+from freehold.pipelines.stream_job import Job, Report
 from freehold.store.open import open_store
 
 
