@@ -134,13 +134,11 @@ class Signature:
 
     def read_json(self, input: JSON) -> dict[str, Any]:
         """The arguments of an input as the journal keeps it, or as a row of a file has it. Raises CallerError."""
-        if len(self.fields) == 1 and not self._is_named(input):
-            input = {self.fields[0].name: input}
-        if not isinstance(input, dict):
+        given = {self.fields[0].name: input} if len(self.fields) == 1 and not self._is_named(input) else input
+        if not isinstance(given, dict):
             raise CallerError(
-                f"Task '{self.name}' takes an object of {', '.join(field.name for field in self.fields)}; got {_short(input)}."
+                f"Task '{self.name}' takes an object of {', '.join(field.name for field in self.fields)}; got {_short(given)}."
             )
-        given = input
         values: dict[str, Any] = {}
         for field in self.fields:
             if field.name not in given:
