@@ -848,8 +848,9 @@ class Exchange:
             if isinstance(output, dict) and is_deeper(output, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
             digest = None if output is None else digest_of(output)
-        except (DataError, UnicodeEncodeError) as error:  # half of a character is no text: a body of a program's own may give such
-            _log.warning("call.without_content: a call is journalled without its words: %s", error, extra={"call": self.id})
+        except Exception as error:  # noqa: BLE001 such as half of a character, which a program's own body may give
+            why = str(error) if isinstance(error, DataError) else type(error).__name__
+            _log.warning("call.without_content: a call is journalled without its words: %s", why, extra={"call": self.id})
             asked, output, digest = Question(None, self.id, "", None, {}), None, None
         tags = {**asked.tags, **self._caller.tags} if self._caller.tags else asked.tags
         if answer is not None and (end := unusual_end(answer)):

@@ -26,7 +26,6 @@ RECORDS = {
         "TeamTable",
         "GatewayTable",
     },
-    "context/conversation.py": {"Conversation"},
     "context/count.py": {"Count", "Pieces"},
     "context/history.py": {"Fitted"},
     "context/turns.py": {"Split"},

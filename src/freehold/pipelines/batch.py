@@ -291,8 +291,7 @@ class Batch:
             except (Cancelled, asyncio.CancelledError):
                 return
             except NotReady as error:  # nor is it for any other row
-                self._broken = self._broken or error
-                self._end("failing", str(error))
+                self._breaks(error)
                 return
             except HAD_NO_ANSWER as error:
                 if self._fails_again(error):
@@ -324,11 +323,15 @@ class Batch:
             self._writer.put(row.n, laid(row, output, self._fields))
         except DataError as error:
             self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
-        except FreeholdError as error:  # such as a full disk: nothing more is begun
-            self._broken = self._broken or error
-            self._end("failing", str(error))
+        except FreeholdError as error:
+            self._breaks(error)
         else:
             self._run.note(done=1)
+
+    def _breaks(self, error: FreeholdError) -> None:
+        """Nothing more is begun, for something is wrong with all of it, such as a full disk."""
+        self._broken = self._broken or error
+        self._end("failing", str(error))
 
     async def _known_again(self, episode: str) -> Steps:
         """What the journal has of a row that is tried once more."""
@@ -353,10 +356,14 @@ class Batch:
         return self._ended == "failing"
 
     def _fails(self, row: FailedRow) -> None:
-        self._run.note(failed=1)
         if self._handing is not None:
             self._failed.add(row.n)
-        self._writer.fail(row)
+        try:
+            self._writer.fail(row)
+        except FreeholdError as error:
+            self._breaks(error)
+        else:
+            self._run.note(failed=1)
 
     def _end(self, ended: Ended, why: str) -> None:
         if self._ended == "done":
