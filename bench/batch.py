@@ -3,10 +3,12 @@
 Rows against a provider with a limit of requests a second, which it tells as OpenAI does, and 2 % faults (500, 503, connections cut). `filled` is
 one run that nobody disturbs: rows a second as a share of the limit, and the share of requests refused for it. `killed` runs the same command with
 --resume again and again and kills it with SIGKILL at random; every row has to have one answer in the end, in order, and the rows that were asked
-twice are those that were under way at a kill. Memory is looked at a quarter of the way and at the end.
+twice are those that were under way at a kill. Memory is looked at a quarter of the way and at the end. `ray` asks for the same rows as `killed`
+from two Ray nodes that are joined by address, kills one of them halfway, and compares the output; it is left out where Ray is not installed.
 """
 
 import argparse
+import hashlib
 import json
 import random
 import signal
@@ -19,8 +21,10 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import ray_nodes
 from batch_upstream import Limits, started
 from harness import add_arguments, emit
+from ray_nodes import Nodes
 
 _PROGRAM = '''
 from typing import Literal
@@ -63,11 +67,19 @@ def main() -> None:
         print(f"batch: {name}", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
             result[name] = run(Path(folder), rows if name == "filled" or args.quick else rows // 2, args.per_s, kills)
+    if ray_nodes.is_installed():
+        print("batch: ray", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder, Nodes(Path(folder, "ray")) as nodes:
+            result["ray"] = run(Path(folder), result["killed"]["rows"], args.per_s, 1, nodes)
+        result["ray"]["differs"] = int(result["ray"]["digest"] != result["killed"]["digest"])
+    else:
+        print(f"batch: left out: ray: {ray_nodes.MISSING}", file=sys.stderr)
+        result["left_out"] = {"ray": ray_nodes.MISSING}
     emit("batch", result, args.check)
 
 
-def run(folder: Path, rows: int, per_s: float, kills: int) -> dict[str, Any]:
-    """One batch, killed so many times."""
+def run(folder: Path, rows: int, per_s: float, kills: int, nodes: Nodes | None = None) -> dict[str, Any]:
+    """One batch, killed so many times; or one on Ray, of which a node is killed."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -86,6 +98,10 @@ def run(folder: Path, rows: int, per_s: float, kills: int) -> dict[str, Any]:
         "--json",
         "--resume",
     ]
+    environment = None
+    if nodes is not None:
+        command = [str(ray_nodes.PYTHON), "-c", "from freehold.cli.app import main; main()", *command[1:], "--ray"]
+        environment, second = nodes.environment, nodes.join()
     rng = random.Random(7)
     began = time.perf_counter()
     report: dict[str, Any] = {}
@@ -93,9 +109,13 @@ def run(folder: Path, rows: int, per_s: float, kills: int) -> dict[str, Any]:
     times = sorted(rng.uniform(0.1, 0.9) for _ in range(kills))
     waits = [(each - before) * rows / per_s for before, each in zip([0.0, *times], times, strict=False)]
     try:
-        for wait in [*waits, None]:
-            process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-            if wait is not None:
+        for wait in [None] if nodes is not None else [*waits, None]:
+            process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+            if nodes is not None:
+                while counted(port)["rows"] < rows / 2 and process.poll() is None:
+                    time.sleep(0.1)
+                nodes.kill(second)
+            elif wait is not None:
                 time.sleep(2 + wait)
                 process.send_signal(signal.SIGKILL)
                 process.wait()
@@ -103,12 +123,13 @@ def run(folder: Path, rows: int, per_s: float, kills: int) -> dict[str, Any]:
             memory = watched(process, rows / per_s)
             report = json.loads(process.communicate()[0])
         seconds = time.perf_counter() - began
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as answer:
-            counts = json.load(answer)
+        counts = counted(port)
     finally:
         upstream.kill()
-    lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    out = (folder / "out.jsonl").read_bytes()
+    lines = [json.loads(line) for line in out.splitlines()]
     found = {
+        "rows": rows,
         "seconds": round(seconds, 1),
         "done": report["done"],
         "failed": report["failed"],
@@ -119,6 +140,7 @@ def run(folder: Path, rows: int, per_s: float, kills: int) -> dict[str, Any]:
         "limited_share": round(counts["seen"].get("limited", 0) / counts["seen"]["asked"], 5),
         "faults_seen": counts["seen"].get("failed", 0),
         "kills": kills,
+        "digest": hashlib.blake2b(out, digest_size=16).hexdigest(),
     }
     if not kills:
         let_in = counts["seen"]["asked"] - counts["seen"].get("limited", 0)
@@ -128,6 +150,13 @@ def run(folder: Path, rows: int, per_s: float, kills: int) -> dict[str, Any]:
         found["memory_mb"] = memory
         found["memory_grows_mb"] = memory[-1] - memory[0]
     return found
+
+
+def counted(port: int) -> dict[str, Any]:
+    """What the provider saw."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as answer:
+        told: dict[str, Any] = json.load(answer)
+        return told
 
 
 def watched(process: "subprocess.Popen[str]", seconds: float) -> list[int]:

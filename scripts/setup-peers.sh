@@ -20,6 +20,7 @@ TRANSFORMERS=5.24.0
 DSPY=3.4.1
 LANGCHAIN_OPENAI=$(sed -n 's/^langchain-openai==//p' constraints.txt)
 PYDANTIC_AI=2.68.0
+RAY=2.60.0
 
 # A virtual environment with packages, unless it has them.
 python_peer() {
@@ -58,6 +59,17 @@ langchain_peer() {
 
 pydantic_ai_peer() {
     python_peer pydantic_ai "pydantic-ai-slim[openai]==$PYDANTIC_AI"
+}
+
+# Beside what .venv has, which it sees and does not copy: a node runs Freehold. Remade where .venv is another.
+ray_peer() {
+    local own="$PWD/$VENV/lib/python${PYTHON_VERSION%.*}/site-packages" wanted="ray[data]==$RAY"
+    [[ $(cat "$PEERS/ray/installed" 2>/dev/null) == "$wanted $own" ]] && return
+    rm -rf "${PEERS:?}/ray"
+    "$PYTHON" -m venv "$PEERS/ray" &&
+        echo "import site; site.addsitedir('$own')" >"$PEERS/ray/lib/python${PYTHON_VERSION%.*}/site-packages/freehold.pth" &&
+        "$PEERS/ray/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: -c constraints.txt "$wanted" &&
+        echo "$wanted $own" >"$PEERS/ray/installed"
 }
 
 transformers_peer() {

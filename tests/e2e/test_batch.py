@@ -375,6 +375,7 @@ def test_an_output_that_is_there_is_not_written_over(home: Home) -> None:
         (("sort", "in.jsonl", "--out", "in.jsonl"), "would be overwritten"),
         (("sort", "in.jsonl", "--out", "out.jsonl", "--concurrency", "many"), "expected 'auto' or a number"),
         (("sort", "in.jsonl", "--out", "out.jsonl", "--budget-usd", "0"), "a number of dollars above 0"),
+        (("sort", "in.jsonl", "--out", "out.jsonl", "--budget-usd", "1", "--ray"), "budget under [budget]"),
     ],
 )
 def test_misuse_says_what_was_expected(home: Home, arguments: tuple[str, ...], said: str) -> None:
@@ -382,6 +383,16 @@ def test_misuse_says_what_was_expected(home: Home, arguments: tuple[str, ...], s
     home.write(1)
     assert said in home.batch(*arguments, code=2).err
     assert not home.provider.asked
+
+
+def test_ray_is_asked_for_where_it_is_missing(home: Home) -> None:
+    """By the name of what installs it, and before any file is made."""
+    home.write(1)
+    code = f"import sys; sys.modules['ray'] = None; {RUN}"
+    command = [sys.executable, "-c", code, "batch", "sort", "in.jsonl", "--out", "out.jsonl", "--ray"]
+    ended = subprocess.run(command, cwd=home.folder, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 2 and "pip install 'freehold[ray]'" in ended.stderr
+    assert not home.provider.asked and not list(home.folder.glob("out.jsonl*"))
 
 
 def test_two_batches_at_one_time_in_one_process_both_end(home: Home) -> None:

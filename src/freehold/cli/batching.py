@@ -50,6 +50,9 @@ def batch(
     provider_batch: Annotated[
         bool, typer.Option("--provider-batch", help="Hand questions to OpenAI or Anthropic as batches: half the price, within a day.")
     ] = False,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Ask from the nodes of the Ray cluster that RAY_ADDRESS names, or that runs on this machine.")
+    ] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,7 +68,7 @@ def batch(
     from freehold.pipelines.progress import Progress
     from freehold.pipelines.runtime import use
 
-    job = Job(rows, to, _at_once(concurrency), budget_usd, resume, retry_failed, attempts, deadline_s, overwrite, provider_batch)
+    job = Job(rows, to, _at_once(concurrency), budget_usd, resume, retry_failed, attempts, deadline_s, overwrite, provider_batch, ray)
     with use(project if project is not None else find_project(Path.cwd())) as at:
         found = program_of(at.project.config, [program] if ":" in program else ()).find(program)
         rate: Progress | None = None
@@ -83,6 +86,7 @@ def batch(
         print_json(report)
     else:
         _print(report, program)
+    sys.stdout.flush()
     if report.ended == "interrupted":
         exit_with(INTERRUPTED)
     if report.failed or report.ended != "done":
@@ -143,4 +147,3 @@ def _print(report: "Report", program: str) -> None:
         notes().print(f"Why rows failed stands in {report.failures}; --retry-failed tries them again.", markup=False, soft_wrap=True)
     if report.ended != "done":
         notes().print("The same command with --resume goes on from there.", markup=False, soft_wrap=True)
-    sys.stdout.flush()

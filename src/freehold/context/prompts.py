@@ -54,9 +54,8 @@ def keep(store: Store, tenant: str, task: str, text: str, now: datetime) -> str:
     with store.reading() as connection:
         if connection.execute(known).first() is not None:
             return str(values["hash"])
-    with store.writing() as connection:
-        if connection.execute(known).first() is None:
-            connection.execute(insert(prompts), [values])
+    with store.writing() as connection:  # others may keep it at the same time
+        store.insert_new(connection, "prompts", list(values), "tenant, task, hash", [list(values.values())])
     return str(values["hash"])
 
 

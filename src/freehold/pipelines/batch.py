@@ -5,7 +5,7 @@ asked nor paid again: of a task its answer, of a pipeline every step that it had
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import islice
@@ -38,12 +38,13 @@ MOST_ROWS = 512
 MOST_FAILURES = 100
 """After so many tries in a row without an answer nothing more is begun."""
 _FEWEST_ROWS = 16
-_CHUNK = 256
-"""Rows whose earlier steps are looked up at once."""
+CHUNK = 256
+"""Rows that are read, and whose earlier steps are looked up at once."""
 _TELL_S = 0.2
 _MOMENT_S = 0.01
 _ROW_BYTES = 10
-_CHECKPOINT_S = 5.0
+CHECKPOINT_S = 5.0
+"""How often what was answered is brought to the disk."""
 
 
 class Batch:
@@ -69,6 +70,7 @@ class Batch:
         self._ended: Ended = "done"
         self._why = ""
         self._under_way: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
         self._handing: Handing | None = None
         self._failed: set[int] = set()
         self._rounds = 0
@@ -139,7 +141,7 @@ class Batch:
         if self._purse is not None:
             self._purse.spent_nano = nano(spent.known_usd)
         self._input = read_rows(job.input)
-        self._first = list(islice(self._input, _CHUNK))
+        self._first = list(islice(self._input, CHUNK))
         if format_of(job.input) in ("csv", "parquet"):
             self._step.check_columns(job.input.name, (row.value for row in self._first if isinstance(row, Row)))
         self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
@@ -208,38 +210,47 @@ class Batch:
         if self._rounds > 1:
             self._rows = 0
             self._input = read_rows(self._job.input)
-            self._first = await asyncio.to_thread(lambda: list(islice(self._input, _CHUNK)))
+            self._first = await asyncio.to_thread(lambda: list(islice(self._input, CHUNK)))
         await self._all_rows()
 
     async def _all_rows(self) -> None:
-        room = asyncio.Event()
         some: list[Row | BadRow] = self._first
-        checkpoint = asyncio.get_running_loop().time() + _CHECKPOINT_S
+        checkpoint = asyncio.get_running_loop().time() + CHECKPOINT_S
         while self._ended == "done" and some:
-            steps = await self._known_steps(some)
-            for row in some:
-                self._rows += 1
-                if self._writer.has(row.n) or row.n in self._failed:
-                    if self._rounds < 2:  # of an earlier run
-                        self._run.note(done=1)
-                    continue
-                while len(self._under_way) >= self._most_rows() and self._ended == "done":
-                    room.clear()
-                    await room.wait()
-                if self._is_over():
-                    break
-                task = asyncio.create_task(self._row(row, steps.get(row.n)))
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
-                task.add_done_callback(lambda _: room.set())
+            await self._begin(self._without_answer(some))
             if (now := asyncio.get_running_loop().time()) >= checkpoint:
-                checkpoint = now + _CHECKPOINT_S
+                checkpoint = now + CHECKPOINT_S
                 await asyncio.to_thread(self._writer.checkpoint)
-            some = await asyncio.to_thread(lambda: list(islice(self._input, _CHUNK)))
+            some = await asyncio.to_thread(lambda: list(islice(self._input, CHUNK)))
         while self._under_way:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
         if self._broken is not None:
             raise self._broken
+
+    def _without_answer(self, rows: Sequence[Row | BadRow]) -> list[Row | BadRow]:
+        """Those that neither an earlier run nor an earlier round has answered; the others are counted, once."""
+        left = [row for row in rows if not self._writer.has(row.n) and row.n not in self._failed]
+        self._rows += len(rows)
+        if self._rounds < 2:
+            self._run.note(done=len(rows) - len(left))
+        return left
+
+    async def _begin(self, rows: Sequence[Row | BadRow]) -> list[asyncio.Task[None]]:
+        """Begins rows as there is room for them, until the batch ends. Gives those that were begun."""
+        steps = await self._known_steps(rows)
+        begun: list[asyncio.Task[None]] = []
+        for row in rows:
+            while len(self._under_way) >= self._most_rows() and self._ended == "done":
+                self._room.clear()
+                await self._room.wait()
+            if self._is_over():
+                break
+            task = asyncio.create_task(self._row(row, steps.get(row.n)))
+            begun.append(task)
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            task.add_done_callback(lambda _: self._room.set())
+        return begun
 
     def _most_rows(self) -> int:
         """As many as the models take at one time, and some that wait for their turn."""
@@ -249,7 +260,7 @@ class Batch:
         """What the journal has of these rows, where the batch was run before."""
         if self._run.progress.cost_usd == 0.0 and self._rounds < 2 and not (self._job.resume or self._job.retry_failed):
             return {}
-        wanted = {self._episode(row): row.n for row in rows if isinstance(row, Row) and not self._writer.has(row.n)}
+        wanted = {self._episode(row): row.n for row in rows if isinstance(row, Row)}
         project = self._at.project
         known = await asyncio.to_thread(known_steps, project.store, project.tenant, wanted)
         return {wanted[episode]: steps for episode, steps in known.items()}
@@ -368,7 +379,12 @@ def batch(
     """Runs a program over a file, and waits. Ctrl-C begins no further rows, and a second one breaks off those under way; `tell_stopping` hears
     how many those are. Raises as `Batch`."""
     at = runtime()
-    work = Batch(at, program, job, tell)
+    if job.ray:
+        from freehold.pipelines.cluster import ClusterBatch  # which needs this
+
+        work: Batch = ClusterBatch(at, program, job, tell)
+    else:
+        work = Batch(at, program, job, tell)
     future = at.submit(work.through())
     while True:
         try:

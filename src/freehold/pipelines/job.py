@@ -39,6 +39,8 @@ class Job(NamedTuple):
     """Whether what stands at `out` may be overwritten."""
     provider_batch: bool = False
     """Whether questions are handed to their providers as batches, which are cheaper and come back within a day."""
+    ray: bool = False
+    """Whether the workers of a Ray cluster ask."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Versions of a prompt are kept once, labels name them, and what a label named before is never lost."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,6 +28,13 @@ def test_a_version_is_kept_once_by_its_hash(store: Store) -> None:
     ]  # fmt: skip
     assert prompts.tasks(store, "default") == ["triage", "write"]
     assert prompts.versions(store, "another", "triage") == []
+
+
+def test_many_may_keep_the_same_at_one_time(store: Store) -> None:
+    """As the first rows of a batch do, and its workers elsewhere."""
+    with ThreadPoolExecutor(16) as threads:
+        assert set(threads.map(lambda _: keep(store, A), range(64))) == {hash_of(A)}
+    assert len(prompts.versions(store, "default", "triage")) == 1
 
 
 def test_what_is_no_template_is_not_kept(store: Store) -> None:
