@@ -115,6 +115,9 @@ class Batches:
                 requests = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
                 about = {"object": "batch", "status": "validating", "created_at": int(time.time()), "metadata": asked["metadata"]}
                 return 200, self._begun(requests, about, is_anthropic=False)
+            case "POST /chat/completions":  # at once
+                asked = json.loads(body)
+                return 200, json.dumps(openai_answer(asked["model"], self.words(asked))).encode()
             case "POST /messages/batches":
                 about = {"type": "message_batch", "processing_status": "in_progress", "created_at": datetime.now(UTC).isoformat()}
                 requests = json.loads(body)["requests"]
