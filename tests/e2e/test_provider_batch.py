@@ -268,6 +268,23 @@ def test_a_run_that_is_cancelled_is_cancelled_at_its_provider(home: Home) -> Non
     assert home.asked == [4, 3]
 
 
+@KINDS
+def test_what_was_cancelled_before_it_was_begun_is_handed_over_anew(home: Home) -> None:
+    """When the batch is gone on with: it fails no row, for nothing was asked."""
+    home.write(2)
+    home.provider.ends_when_looked_at = False
+    with home.waiting() as process:
+        (run,) = [run for run in freehold("runs", "list", "--json", cwd=home.folder).json if run["kind"] == "batch"]
+        freehold("runs", "cancel", run["id"], cwd=home.folder)
+        process.communicate(timeout=60)
+    home.provider.words = lambda body: "canceled"
+    home.provider.finish("cancelled")
+    home.provider.words, home.provider.ends_when_looked_at = words, True
+    home.batch("plain", "in.jsonl", "--out", "out.jsonl", "--resume")
+    assert home.asked == [2, 2, 1]
+    assert len(home.lines("out.jsonl")) == 2
+
+
 def test_a_kill_at_any_moment_hands_nothing_over_twice(home: Home) -> None:
     home.write(4)
     command = [sys.executable, "-c", RUN, "batch", "plain", "in.jsonl", "--out", "out.jsonl", "--provider-batch", "--resume"]
