@@ -121,6 +121,11 @@ async def hasty(message: str) -> list[str]:
 
 
 @freehold.pipeline
+def mapped(message: str) -> list[str]:
+    return reply.map([(message, str(n)) for n in range(40)])
+
+
+@freehold.pipeline
 async def grouped(message: str) -> list[str]:
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(one.acall(message)) for one in (alone, voted)]
@@ -321,7 +326,7 @@ def test_what_is_asked_at_once_is_not_asked_again_for_what_is_handed_over_beside
     assert home.asked == [3, 9] and home.provider.asked["POST /chat/completions"] == 6
 
 
-@pytest.mark.parametrize(("program", "rounds"), [("careful", [6]), ("hasty", [3, 3]), ("by_another", [3])])
+@pytest.mark.parametrize(("program", "rounds"), [("careful", [6]), ("hasty", [3, 3]), ("mapped", [120]), ("by_another", [3])])
 def test_a_row_whose_question_was_handed_over_waits_for_it_whatever_its_program_does_meanwhile(
     home: Home, program: str, rounds: list[int]
 ) -> None:

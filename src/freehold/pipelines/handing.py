@@ -214,7 +214,10 @@ class Handing:
     async def stop(self) -> None:
         """Has the providers begin no more. What they answered by then comes when the batch is gone on with."""
         for ticket in self._under_way():
-            await cancel(self._provider(ticket), ticket, self._note)
+            try:
+                await cancel(self._provider(ticket), ticket, self._note)
+            except ProviderError as error:
+                _log.warning("batch.goes_on: '%s' could not be told to begin no more: %s", ticket.provider, error)
 
     @property
     def why(self) -> str:
