@@ -32,7 +32,7 @@ from freehold.providers.provider import Provider, Target
 _LOOK_S = (2.0, 60.0)
 """How long it is waited between two looks: at first, and once it takes long."""
 _SLOWER = 1.5
-_MOMENT_S = 0.01
+_GRACE_S = 0.1
 _MOST_FAILURES = 20
 """After so many looks in a row without an answer it is given up for now."""
 _ID_BYTES = 16
@@ -164,6 +164,7 @@ class Handing:
         self._begun = begun
         self.desk = desk
         self._loaded: set[str] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._wakes = asyncio.Event()
 
     def wake(self) -> None:
@@ -178,7 +179,7 @@ class Handing:
                 return
             came_back = self.desk.has_answers()
             self.desk.forget()
-            await all_rows()
+            await self._all_asked(all_rows)
             asked = self.desk.providers()
             if is_over() or not asked:
                 return
@@ -203,13 +204,27 @@ class Handing:
             if self.desk.is_waiting(run.id):
                 raise Deferred
             return given
-        except Deferred:
-            while run.has_under_way:  # begun beside and not waited for: what is paid is journalled first
-                await asyncio.sleep(_MOMENT_S)
-            run.cancel()
-            raise
         finally:
-            self.desk.leave(run.id)
+            if self.desk.is_waiting(run.id):
+                task = asyncio.create_task(self._left(run))
+                self._leaving.add(task)
+                task.add_done_callback(self._leaving.discard)
+            else:
+                self.desk.leave(run.id)
+
+    async def _left(self, run: Run) -> None:
+        """What a run began and did not wait for may still ask, for a moment; what is asked at once is journalled first."""
+        await asyncio.sleep(_GRACE_S)
+        while run.has_under_way:
+            await asyncio.sleep(_GRACE_S)
+        run.cancel()
+        self.desk.leave(run.id)
+
+    async def _all_asked(self, all_rows: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await all_rows()
+        finally:
+            await asyncio.gather(*self._leaving)
 
     async def stop(self) -> None:
         """Has the providers begin no more. What they answered by then comes when the batch is gone on with."""
