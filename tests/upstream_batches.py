@@ -29,7 +29,7 @@ class Batches:
         self.swallows: set[str] = set()
         """Routes whose next request is done, and its answer never sent."""
         self.words: Callable[[dict[str, Any]], str] = lambda body: "Größe 😀"
-        """What a request is answered with, or `failing` or `expired` for one that is not."""
+        """What a request is answered with, or `failing`, `expired` or `canceled` for one that is not."""
         self.ends_when_looked_at = False
         """Whether batches end as soon as somebody looks how far they are."""
 
@@ -69,6 +69,8 @@ class Batches:
                 answer = {"type": "errored", "error": {"type": "error", "error": {"type": "invalid_request", "message": "not so"}}}
             if own in expired:
                 answer = {"type": "expired"}
+            if words == "canceled":
+                answer = {"type": "canceled"}
             return answer["type"] == "succeeded", json.dumps({"custom_id": id, "result": answer}).encode() + b"\n"
         line: dict[str, Any] = {
             "id": f"batch_req_{own}",
@@ -81,7 +83,9 @@ class Batches:
             line["response"] = {"status_code": 400, "request_id": "r", "body": {"error": {"message": "not so"}}}
         if own in expired:
             line |= {"response": None, "error": {"code": "batch_expired", "message": "it was not begun in time"}}
-        return own not in failing + expired, json.dumps(line).encode() + b"\n"
+        if words == "canceled":
+            line |= {"response": None, "error": {"code": "batch_cancelled", "message": "it was cancelled before it was begun"}}
+        return own not in failing + expired and words != "canceled", json.dumps(line).encode() + b"\n"
 
     # What it is asked.
 
@@ -115,6 +119,9 @@ class Batches:
                 requests = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
                 about = {"object": "batch", "status": "validating", "created_at": int(time.time()), "metadata": asked["metadata"]}
                 return 200, self._begun(requests, about, is_anthropic=False)
+            case "POST /chat/completions":  # at once
+                asked = json.loads(body)
+                return 200, json.dumps(openai_answer(asked["model"], self.words(asked))).encode()
             case "POST /messages/batches":
                 about = {"type": "message_batch", "processing_status": "in_progress", "created_at": datetime.now(UTC).isoformat()}
                 requests = json.loads(body)["requests"]

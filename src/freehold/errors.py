@@ -51,3 +51,12 @@ def nearest(name: str, known: list[str] | tuple[str, ...] | set[str]) -> str:
     close = get_close_matches(name, list(known), n=1, cutoff=0.5)
     listed = ", ".join(sorted(known)[:12]) + (", …" if len(known) > 12 else "")
     return (f" Did you mean '{close[0]}'?" if close else "") + f" Known: {listed}."
+
+
+class Deferred(BaseException):
+    """The answer comes later, and the run is begun anew then. No Exception, for nothing failed and a program is not to do anything about it."""
+
+
+def is_deferred(error: BaseException) -> bool:
+    """Whether a run ended for that, alone or in a group."""
+    return isinstance(error, Deferred) or (isinstance(error, BaseExceptionGroup) and error.subgroup(Deferred) is not None)

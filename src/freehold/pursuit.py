@@ -18,7 +18,7 @@ from freehold.gateway.formats import Format
 from freehold.gateway.limits import LimitReached, Pass
 from freehold.providers import pacing
 from freehold.providers.asking import Asking, Failure
-from freehold.providers.desk import Desk
+from freehold.providers.desk import Desk, Told
 from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.pace import Ending
 from freehold.providers.provider import Target
@@ -128,6 +128,9 @@ class Pursuit:
         self._overdue: asyncio.TimerHandle | None = None
         self._asked_since = 0.0
         self._is_over = False
+        self._id = ""
+        self._told: Told | None = None
+        """Of the question that is asked at once for a batch that hands others over: what it is called there, and what is known to come of it."""
         self._said_less: set[str] = set()
         """Who was asked again with less."""
 
@@ -156,8 +159,9 @@ class Pursuit:
         if not self._has.breakers.allows(target.health, time.time()):
             self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
             return
-        if self._has.desk is not None and self._has.desk.takes(target):
-            self._ask_at_desk(self._has.desk, target, cause)
+        desk = self._has.desk_of(self._request.session())
+        if desk is not None and (desk.takes(target) or self._is_known(desk, target, cause)):
+            self._ask_at_desk(desk, target, cause)
             return
         if self._has.pacing is None:
             self._ask_in_pace(target, cause, None)
@@ -177,15 +181,26 @@ class Pursuit:
         if leave is not None:
             self._wait(line, partial(self._leave, leave, target, None))
 
+    def _is_known(self, desk: Desk, target: Target, cause: Cause) -> bool:
+        """Whether it is known what comes of a question that is asked at once, since its call was begun before. One that is asked again, or beside
+        another, is none of its own."""
+        if cause in ("retry", "hedge"):
+            return False
+        self._id, self._told = desk.look(self._request.session(), self._request.id, target, self._request.outgoing(target)[1])
+        return self._told is not None
+
     def _ask_at_desk(self, desk: Desk, target: Target, cause: Cause) -> None:
         """Raises HandedOver where the answer comes later."""
         assert self._how is not None and self.ends_at is not None
         self._has.breakers.unknown(target.health)
         format, body = self._request.outgoing(target)
-        known = desk.find(self._request.session(), self._request.id, target, body)
+        known, self._told = self._told, None
+        is_handed_over = known is None
+        if known is None:
+            self._id, known = "", desk.find(self._request.session(), self._request.id, target, body)
         asking = Asking(target, format, self._how.deadlines, self.ends_at, self, self._attempts.number(), cause)
         self._request.variant, self._asked_since = target.variant, time.perf_counter()
-        self._live[asking] = _Live(None, "", None, is_handed_over=True)
+        self._live[asking] = _Live(None, "", None, is_handed_over)
         asking.told(known)
 
     def _ask_in_pace(self, target: Target, cause: Cause, paced: pacing.Turn | None) -> None:
@@ -297,7 +312,12 @@ class Pursuit:
         if self._is_over or self.speaking is not None or len(self._live) != 1:
             return
         try:
-            self.ask(self._request.target(self._left.popleft()) if self._left else target, "hedge")
+            other, desk = self._request.target(self._left[0]) if self._left else target, self._has.desk_of(self._request.session())
+            if desk is not None and desk.takes(other):  # whose answer comes in hours
+                return
+            if self._left:
+                self._left.popleft()
+            self.ask(other, "hedge")
         except CallerError as error:  # it cannot be told this request; the first is on its way
             _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self._request.id})
 
@@ -324,6 +344,8 @@ class Pursuit:
         self._ended(asking, self._request.outcome(answer), answer.usage, answer=answer)
         self._has.breakers.succeeded(asking.target.health, time.time())
         self._request.variant = asking.target.variant
+        if raw is not None:
+            self._tell(Told(200, raw))
         self._request.on_answer(asking, answer, raw)
 
     def on_failed(self, asking: Asking, failure: Failure) -> None:
@@ -367,9 +389,17 @@ class Pursuit:
                 return
         if failure.may_fall_back and self._left:
             self._retries = 0
+            self._tell(Told(failure.status, failure.message.encode()))
             self._ask_later(self._request.target(self._left.popleft()), "fallback")
             return
         self._request.on_nobody(failure)
+
+    def _tell(self, told: Told) -> None:
+        """What is asked at once is not asked again when its call is begun anew for something that was handed over."""
+        desk = self._has.desk_of(self._request.session())
+        if desk is not None and self._id:
+            desk.tell(self._id, told)
+            self._id = ""
 
     def _open_after(self) -> int:
         """As of `How`; never for a batch, whose pace and patience see to it."""

@@ -162,9 +162,9 @@ class Resources:
         self.answers = Answers()
         self.memory = Memory()
         self.pacing: Pacing | None = None
-        self.desk: Desk | None = None
-        """Where questions of a batch are handed over instead of asked; None for nowhere."""
         """The lines in which requests wait while a batch is under way; None where each is sent at once."""
+        self.desk: Desk | None = None
+        """Where questions of a batch are handed over instead of asked; None for nowhere. Of a run's: `desk_of`."""
         self._pacers = 0
         self.rng = Random()  # noqa: S311 of waits between retries
         self.failed_decisions = 0
@@ -299,6 +299,10 @@ class Resources:
             self._pacers -= 1
             if not self._pacers:
                 self.pacing = None
+
+    def desk_of(self, session: str) -> Desk | None:
+        """Where a run's questions are handed over; None where they are all asked at once."""
+        return self.desk if self.desk is not None and self.desk.serves(session) else None
 
     @contextmanager
     def handing_over(self, desk: Desk) -> Iterator[None]:

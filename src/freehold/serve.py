@@ -748,6 +748,8 @@ class Exchange:
 
     def _remember(self, answer: ChatAnswer, raw: bytes | None) -> None:
         cache_s = self._how.cache_s if self._how is not None else None
+        if self._has.desk_of(self.session()) is not None:  # as in `_learn`
+            return
         if self._cache_key is not None and cache_s is not None and self._asked.outcome(answer) == "answered":
             self._has.answers.keep(self._cache_key, answer, raw, time.time() + cache_s)
 
@@ -824,10 +826,12 @@ class Exchange:
         task = self._has.catalog.tasks.get(call.task or "")
         if task is None:
             return
+        if (
+            self._has.desk_of(self.session()) is not None
+        ):  # another row may have handed over the same, and nobody comes for what is explored
+            return
         if call.variant == task.reference and CACHE in task.variants and isinstance(call.output, str):
             self._has.memory.keep(task.id, self._words.key(), call.output, time.time())
-        if self._has.desk is not None:  # nobody would come for the answer
-            return
         if self._origin is not None and self._origin.hold is not None:  # what is learnt would be paid from the caller's budget
             return
         share, others = self._has.others(task.id, call.variant)

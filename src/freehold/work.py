@@ -11,10 +11,11 @@ from freehold.asked import Asked, Turn
 from freehold.attempts import Attempts
 from freehold.catalog import Variant
 from freehold.chat import JSON, Cause, ChatAnswer, Chunk, Message, Outcome, Part, Text
-from freehold.errors import DataError, FreeholdError, ProviderError
+from freehold.errors import DataError, Deferred, FreeholdError, ProviderError
 from freehold.gateway.formats import Format
 from freehold.journal.build import RECORDED
 from freehold.providers.asking import Asking, Failure
+from freehold.providers.desk import HandedOver
 from freehold.providers.provider import Target
 from freehold.pursuit import Pursuit
 from freehold.resources import Elsewhere, Resources, Words
@@ -92,6 +93,8 @@ class Work:
                 found: Found | BaseException = await self._found(variant, Turn())
         except asyncio.CancelledError:
             raise
+        except Deferred:  # a question that one of its functions asks
+            found = HandedOver()
         except Exception as error:  # noqa: BLE001 the call hears of it, and says what it was
             found = error
         self._done(found)

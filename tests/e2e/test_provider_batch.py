@@ -35,6 +35,8 @@ price = {{ input_per_mtok = 0.5, output_per_mtok = 1.0 }}
 [models.small]
 provider = "here"
 serving = {{ retries = 0 }}
+[tasks.remembered.serving]
+cache_s = 600.0
 """
 PROGRAM = '''
 import asyncio
@@ -85,6 +87,49 @@ async def desk(message: str) -> str:
 @freehold.pipeline
 def plain(message: str) -> str:
     return reply(message, sort(message).queue)
+
+
+@freehold.task(reference=freehold.vote(of=("small", "cheap")))
+def mixed(message: str) -> str:
+    """Answer it."""
+
+
+@freehold.task(reference="cheap")
+def remembered(message: str) -> str:
+    """Answer it."""
+
+
+@freehold.task(reference="cheap")
+def by_another(message: str) -> str:
+    """Answer it."""
+    return reply(message, "another")
+
+
+@freehold.pipeline
+async def careful(message: str) -> list[str]:
+    found = await asyncio.gather(reply.acall(message, "one"), reply.acall(message, "two"), return_exceptions=True)
+    return [each if isinstance(each, str) else "it failed" for each in found]
+
+
+@freehold.pipeline
+async def hasty(message: str) -> list[str]:
+    async def later() -> str:
+        await asyncio.sleep(0.3)
+        return await reply.acall(message, "later")
+
+    return await asyncio.gather(reply.acall(message, "now"), later())
+
+
+@freehold.pipeline
+def mapped(message: str) -> list[str]:
+    return reply.map([(message, str(n)) for n in range(40)])
+
+
+@freehold.pipeline
+async def grouped(message: str) -> list[str]:
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(one.acall(message)) for one in (alone, voted)]
+    return [one.result() for one in asked]
 
 
 @freehold.pipeline
@@ -228,6 +273,23 @@ def test_a_run_that_is_cancelled_is_cancelled_at_its_provider(home: Home) -> Non
     assert home.asked == [4, 3]
 
 
+@KINDS
+def test_what_was_cancelled_before_it_was_begun_is_handed_over_anew(home: Home) -> None:
+    """When the batch is gone on with: it fails no row, for nothing was asked."""
+    home.write(2)
+    home.provider.ends_when_looked_at = False
+    with home.waiting() as process:
+        (run,) = [run for run in freehold("runs", "list", "--json", cwd=home.folder).json if run["kind"] == "batch"]
+        freehold("runs", "cancel", run["id"], cwd=home.folder)
+        process.communicate(timeout=60)
+    home.provider.words = lambda body: "canceled"
+    home.provider.finish("cancelled")
+    home.provider.words, home.provider.ends_when_looked_at = words, True
+    home.batch("plain", "in.jsonl", "--out", "out.jsonl", "--resume")
+    assert home.asked == [2, 2, 1]
+    assert len(home.lines("out.jsonl")) == 2
+
+
 def test_a_kill_at_any_moment_hands_nothing_over_twice(home: Home) -> None:
     home.write(4)
     command = [sys.executable, "-c", RUN, "batch", "plain", "in.jsonl", "--out", "out.jsonl", "--provider-batch", "--resume"]
@@ -251,3 +313,73 @@ def test_what_cannot_be_handed_over_is_said_before_anything_is_asked(home: Home)
     assert not home.provider.batches
     assert "something else each time" in home.batch("restless", "in.jsonl", "--out", "other.jsonl", code=2).err
     assert home.asked == [2]
+
+
+def test_what_is_asked_at_once_is_not_asked_again_for_what_is_handed_over_beside_it(home: Home) -> None:
+    """Be it of the same call, or of another one that is broken off with the run."""
+    home.write(3)
+    told = json.loads(home.batch("mixed", "in.jsonl", "--out", "out.jsonl", "--json").out)
+    assert home.asked == [3] and home.provider.asked["POST /chat/completions"] == 3
+    assert told["done"] == 3
+    assert [len(call["attempts"]) for call in home.calls()] == [2, 2, 2]
+    home.batch("grouped", "in.jsonl", "--out", "grouped.jsonl")
+    assert home.asked == [3, 9] and home.provider.asked["POST /chat/completions"] == 6
+
+
+@pytest.mark.parametrize(("program", "rounds"), [("careful", [6]), ("hasty", [3, 3]), ("mapped", [120]), ("by_another", [3])])
+def test_a_row_whose_question_was_handed_over_waits_for_it_whatever_its_program_does_meanwhile(
+    home: Home, program: str, rounds: list[int]
+) -> None:
+    """Catches what comes of it, goes on beside, or asks from within a function that answers."""
+    home.write(3)
+    home.batch(program, "in.jsonl", "--out", "out.jsonl")
+    assert home.asked == rounds
+    for n, line in enumerate(home.lines("out.jsonl")):
+        each = [line["output"]] if isinstance(line["output"], str) else line["output"]
+        assert all("answered" in text and f"row {n}" in text for text in each)
+
+
+def test_what_is_remembered_meanwhile_takes_the_place_of_nothing_that_was_handed_over(home: Home) -> None:
+    (home.folder / "in.jsonl").write_text('"the same"\n' * 3)
+    told = json.loads(home.batch("remembered", "in.jsonl", "--out", "out.jsonl", "--json").out)
+    assert home.asked == [3]
+    assert told["cost_usd"] == pytest.approx(3 * 70 / 1e6)
+
+
+def test_a_later_round_that_its_provider_refused_is_gone_on_with(home: Home) -> None:
+    """The first one's answers are in the journal by then, and answer nothing any more."""
+    home.write(4)
+
+    def once(body: dict[str, Any]) -> str:
+        home.provider.words, home.provider.fails["POST /batches"] = words, [401]
+        return words(body)
+
+    home.provider.words = once
+    assert "401" in home.batch("plain", "in.jsonl", "--out", "out.jsonl", code=1).err
+    home.batch("plain", "in.jsonl", "--out", "out.jsonl", "--resume")
+    assert home.asked == [4, 3]
+    assert len(home.lines("out.jsonl")) == 4
+
+
+def test_calls_of_the_same_process_that_are_of_no_row_are_answered_at_once(home: Home) -> None:
+    home.write(2)
+    home.provider.ends_when_looked_at = False
+    script = """
+import os, stat, sys, threading, time
+from pathlib import Path
+import freehold
+from freehold.pipelines.job import Job
+import program
+job = Job(Path("in.jsonl"), Path("out.jsonl"), provider_batch=True)
+threading.Thread(target=lambda: program.plain.batch(job), daemon=True).start()
+asked = Path("out.jsonl.part.asked")
+until = time.monotonic() + 30
+while not asked.exists() and time.monotonic() < until:
+    time.sleep(0.01)
+assert stat.S_IMODE(asked.stat().st_mode) == 0o600
+print(program.reply("hello", "now"))
+sys.stdout.flush()
+os._exit(0)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=home.folder, capture_output=True, text=True, timeout=60, check=False)
+    assert "answered" in ended.stdout, ended.stderr

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from freehold.chat import JSON
-from freehold.errors import CallerError, DataError, FreeholdError
+from freehold.errors import CallerError, DataError, FreeholdError, is_deferred
 from freehold.gateway.budget import nano
 from freehold.journal.read import spent_on
-from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, NotReady, is_deferred, kind_of, may_pass, words_of
+from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, NotReady, kind_of, may_pass, words_of
 from freehold.pipelines.handing import Handing, check_takes_batches, handing_over
 from freehold.pipelines.job import Ended, Job, Report, batch_id, check
 from freehold.pipelines.laid import columns, laid
@@ -192,7 +192,7 @@ class Batch:
     async def _in_rounds(self) -> None:
         """As `_all_rows`, with questions handed over."""
         path = self._job.out.with_name(f"{self._job.out.name}.part.asked")
-        with handing_over(self._at, self._run, self._begun, path) as self._handing:
+        with handing_over(self._at, self._run, self._begun, path, self._job.retry_failed) as self._handing:
             self._run.under_way(self._handing.wake)
             await self._handing.through(self._once_more, self._is_over)
             if self._ended == "cancelled":
@@ -277,7 +277,8 @@ class Batch:
         while True:
             run = Run("pipeline", self._step.name, episode, steps, self._run)
             try:
-                output = await self._step.run(self._at, row.value, Scope(self._scope, deadline_s=self._job.deadline_s, run=run))
+                work = self._step.run(self._at, row.value, Scope(self._scope, deadline_s=self._job.deadline_s, run=run))
+                output = await (work if self._handing is None else self._handing.given(run, work))
             except BudgetSpent as error:
                 if self._purse is None or error.purse is not self._purse:  # a budget of the program's own, for this row
                     self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
@@ -310,9 +311,6 @@ class Batch:
                 if not is_deferred(error):
                     raise
                 return
-            finally:
-                if self._handing is not None:
-                    self._handing.desk.leave(episode)
             self._in_a_row = 0
             self._put(row, output, attempt)
             return

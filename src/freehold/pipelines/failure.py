@@ -65,15 +65,6 @@ class NotKept(StepFailed, OperatorError):
     """The answer could not be journalled, or something of ours failed."""
 
 
-class Deferred(BaseException):
-    """The answer comes later, and the run is begun anew then. No Exception, for nothing failed and a program is not to do anything about it."""
-
-
-def is_deferred(error: BaseException) -> bool:
-    """Whether a run ended for that, alone or in a group."""
-    return isinstance(error, Deferred) or (isinstance(error, BaseExceptionGroup) and error.subgroup(Deferred) is not None)
-
-
 HAD_NO_ANSWER = (NotAnswered, NotKept, TookTooLong)
 """Whoever was asked has said nothing, or nothing that is kept."""
 _BY_OUTCOME: Mapping[Outcome, type[StepFailed]] = {

@@ -8,6 +8,7 @@ over, as long as it asks the same when it is run again.
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,18 +20,19 @@ from uuid import uuid4
 import msgspec
 
 from freehold.catalog import Task
-from freehold.chat import Usage
-from freehold.errors import CallerError, OperatorError, ProviderError
+from freehold.chat import JSON, Usage
+from freehold.errors import CallerError, Deferred, OperatorError, ProviderError
 from freehold.pipelines.run import Run
 from freehold.pipelines.runtime import Runtime
 from freehold.providers.batch_api import APIS
-from freehold.providers.batches import BatchTicket, cancel, poll, results, submit
+from freehold.providers.batches import BatchTicket, cancel, poll, results, settle, submit
 from freehold.providers.desk import HandedOver, Told
 from freehold.providers.provider import Provider, Target
 
 _LOOK_S = (2.0, 60.0)
 """How long it is waited between two looks: at first, and once it takes long."""
 _SLOWER = 1.5
+_GRACE_S = 0.1
 _MOST_FAILURES = 20
 """After so many looks in a row without an answer it is given up for now."""
 _ID_BYTES = 16
@@ -41,16 +43,21 @@ _log = logging.getLogger("freehold.pipelines")
 class RowsDesk:
     """Takes down what the rows of one batch ask, on the disk, by ids that follow from the row and the question. As of `Desk`."""
 
-    def __init__(self, path: Path, takes: Callable[[Target], bool]) -> None:
-        """`path`: a file of its own, which is gone when it is closed. Raises OperatorError where it cannot be written."""
+    def __init__(self, path: Path, takes: Callable[[Target], bool], batch: str) -> None:
+        """`path`: a file of its own, which is gone when it is closed. `batch`: what the ids of its runs begin with. Raises OperatorError where
+        it cannot be written."""
         self.takes = takes
+        self._batch = batch
         self.found = 0
         """How many answers were given out since `forget`."""
         self._path = path
         self._taken: dict[str, dict[str, str]] = {}
-        """By session, which answers were given to, or are waited for by, which call."""
+        """Of each session that is under way, which answers were given to, or are waited for by, which call."""
+        self._waiting: set[str] = set()
+        """Which of those wait for an answer."""
         try:
             path.unlink(missing_ok=True)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._db.executescript(
                 "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;"
@@ -67,9 +74,25 @@ class RowsDesk:
 
     # As of `Desk`.
 
+    def serves(self, session: str) -> bool:
+        """As of `Desk`."""
+        return session.startswith(self._batch)
+
     def find(self, session: str, call: str, target: Target, body: bytes) -> Told:
         """As of `Desk`."""
-        taken = self._taken.setdefault(session, {})
+        id, told = self.look(session, call, target, body)
+        if told is not None:
+            self.found += 1
+            return told
+        self._waiting.add(session)
+        self._db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (id, target.provider.name, body))
+        raise HandedOver
+
+    def look(self, session: str, call: str, target: Target, body: bytes) -> tuple[str, Told | None]:
+        """As of `Desk`."""
+        taken = self._taken.get(session)
+        if taken is None:  # something that its run began and did not wait for
+            raise HandedOver
         n = 0
         while True:  # the same may be asked several times, and each time is answered by itself
             said = f"{session}\0{target.provider.name}\0{n}\0".encode()
@@ -81,22 +104,31 @@ class RowsDesk:
             if row is not None and row[2]:
                 continue
             taken[id] = call
-            if row is not None:
-                self.found += 1
-                return Told(row[0], row[1])
-            self._db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (id, target.provider.name, body))
-            raise HandedOver
+            return id, None if row is None else Told(row[0], row[1])
 
-    def keep(self, call: str) -> None:
+    def tell(self, id: str, told: Told) -> None:
         """As of `Desk`."""
-        used = [(id,) for taken in self._taken.values() for id, taker in taken.items() if taker == call]
-        self._db.executemany("UPDATE told SET is_used = 1 WHERE id = ?", used)
+        self._db.execute("INSERT OR IGNORE INTO told(id, status, body) VALUES (?, ?, ?)", (id, told.status, told.body))
+
+    def keep(self, session: str, call: str) -> None:
+        """As of `Desk`."""
+        used = [(id,) for id, taker in self._taken.get(session, {}).items() if taker == call]
+        self._db.executemany("UPDATE told SET is_used = 1, body = x'' WHERE id = ?", used)
 
     # For whoever hands over.
 
+    def enter(self, session: str) -> None:
+        """A run begins."""
+        self._taken[session] = {}
+
     def leave(self, session: str) -> None:
-        """A run has ended, or waits for its next time."""
+        """It has ended, or waits for its next time."""
         self._taken.pop(session, None)
+        self._waiting.discard(session)
+
+    def is_waiting(self, session: str) -> bool:
+        """Whether anything that a run asked is answered later."""
+        return session in self._waiting
 
     def forget(self) -> None:
         """The rows are gone through anew."""
@@ -111,9 +143,9 @@ class RowsDesk:
         """The questions to one, always in the same order."""
         yield from self._db.execute("SELECT id, body FROM asked WHERE provider = ? ORDER BY id", (provider,))
 
-    def tell(self, id: str, told: Told) -> None:
-        """Something came back."""
-        self._db.execute("INSERT OR IGNORE INTO told(id, status, body) VALUES (?, ?, ?)", (id, told.status, told.body))
+    def has_answers(self) -> bool:
+        """Whether anything came back for what was taken down since `forget`."""
+        return self._db.execute("SELECT 1 FROM asked JOIN told USING (id) LIMIT 1").fetchone() is not None
 
     def give_up(self, provider: str, why: str) -> None:
         """Nothing more comes back from one."""
@@ -124,12 +156,15 @@ class RowsDesk:
 class Handing:
     """The rounds of one batch. What was handed over is noted with its run before it is sent, so that a kill hands nothing over twice."""
 
-    def __init__(self, at: Runtime, run: Run, begun: datetime, desk: RowsDesk) -> None:
+    def __init__(self, at: Runtime, run: Run, begun: datetime, desk: RowsDesk, tries_again: bool) -> None:
+        self._again = {ticket.id for ticket in run.progress.tickets} if tries_again else set[str]()
+        """What had no answer in these is handed over again."""
         self._at = at
         self._run = run
         self._begun = begun
         self.desk = desk
         self._loaded: set[str] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._wakes = asyncio.Event()
 
     def wake(self) -> None:
@@ -142,12 +177,13 @@ class Handing:
             await self._come_back(is_over)
             if is_over():
                 return
+            came_back = self.desk.has_answers()
             self.desk.forget()
-            await all_rows()
+            await self._all_asked(all_rows)
             asked = self.desk.providers()
             if is_over() or not asked:
                 return
-            if self._loaded and not self.desk.found:
+            if came_back and not self.desk.found:
                 raise CallerError(
                     f"'{self._run.name}' asks something else each time it is run, so that what was handed over answers nothing. "
                     "Make what it asks follow from the row alone, or leave out --provider-batch."
@@ -155,10 +191,48 @@ class Handing:
             for name in asked:
                 await self._hand_over(name)
 
+    async def given(self, run: Run, work: Awaitable[JSON]) -> JSON:
+        """What a row's run gives. Raises Deferred where anything that it asked is answered later, whatever its program made of that."""
+        self.desk.enter(run.id)
+        try:
+            try:
+                given = await work
+            except BaseException:
+                if self.desk.is_waiting(run.id):
+                    raise Deferred from None
+                raise
+            if self.desk.is_waiting(run.id):
+                raise Deferred
+            return given
+        finally:
+            if self.desk.is_waiting(run.id):
+                task = asyncio.create_task(self._left(run))
+                self._leaving.add(task)
+                task.add_done_callback(self._leaving.discard)
+            else:
+                self.desk.leave(run.id)
+
+    async def _left(self, run: Run) -> None:
+        """What a run began and did not wait for may still ask, for a moment; what is asked at once is journalled first."""
+        await asyncio.sleep(_GRACE_S)
+        while run.has_under_way:
+            await asyncio.sleep(_GRACE_S)
+        run.cancel()
+        self.desk.leave(run.id)
+
+    async def _all_asked(self, all_rows: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await all_rows()
+        finally:
+            await asyncio.gather(*self._leaving)
+
     async def stop(self) -> None:
         """Has the providers begin no more. What they answered by then comes when the batch is gone on with."""
         for ticket in self._under_way():
-            await cancel(self._provider(ticket), ticket, self._note)
+            try:
+                await cancel(self._provider(ticket), ticket, self._note)
+            except ProviderError as error:
+                _log.warning("batch.goes_on: '%s' could not be told to begin no more: %s", ticket.provider, error)
 
     @property
     def why(self) -> str:
@@ -176,8 +250,7 @@ class Handing:
         return provider
 
     async def _hand_over(self, name: str) -> None:
-        known = next((ticket for ticket in self._under_way() if ticket.provider == name and ticket.needs_submit), None)
-        ticket: BatchTicket | str = known or f"{self._run.id}-{uuid4().hex[:8]}"
+        ticket = f"{self._run.id}-{uuid4().hex[:8]}"
         await submit(self._at.resources.providers[name], self.desk.asked(name), self._note, ticket)
 
     async def _come_back(self, is_over: Callable[[], bool]) -> None:
@@ -187,14 +260,16 @@ class Handing:
             for ticket in self._under_way():
                 try:
                     if not ticket.needs_submit:
-                        await poll(self._provider(ticket), ticket, self._note)
+                        ticket = await poll(self._provider(ticket), ticket, self._note)
+                    if ticket.needs_submit:  # rows may ask less by now, so it is not handed over again as it was
+                        await settle(self._provider(ticket), ticket, self._note)
                     failures = 0
                 except ProviderError as error:
                     failures += 1
                     if failures >= _MOST_FAILURES:
                         raise
                     _log.warning("batch.unseen: '%s' does not say how far it is: %s", ticket.provider, error)
-            if is_over() or all(ticket.needs_submit for ticket in self._under_way()):
+            if is_over() or not self._under_way():
                 break
             await self._wait(wait_s)
             wait_s = min(_LOOK_S[1], wait_s * _SLOWER)
@@ -209,9 +284,11 @@ class Handing:
 
     async def _load(self, ticket: BatchTicket) -> None:
         async for result in results(self._provider(ticket), ticket):
-            self.desk.tell(result.custom_id, Told(result.code, result.body or result.why.encode()))
-        why = next((f"{_LOST}: {part.why}" for part in ticket.parts if part.why), _LOST)
-        self.desk.give_up(ticket.provider, why)
+            if result.status != "cancelled" and (result.code == 200 or ticket.id not in self._again):
+                self.desk.tell(result.custom_id, Told(result.code, result.body or result.why.encode()))
+        if all(part.batch is not None for part in ticket.parts):  # else some were never handed over, and are asked anew
+            why = next((f"{_LOST}: {part.why}" for part in ticket.parts if part.why), _LOST)
+            self.desk.give_up(ticket.provider, why)
         self._loaded.add(ticket.id)
 
     def _note(self, ticket: BatchTicket) -> None:
@@ -253,11 +330,12 @@ def check_takes_batches(at: Runtime, task: Task | None) -> None:
 
 
 @contextmanager
-def handing_over(at: Runtime, run: Run, begun: datetime, path: Path) -> Iterator[Handing]:
-    """Questions of the block are taken down. `path`: where, beside the output."""
-    desk = RowsDesk(path, takes_batches(at))
+def handing_over(at: Runtime, run: Run, begun: datetime, path: Path, tries_again: bool) -> Iterator[Handing]:
+    """Questions of the batch's rows are taken down. `path`: where, beside the output. `tries_again`: whether what earlier runs handed over
+    without an answer is handed over again."""
+    desk = RowsDesk(path, takes_batches(at), run.id)
     try:
         with at.resources.handing_over(desk):
-            yield Handing(at, run, begun, desk)
+            yield Handing(at, run, begun, desk, tries_again)
     finally:
         desk.close()

@@ -123,6 +123,11 @@ class Run:
         if self.part_of is not None:
             self.part_of.under_way(stop)
 
+    @property
+    def has_under_way(self) -> bool:
+        """Whether any step has begun and not ended."""
+        return bool(self._stops)
+
     def over(self, stop: Callable[[], None]) -> None:
         """That step has ended."""
         self._stops.discard(stop)

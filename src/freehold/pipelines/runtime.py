@@ -30,7 +30,7 @@ from freehold.chat import JSON, Chunk
 from freehold.config import TaskTable, TelemetryTable, find_project
 from freehold.context.prompt import Prompt
 from freehold.context.prompts import Shelf, keep
-from freehold.errors import CallerError, FreeholdError
+from freehold.errors import CallerError, Deferred, FreeholdError
 from freehold.gateway.budget import nano
 from freehold.gateway.formats import OPENAI, Format, error_message
 from freehold.gateway.reply import Headers
@@ -38,7 +38,7 @@ from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
 from freehold.pipelines.examples import Rated, Shown, well_rated
-from freehold.pipelines.failure import Cancelled, Deferred, NotAsked, StepFailed
+from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
 from freehold.pipelines.runs import Recorded, State, see
@@ -351,6 +351,14 @@ class Runtime:
             raise NotAsked(f"Task '{task}': {error}", task, scope.episode) from None
         held = _Held(scope)
         heard: list[Call] = []
+
+        def hear(call: Call) -> None:
+            heard.append(call)
+            if (desk := self.resources.desk_of(scope.episode or "")) is not None:
+                desk.keep(scope.episode or "", call.id)
+            if scope.run is not None:  # also where nobody waits for it any more
+                scope.run.count(call)
+
         origin = Origin(
             SOURCE,
             task,
@@ -359,7 +367,7 @@ class Runtime:
             ends_at=None if left is None else self._loop.time() + left,
             known=scope.known(now),
             hold=held.hold if scope.purses else None,
-            heard=heard.append,
+            heard=hear,
         )
         ended: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
         pieces = _Pieces(on_chunk or (lambda chunk: None))
@@ -380,7 +388,13 @@ class Runtime:
             exchange.ask(make, caller)
             status, body = await ended
         except asyncio.CancelledError:
-            stop()
+            desk = self.resources.desk_of(scope.episode or "")
+            if desk is not None and desk.is_waiting(
+                scope.episode or ""
+            ):  # for another question: this one is paid, and known when it is asked anew
+                await asyncio.wait([ended])
+            else:
+                stop()
             raise
         finally:
             self._waiting.discard(waiting)
@@ -391,10 +405,6 @@ class Runtime:
         call = heard[0] if heard else None
         if call is None and status == LATER:
             raise Deferred
-        if call is not None and self.resources.desk is not None:
-            self.resources.desk.keep(exchange.id)
-        if scope.run is not None and call is not None:
-            scope.run.count(call)
         if status == 200:
             return Told(status, "", call)
         if call is None and (self._is_closed or (scope.run is not None and scope.run.is_cancelled)):

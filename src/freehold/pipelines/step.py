@@ -36,7 +36,8 @@ class Step:
         values = self.signature.read_json(self._own(input))
         program = self.program
         if isinstance(program, Task):
-            return self.signature.output_json((await program.run(at, values, scope)).value)
+            with entered(scope):  # what its own function asks is of this run as well
+                return self.signature.output_json((await program.run(at, values, scope)).value)
         if program.is_async:
             with entered(scope):
                 return self.signature.output_json(await program(**values))

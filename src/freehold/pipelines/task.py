@@ -10,7 +10,7 @@ from functools import update_wrapper
 from pathlib import Path
 from threading import Lock
 from types import CodeType
-from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pydantic import ValidationError
 
@@ -18,7 +18,7 @@ from freehold import catalog
 from freehold.chat import JSON, Chunk, Media, Message, Text, media_json, text_of
 from freehold.config import TaskTable
 from freehold.context.prompt import DEFAULT, Prompt
-from freehold.errors import CallerError, OperatorError
+from freehold.errors import CallerError, Deferred, OperatorError
 from freehold.journal.call import Call
 from freehold.pipelines.examples import Rated
 from freehold.pipelines.failure import NotAsked, failure_of
@@ -187,11 +187,15 @@ class Task(Generic[P, T]):
         if at_once < 1:
             raise CallerError(f"map: at_once is {at_once}; expected a number from 1 up")
         room = asyncio.Semaphore(at_once)
-        under_way: list[asyncio.Task[T]] = []
+        under_way: list[asyncio.Task[T | None]] = []
+        later: list[Deferred] = []
 
-        async def one(values: dict[str, Any]) -> T:
+        async def one(values: dict[str, Any]) -> T | None:
             try:
                 return (await self.run(at, values, scope)).value
+            except Deferred as error:  # the others are handed over with it
+                later.append(error)
+                return None
             finally:
                 room.release()
 
@@ -202,7 +206,9 @@ class Task(Generic[P, T]):
                     under_way.append(group.create_task(one(values)))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
-        return [task.result() for task in under_way]
+        if later:
+            raise later[0]
+        return [cast(T, task.result()) for task in under_way]
 
     def _bound(self, items: Iterable[Any]) -> list[dict[str, Any]]:
         """The arguments of every item, read where the caller is, whose items may come from calls of their own."""

@@ -166,7 +166,8 @@ class Asking:
             self.on_data(known.body)
             self.on_end()
         else:
-            self._fail(Failure("failed", known.status, known.body.decode(errors="replace"), is_unbilled=True))
+            why, may_fall_back = known.body.decode(errors="replace"), known.status not in _THE_CALLERS
+            self._fail(Failure("failed", known.status, why, may_fall_back=may_fall_back, is_unbilled=True))
 
     def cancel(self) -> None:
         """Listens no more; the provider is told by the connection's end. The hearer hears nothing of it."""

@@ -129,6 +129,14 @@ async def cancel(
     return await _Desk(provider, ticket, note, now, wait).cancel()
 
 
+async def settle(
+    provider: Provider, ticket: BatchTicket, note: Note, *, now: Callable[[], float] = time.time, wait: Wait = asyncio.sleep
+) -> BatchTicket:
+    """Has a ticket be what of it was handed over, where `submit` broke off and is not called again. A part that nobody has is over, and has no
+    `batch`. Raises ProviderError."""
+    return await _Desk(provider, ticket, note, now, wait).settle()
+
+
 async def results(provider: Provider, ticket: BatchTicket, *, wait: Wait = asyncio.sleep) -> AsyncIterator[Result]:
     """What became of the requests in the batches that have ended, in any order, each once. A request that has none was never begun, or stood
     in a batch that failed as a whole (`Part.why`). Raises ProviderError."""
@@ -252,6 +260,15 @@ class _Desk:
                 await self._set(self._as_told(part, self._api.read(told.body)))
             elif part.state == "unsure":
                 await self._set(await self._made_sure(part))
+        return self._ticket
+
+    async def settle(self) -> BatchTicket:
+        for known in self._ticket.parts:
+            part = await self._found(known) if known.state == "submitting" else known
+            if part.state == "lost":
+                part = msgspec.structs.replace(part, state="ended", batch=None, requests=0)
+            await self._set(part)
+        await self._noted(msgspec.structs.replace(self._ticket, is_whole=True))
         return self._ticket
 
     async def _made_sure(self, part: Part) -> Part:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Never, TypeAlias, cast
 
-from freehold.errors import FreeholdError, OperatorError
+from freehold.errors import Deferred, FreeholdError, OperatorError, is_deferred
 
 DEADLINE_S = 30.0
 """How long a function may take where nobody says."""
@@ -54,7 +54,7 @@ class Functions(NamedTuple):
 
 
 async def called(function: Function, arguments: Mapping[str, Any] | tuple[Any, ...], deadline_s: float) -> Any:
-    """What a function gives. Raises FunctionFailed, and Refuse where it does."""
+    """What a function gives. Raises FunctionFailed, Refuse where it does, and Deferred where what it asks itself is answered later."""
     name = getattr(function, "__qualname__", repr(function))
     task = asyncio.current_task()
     assert task is not None
@@ -71,6 +71,8 @@ async def called(function: Function, arguments: Mapping[str, Any] | tuple[Any, .
             raise FunctionFailed(f"{name} took longer than {deadline_s:g} s. Have it end sooner, or give it a longer deadline_s.") from None
         if task.cancelling():  # nobody wants the answer any more
             raise
+        if is_deferred(error):
+            raise Deferred from None
         raise FunctionFailed(f"{name} raised {type(error).__name__}: {error}") from error
 
 
@@ -88,7 +90,8 @@ async def _in_thread(function: Function, arguments: Mapping[str, Any] | tuple[An
         try:
             given = context.run(function, **arguments) if isinstance(arguments, Mapping) else context.run(function, *arguments)
         except BaseException as error:  # noqa: BLE001 whatever it is, it is the caller's to hear
-            caught = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else RuntimeError(repr(error))
+            is_carried = (isinstance(error, Exception) and not isinstance(error, StopIteration)) or is_deferred(error)
+            caught = error if is_carried else RuntimeError(repr(error))
             tell(lambda: done.set_exception(caught))
         else:
             tell(lambda: done.set_result(given))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.upstream_batches import Batches, batch_upstream
 from freehold.config import ProviderTable
 from freehold.errors import CallerError, ProviderError
 from freehold.providers.batch_answers import Result
-from freehold.providers.batches import BatchTicket, cancel, poll, results, submit
+from freehold.providers.batches import BatchTicket, cancel, poll, results, settle, submit
 from freehold.providers.provider import Provider
 from freehold.providers.spooled import Limits
 
@@ -164,6 +165,27 @@ def test_a_process_killed_at_any_note_hands_nothing_over_twice(up: Batches, of: 
     ticket = looked(provider, kept)
     assert ticket.is_over and ids(up) == [[id for id, _ in REQUESTS]]
     assert set(read(provider, ticket)) == {id for id, _ in REQUESTS}
+
+
+@KINDS
+@pytest.mark.parametrize("dies_at", [1, 2, 3, 4, 5, 6])
+def test_one_that_broke_off_may_be_left_as_what_was_handed_over_of_it(up: Batches, of: Any, kind: str, dies_at: int) -> None:
+    """The rest is handed over by another one, and nothing by both."""
+    provider, kept, limits = of(kind), Kept(dies_at), Limits(3, 10**6, False)
+    with suppress(Killed):
+        handed_over(provider, kept, limits=limits)
+    kept.dies_at = 0
+    up.finish()
+    answered: dict[str, Result] = {}
+    if kept.stored is not None:
+        assert isinstance(kept.ticket, BatchTicket)
+        asyncio.run(settle(provider, kept.ticket, kept.note, wait=at_once))
+        ticket = looked(provider, kept)
+        assert ticket.is_over and not ticket.needs_submit
+        answered = read(provider, ticket)
+    if left := [request for request in REQUESTS if request[0] not in answered]:
+        asyncio.run(submit(provider, iter(left), Kept().note, "another", wait=at_once))
+    assert sorted(id for batch in ids(up) for id in batch) == [id for id, _ in REQUESTS]
 
 
 @KINDS
