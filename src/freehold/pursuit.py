@@ -159,7 +159,7 @@ class Pursuit:
         if not self._has.breakers.allows(target.health, time.time()):
             self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
             return
-        desk = self._has.desk_of(self._request.session())
+        desk = self._has.desk_of(self._request.session)
         if desk is not None and (desk.takes(target) or self._is_known(desk, target, cause)):
             self._ask_at_desk(desk, target, cause)
             return
@@ -312,7 +312,7 @@ class Pursuit:
         if self._is_over or self.speaking is not None or len(self._live) != 1:
             return
         try:
-            other, desk = self._request.target(self._left[0]) if self._left else target, self._has.desk_of(self._request.session())
+            other, desk = self._request.target(self._left[0]) if self._left else target, self._has.desk_of(self._request.session)
             if desk is not None and desk.takes(other):  # whose answer comes in hours
                 return
             if self._left:
@@ -396,8 +396,7 @@ class Pursuit:
 
     def _tell(self, told: Told) -> None:
         """What is asked at once is not asked again when its call is begun anew for something that was handed over."""
-        desk = self._has.desk_of(self._request.session())
-        if desk is not None and self._id:
+        if self._id and (desk := self._has.desk_of(self._request.session)) is not None:
             desk.tell(self._id, told)
             self._id = ""
 

@@ -300,9 +300,9 @@ class Resources:
             if not self._pacers:
                 self.pacing = None
 
-    def desk_of(self, session: str) -> Desk | None:
+    def desk_of(self, session: Callable[[], str]) -> Desk | None:
         """Where a run's questions are handed over; None where they are all asked at once."""
-        return self.desk if self.desk is not None and self.desk.serves(session) else None
+        return self.desk if self.desk is not None and self.desk.serves(session()) else None
 
     @contextmanager
     def handing_over(self, desk: Desk) -> Iterator[None]:

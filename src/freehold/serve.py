@@ -748,7 +748,7 @@ class Exchange:
 
     def _remember(self, answer: ChatAnswer, raw: bytes | None) -> None:
         cache_s = self._how.cache_s if self._how is not None else None
-        if self._has.desk_of(self.session()) is not None:  # as in `_learn`
+        if self._has.desk_of(self.session) is not None:  # as in `_learn`
             return
         if self._cache_key is not None and cache_s is not None and self._asked.outcome(answer) == "answered":
             self._has.answers.keep(self._cache_key, answer, raw, time.time() + cache_s)
@@ -826,9 +826,7 @@ class Exchange:
         task = self._has.catalog.tasks.get(call.task or "")
         if task is None:
             return
-        if (
-            self._has.desk_of(self.session()) is not None
-        ):  # another row may have handed over the same, and nobody comes for what is explored
+        if self._has.desk_of(self.session) is not None:  # another row may have handed over the same, and nobody comes for what is explored
             return
         if call.variant == task.reference and CACHE in task.variants and isinstance(call.output, str):
             self._has.memory.keep(task.id, self._words.key(), call.output, time.time())

@@ -90,10 +90,7 @@ class Pipeline(Generic[P, R]):
         """The scope of what runs now, and the run where one begins with it. Raises CircularPipeline."""
         outer = current()
         is_within = any(name == self.name for name, _ in outer.frames)
-        frame = (
-            self.name,
-            _digest(args, kwargs) if is_within else "",
-        )  # of one that is within itself: of others it costs, and says nothing
+        frame = (self.name, _digest(args, kwargs) if is_within else "")  # of others it costs, and says nothing
         if (is_within and frame in outer.frames) or len(outer.frames) >= MOST_DEEP:
             names = " -> ".join([*(name for name, _ in outer.frames), self.name])
             raise CircularPipeline(f"Pipelines call each other in a circle: {names}. One of them has to end without calling the next.")

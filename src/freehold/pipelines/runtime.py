@@ -349,13 +349,13 @@ class Runtime:
             plan = self.resources.tariff.plan(scope.plan)
         except CallerError as error:
             raise NotAsked(f"Task '{task}': {error}", task, scope.episode) from None
-        held = _Held(scope)
+        held, episode = _Held(scope), scope.episode or ""
         heard: list[Call] = []
 
         def hear(call: Call) -> None:
             heard.append(call)
-            if (desk := self.resources.desk_of(scope.episode or "")) is not None:
-                desk.keep(scope.episode or "", call.id)
+            if (desk := self.resources.desk_of(lambda: episode)) is not None:
+                desk.keep(episode, call.id)
             if scope.run is not None:  # also where nobody waits for it any more
                 scope.run.count(call)
 
@@ -388,10 +388,8 @@ class Runtime:
             exchange.ask(make, caller)
             status, body = await ended
         except asyncio.CancelledError:
-            desk = self.resources.desk_of(scope.episode or "")
-            if desk is not None and desk.is_waiting(
-                scope.episode or ""
-            ):  # for another question: this one is paid, and known when it is asked anew
+            desk = self.resources.desk_of(lambda: episode)
+            if desk is not None and desk.is_waiting(episode):  # for another question: this one is paid, and known when it is asked anew
                 await asyncio.wait([ended])
             else:
                 stop()
