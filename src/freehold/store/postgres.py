@@ -15,6 +15,8 @@ from freehold.store.schema import metadata
 from freehold.store.version import VERSION_TABLE
 
 _CONNECT_S = 10
+_MIGRATES_S = 60
+"""How long another's migration is waited for."""
 _MIGRATING = 0x66726565686F6C64
 """Key of the advisory lock that one migration at a time holds: 'freehold'."""
 _BULK = _MIGRATING + 1
@@ -65,7 +67,9 @@ class PostgresDatabase:
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         with self._writes.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_MIGRATES_S} s'")  # others of this server may be at it, and take seconds
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+            connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
             yield connection
 
     def version(self, connection: Connection) -> str | None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from freehold.errors import DataError, OperatorError, StoreBusy
 from freehold.journal.call import Call
 from freehold.journal.write import append_many
-from freehold.store.open import open_store
+from freehold.store.open import database_at, open_store, parsed_url
 
 MakeCall = Callable[..., Call]
 pytestmark = pytest.mark.postgres
@@ -52,6 +54,16 @@ def test_a_lock_held_too_long_is_told(postgres_url: str, tmp_path: Path, a_call:
             with pytest.raises(StoreBusy, match="is busy"):
                 append_many(second, [a_call(1)])
         assert append_many(second, [a_call(1)]).added == 1
+
+
+def test_another_migration_is_waited_for_longer_than_a_row(postgres_url: str, tmp_path: Path) -> None:
+    """Every project of a server takes its turn at it."""
+    with closing(database_at(parsed_url(postgres_url), tmp_path, "process", 5.0)) as other, ThreadPoolExecutor(1) as thread:
+        with other.migrating():
+            opening = thread.submit(open_store, postgres_url, tmp_path, busy_s=0.1)
+            with pytest.raises(TimeoutError):
+                opening.result(0.5)
+        opening.result(30).close()
 
 
 def test_the_servers_words_carry_no_content(postgres_url: str, tmp_path: Path) -> None:
