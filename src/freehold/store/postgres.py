@@ -67,7 +67,9 @@ class PostgresDatabase:
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         with self._writes.begin() as connection:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_MIGRATES_S} s'")  # others of this server may be at it, and take seconds
+            connection.exec_driver_sql(
+                f"SET LOCAL lock_timeout = '{_MIGRATES_S} s'"
+            )  # others of this server may be at it, and take seconds
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
             connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
             yield connection
