@@ -129,8 +129,7 @@ class Pursuit:
         self._asked_since = 0.0
         self._is_over = False
         self._id = ""
-        self._told: Told | None = None
-        """Of the question that is asked at once for a batch that hands others over: what it is called there, and what is known to come of it."""
+        """What a question is called at the desk that is asked at once, for a batch that hands others over."""
         self._said_less: set[str] = set()
         """Who was asked again with less."""
 
@@ -160,8 +159,7 @@ class Pursuit:
             self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
             return
         desk = self._has.desk_of(self._request.session)
-        if desk is not None and (desk.takes(target) or self._is_known(desk, target, cause)):
-            self._ask_at_desk(desk, target, cause)
+        if desk is not None and self._is_asked_at(desk, target, cause):
             return
         if self._has.pacing is None:
             self._ask_in_pace(target, cause, None)
@@ -181,27 +179,29 @@ class Pursuit:
         if leave is not None:
             self._wait(line, partial(self._leave, leave, target, None))
 
-    def _is_known(self, desk: Desk, target: Target, cause: Cause) -> bool:
-        """Whether it is known what comes of a question that is asked at once, since its call was begun before. One that is asked again, or beside
-        another, is none of its own."""
-        if cause in ("retry", "hedge"):
-            return False
-        self._id, self._told = desk.look(self._request.session(), self._request.id, target, self._request.outgoing(target)[1])
-        return self._told is not None
-
-    def _ask_at_desk(self, desk: Desk, target: Target, cause: Cause) -> None:
-        """Raises HandedOver where the answer comes later."""
+    def _is_asked_at(self, desk: Desk, target: Target, cause: Cause) -> bool:
+        """Whether the desk answers: one whom it takes, and whoever is asked at once and was before, when this call was first begun. Raises
+        HandedOver where the answer comes later."""
         assert self._how is not None and self.ends_at is not None
-        self._has.breakers.unknown(target.health)
+        is_handed_over = desk.takes(target)
+        if not is_handed_over and cause in ("retry", "hedge"):  # which are no questions of their own
+            return False
         format, body = self._request.outgoing(target)
-        known, self._told = self._told, None
-        is_handed_over = known is None
+        if is_handed_over:
+            self._has.breakers.unknown(target.health)
+            known: Told | None = desk.find(self._request.session(), self._request.id, target, body)
+            self._id = ""
+        else:
+            self._id, known = desk.look(self._request.session(), self._request.id, target, body)
         if known is None:
-            self._id, known = "", desk.find(self._request.session(), self._request.id, target, body)
+            return False
+        if not is_handed_over:
+            self._has.breakers.unknown(target.health)
         asking = Asking(target, format, self._how.deadlines, self.ends_at, self, self._attempts.number(), cause)
         self._request.variant, self._asked_since = target.variant, time.perf_counter()
         self._live[asking] = _Live(None, "", None, is_handed_over)
         asking.told(known)
+        return True
 
     def _ask_in_pace(self, target: Target, cause: Cause, paced: pacing.Turn | None) -> None:
         limits = self._has.limits_of(target.variant)
@@ -344,7 +344,7 @@ class Pursuit:
         self._ended(asking, self._request.outcome(answer), answer.usage, answer=answer)
         self._has.breakers.succeeded(asking.target.health, time.time())
         self._request.variant = asking.target.variant
-        if raw is not None:
+        if self._id and raw is not None:
             self._tell(Told(200, raw))
         self._request.on_answer(asking, answer, raw)
 

@@ -137,7 +137,9 @@ class Batch:
         if format is None:
             raise CallerError(f"{job.out} says no format. End its name with .jsonl, .csv or .parquet, with or without .gz.")
         total, spent = count_rows(job.input), spent_on(project.store, project.tenant, self.id)
-        self._run.progress = msgspec.structs.replace(spent_before(spent), total=total, tickets=self._tickets())
+        known = known_run(project.store, project.tenant, self.id)
+        earlier = Progress() if known is None else known.progress
+        self._run.progress = msgspec.structs.replace(spent_before(spent), total=total, tickets=self._tickets_of(earlier))
         if self._purse is not None:
             self._purse.spent_nano = nano(spent.known_usd)
         self._input = read_rows(job.input)
@@ -145,7 +147,7 @@ class Batch:
         if format_of(job.input) in ("csv", "parquet"):
             self._step.check_columns(job.input.name, (row.value for row in self._first if isinstance(row, Row)))
         self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
-        finished = self._finished()
+        finished = msgspec.json.decode(earlier.what, type=Written) if earlier.what else None  # what an earlier run wrote to its end
         has_part = job.out.with_name(f"{job.out.name}.part").exists()
         if finished is not None and not (job.retry_failed or job.overwrite or (job.resume and has_part)) and is_written(job.out, finished):
             failed = f", but for {finished.failed:,} rows that failed: --retry-failed tries those again" if finished.failed else ""
@@ -158,12 +160,9 @@ class Batch:
             job.out.with_name(f"{job.out.name}.part").unlink()
         self._writer = RowWriter(job.out, format, self._fields, self.id, finished=finished, overwrite=job.overwrite)
 
-    def _tickets(self) -> tuple[BatchTicket, ...]:
+    def _tickets_of(self, earlier: Progress) -> tuple[BatchTicket, ...]:
         """What an earlier run handed over that has not come back. Raises CallerError where that would be paid twice."""
-        known = known_run(self._at.project.store, self._at.project.tenant, self.id)
-        if known is None or (self._job.overwrite and not self._job.resume):
-            return ()
-        tickets = known.progress.tickets
+        tickets = () if self._job.overwrite and not self._job.resume else earlier.tickets
         if tickets and not self._job.provider_batch:
             names = ", ".join(sorted({f"'{ticket.provider}'" for ticket in tickets}))
             raise CallerError(
@@ -171,12 +170,6 @@ class Batch:
                 "or --overwrite to begin anew all the same."
             )
         return tickets
-
-    def _finished(self) -> Written | None:
-        """What an earlier run of this batch wrote; None where none came to its end."""
-        project = self._at.project
-        known = known_run(project.store, project.tenant, self.id)
-        return None if known is None or not known.progress.what else msgspec.json.decode(known.progress.what, type=Written)
 
     def _close(self) -> Written | None:
         """Lays the rows down in their order where all have ended; else keeps them for the next run. In a thread."""

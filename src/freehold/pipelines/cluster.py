@@ -53,8 +53,6 @@ class ClusterBatch(Batch):
     def __init__(self, at: Runtime, program: Program, job: Job, tell: Callable[[Progress], None] = lambda _: None) -> None:
         """Raises as `Batch`, and CallerError for a budget."""
         super().__init__(at, program, job, tell)
-        if job.provider_batch:
-            raise CallerError("--provider-batch hands questions over from one process, and with --ray several ask. Leave one of them out.")
         if self._scope.purses:
             raise CallerError(
                 "A batch's or a scope's own budget is kept by one process, and with --ray several ask. Leave --budget-usd out and give the "

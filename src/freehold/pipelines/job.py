@@ -90,6 +90,8 @@ def check(job: Job) -> None:
         raise CallerError(
             "--budget-usd cannot hold with --provider-batch: what is handed over is paid as a whole, once it is answered. Leave one of them out."
         )
+    if job.provider_batch and job.ray:
+        raise CallerError("--provider-batch hands questions over from one process, and with --ray several ask. Leave one of them out.")
     if job.deadline_s is not None and not (is_number(job.deadline_s) and 0 < job.deadline_s < inf):
         raise CallerError(f"--deadline-s (deadline_s) is {job.deadline_s!r}; expected a number of seconds above 0, such as 60.")
     if not isinstance(job.attempts, int) or job.attempts < 1:

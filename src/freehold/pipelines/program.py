@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 from freehold.config import Config
-from freehold.errors import CallerError, FreeholdError, nearest
+from freehold.errors import CallerError, nearest
+from freehold.pipelines.failure import words_of
 from freehold.pipelines.pipeline import Pipeline
 from freehold.pipelines.runtime import unasked
 from freehold.pipelines.signature import Misuse
@@ -152,8 +153,7 @@ def _import(name: str, what: str, where: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise NotImported(what, f"there is no module '{error.name}' {where}. Name a file, or a module as import has it.") from error
-        why = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
-        raise NotImported(own_line(error) or what, f"it cannot be imported: {why}") from error
+        raise NotImported(own_line(error) or what, f"it cannot be imported: {words_of(error)}") from error
 
 
 def _root_of(path: Path) -> tuple[Path, str]:

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from freehold.chat import JSON
 from freehold.config import load
-from freehold.errors import FreeholdError, OperatorError
+from freehold.errors import OperatorError
 from freehold.pipelines.batch import Batch
+from freehold.pipelines.failure import words_of
 from freehold.pipelines.job import Job
 from freehold.pipelines.output import FailedRow
 from freehold.pipelines.program import load_program
@@ -101,8 +102,7 @@ class Worker:
         try:
             self._context.run(self._begin, handed)
         except Exception as error:  # noqa: BLE001 whatever it is, the batch has to hear of it
-            words = str(error) if isinstance(error, FreeholdError) else f"{type(error).__name__}: {error}"
-            self._unable = f"The worker on {socket.gethostname()} cannot begin: {words}"
+            self._unable = f"The worker on {socket.gethostname()} cannot begin: {words_of(error)}"
 
     def _begin(self, handed: Handed) -> None:
         config = load(handed.folder)
