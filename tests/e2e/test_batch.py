@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,13 +99,20 @@ def says(said: Said) -> Iterator[bytes]:
     return whole(body)
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+@contextmanager
+def at_home(folder: Path) -> Iterator[Home]:
+    """The program's project, and its provider as long as it is asked."""
     with upstream() as provider:
         provider.answer = says
-        (tmp_path / "freehold.toml").write_text(TOML.format(url=provider.url))
-        (tmp_path / "program.py").write_text(PROGRAM)
-        yield Home(tmp_path, provider)
+        (folder / "freehold.toml").write_text(TOML.format(url=provider.url))
+        (folder / "program.py").write_text(PROGRAM)
+        yield Home(folder, provider)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with at_home(tmp_path) as made:
+        yield made
 
 
 def test_each_row_has_its_answer_in_order(home: Home) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from bench import ray_nodes
 from bench.ray_nodes import Nodes
-from tests.e2e.test_batch import PROGRAM, TOML, Home, says
+from tests.e2e.test_batch import Home, at_home, says
 
 from command import RUN, Ended
-from upstream import Said, upstream
+from upstream import Said
 
 ROWS = 300
 AT_ONCE = 8
@@ -29,11 +29,8 @@ def nodes() -> Iterator[Nodes]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    with upstream() as provider:
-        provider.answer = says
-        (tmp_path / "freehold.toml").write_text(TOML.format(url=provider.url))
-        (tmp_path / "program.py").write_text(PROGRAM)
-        yield Home(tmp_path, provider)
+    with at_home(tmp_path) as made:
+        yield made
 
 
 def begun(home: Home, nodes: Nodes, *arguments: str) -> "subprocess.Popen[str]":
