@@ -75,6 +75,8 @@ def main() -> None:
     else:
         print(f"batch: left out: ray: {ray_nodes.MISSING}", file=sys.stderr)
         result["left_out"] = {"ray": ray_nodes.MISSING}
+    parts = [result[name] for name in ("filled", "killed", "ray") if name in result]
+    result["all"] = {name: sum(part.get(name, 0) for part in parts) for name in ("missing", "out_of_order", "differs")}
     emit("batch", result, args.check)
 
 
