@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.e2e.test_batch import PROGRAM, TOML, Home, says
+from tests.e2e.test_batch import TOML, Home, says
 
 from freehold.pipelines.job import Job, batch_id
 from freehold.pipelines.run import Progress
@@ -17,6 +17,34 @@ from freehold.pipelines.runs import Recorded, State, see
 from freehold.pipelines.worker import Handed, Worker, this_machine
 from freehold.project import Project
 from upstream import upstream
+
+# Its names are its own: it is imported into this process, where those of other tests' programs are taken.
+PROGRAM = '''
+from pydantic import BaseModel
+
+import freehold
+
+
+class Sorted(BaseModel):
+    queue: str
+    sure: float
+
+
+@freehold.task(reference="cheap")
+def handed_sort(message: str) -> Sorted:
+    """Sort it."""
+
+
+@freehold.task(reference="cheap")
+def handed_reply(message: str, queue: str) -> str:
+    """Answer it."""
+
+
+@freehold.pipeline
+async def handed_desk(message: str) -> str:
+    found = await handed_sort.acall(message)
+    return await handed_reply.acall(message, found.queue)
+'''
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +61,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 def handed(home: Home, out: str, **changes: Any) -> Handed:
     job = Job(home.folder / "in.jsonl", home.folder / out)
     file = home.folder / "handed_over.py"
-    told = Handed(home.folder, "default", file, "desk", job, this_machine(), None, None, {}, None, None)
+    told = Handed(home.folder, "default", file, "handed_desk", job, this_machine(), None, None, {}, None, None)
     return told._replace(**changes)
 
 
 def stands(home: Home, out: str, state: State) -> None:
     """The batch is in the journal, in this state."""
-    now, id = datetime.now(UTC), batch_id("desk", handed(home, out).job)
+    now, id = datetime.now(UTC), batch_id("handed_desk", handed(home, out).job)
     with Project.at(home.folder) as project:
-        see(project.store, "default", [Recorded(id=id, kind="batch", name="desk", state=state, begun=now, seen=now, progress=Progress())])
+        see(
+            project.store,
+            "default",
+            [Recorded(id=id, kind="batch", name="handed_desk", state=state, begun=now, seen=now, progress=Progress())],
+        )
 
 
 def outcomes(told: Handed, *values: object) -> list[list[Any]]:
