@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from freehold.chat import Usage
-from freehold.config import TelemetryTable
 from freehold.gateway.head import Head
+from freehold.tables import TelemetryTable
 from freehold.telemetry.event import Finished, Peer, Tried
 from freehold.telemetry.export import MOST_WAITING
 from freehold.telemetry.telemetry import Telemetry

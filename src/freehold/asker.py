@@ -17,7 +17,7 @@ import uvloop
 
 from freehold import asked as wire
 from freehold.candidates import SOURCE, Plan, Planned, body_of
-from freehold.config import Config, ServingTable, TelemetryTable
+from freehold.config import Config
 from freehold.datasets.sample import RESPONDED, Item
 from freehold.errors import FreeholdError, OperatorError, StoreBusy
 from freehold.gateway.formats import OPENAI, error_message
@@ -34,6 +34,7 @@ from freehold.resources import Resources
 from freehold.serve import Exchange, Gateway, Origin
 from freehold.store.lock import KernelLock
 from freehold.store.open import Store
+from freehold.tables import ServingTable, TelemetryTable
 from freehold.telemetry.telemetry import Telemetry
 
 MOST_FAILURES = 10

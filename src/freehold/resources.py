@@ -14,7 +14,7 @@ import msgspec
 
 from freehold.catalog import Catalog, Task, Variant
 from freehold.chat import Usage
-from freehold.config import Config, LimitsTable, ServingTable, TaskTable, with_declared
+from freehold.config import Config, with_declared
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.gateway.answers import Answers
 from freehold.gateway.caller import Caller, Callers
@@ -43,6 +43,7 @@ from freehold.providers.pacing import Pacing
 from freehold.providers.provider import Provider, Target, why_no_key
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.store.open import Store
+from freehold.tables import LimitsTable, ServingTable, TaskTable
 from freehold.variants import head, outcome
 from freehold.variants.compose import COMPOSED
 from freehold.variants.functions import Functions

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from freehold.catalog import Budget
-from freehold.config import LimitsTable
 from freehold.errors import CallerError
 from freehold.gateway.keys import Grant, Keyring, Unauthorized, create, keys, revoke, rotate
 from freehold.store.open import Store, open_store
+from freehold.tables import LimitsTable
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 NOW = NOON.timestamp()

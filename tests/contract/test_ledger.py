@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from freehold.catalog import Budget
-from freehold.config import Config, TeamTable
+from freehold.config import Config
 from freehold.errors import DataError, FreeholdError, StoreBusy
 from freehold.gateway.budget import NANO, BudgetExceeded, Scope, scopes_of
 from freehold.gateway.expire import expire
@@ -26,6 +26,7 @@ from freehold.journal.call import Call
 from freehold.journal.spool import Entry, Spool
 from freehold.journal.write import Writer, append_each, append_many
 from freehold.store.open import Store, open_store
+from freehold.tables import TeamTable
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MakeCall = Callable[..., Call]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import typer
 
-from freehold import catalog, config
+from freehold import catalog, tables
 from freehold.cli.app import app
 from freehold.evaluation import bounds
 
@@ -39,25 +39,25 @@ def test_options_named_on_the_commands_page_exist(option: str) -> None:
 
 def keys() -> list[str]:
     """Every key of freehold.toml, dotted."""
-    tables = {
-        "project": config.ProjectTable,
-        "store": config.StoreTable,
-        "journal": config.JournalTable,
-        "providers.NAME": config.ProviderTable,
-        "models.NAME": config.ModelTable,
-        "metrics.NAME": config.MetricTable,
-        "variants.NAME": config.VariantTable,
-        "tasks.NAME": config.TaskTable,
-        "telemetry": config.TelemetryTable,
-        "match": config.MatchRow,
-        "gateway": config.GatewayTable,
-        "limits": config.LimitsTable,
-        "serving": config.ServingTable,
+    known = {
+        "project": tables.ProjectTable,
+        "store": tables.StoreTable,
+        "journal": tables.JournalTable,
+        "providers.NAME": tables.ProviderTable,
+        "models.NAME": tables.ModelTable,
+        "metrics.NAME": tables.MetricTable,
+        "variants.NAME": tables.VariantTable,
+        "tasks.NAME": tables.TaskTable,
+        "telemetry": tables.TelemetryTable,
+        "match": tables.MatchRow,
+        "gateway": tables.GatewayTable,
+        "limits": tables.LimitsTable,
+        "serving": tables.ServingTable,
         "budget": catalog.Budget,
-        "teams.NAME": config.TeamTable,
+        "teams.NAME": tables.TeamTable,
         "plans.NAME": catalog.Plan,
     }
-    return [f"{name}.{field.name}" for name, table in tables.items() for field in msgspec.structs.fields(table)]
+    return [f"{name}.{field.name}" for name, table in known.items() for field in msgspec.structs.fields(table)]
 
 
 @pytest.mark.parametrize("key", keys())

@@ -9,8 +9,9 @@ import pytest
 
 from freehold.catalog import Budget, Metric, Plan, Rates, Variant
 from freehold.chat import Usage
-from freehold.config import FILE_NAME, STARTER, Config, TaskTable, find_project, init, load, parse, with_declared
+from freehold.config import FILE_NAME, STARTER, Config, find_project, init, load, parse, with_declared
 from freehold.errors import OperatorError
+from freehold.tables import TaskTable
 
 CONTRACT = """
 [project]

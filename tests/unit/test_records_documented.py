@@ -12,8 +12,8 @@ PACKAGE = Path(freehold.__file__).parent
 RECORDS = {
     "catalog.py": {"Rates", "Budget", "Plan", "Model", "Variant", "Metric", "Task", "Catalog"},
     "chat.py": {"Usage"},
-    "config.py": {
-        "Config",
+    "config.py": {"Config"},
+    "tables.py": {
         "ProjectTable",
         "StoreTable",
         "JournalTable",

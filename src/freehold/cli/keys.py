@@ -57,9 +57,9 @@ def create(
 ) -> None:
     """Make a key. Its secret is shown now and never again."""
     from freehold.catalog import Budget
-    from freehold.config import LimitsTable
     from freehold.gateway.keys import Grant
     from freehold.gateway.keys import create as create_key
+    from freehold.tables import LimitsTable
 
     now = datetime.now(UTC)
     grant = Grant(

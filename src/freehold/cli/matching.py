@@ -10,9 +10,9 @@ from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_j
 from freehold.errors import CallerError
 
 if TYPE_CHECKING:
-    from freehold.config import MatchRow
     from freehold.gateway.match import Matcher
     from freehold.journal.matched import Matched
+    from freehold.tables import MatchRow
 
 _GROUPS = 5
 """Kinds of unmatched calls that are shown."""

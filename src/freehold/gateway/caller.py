@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from freehold.catalog import Budget, Plan
-from freehold.config import Config, LimitsTable
+from freehold.config import Config
 from freehold.errors import CallerError
 from freehold.gateway.budget import Scope, scopes_of
 from freehold.gateway.head import Head
 from freehold.gateway.keys import Key, Keyring, Role, secret_of
 from freehold.gateway.ledger import Account
+from freehold.tables import LimitsTable
 
 _MOST_NAME = 200
 

@@ -12,12 +12,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from freehold.catalog import Budget
-from freehold.config import LimitsTable
 from freehold.errors import CallerError
 from freehold.gateway.head import Head
 from freehold.gateway.pattern import Pattern
 from freehold.store.open import Store
 from freehold.store.times import microseconds, moment
+from freehold.tables import LimitsTable
 
 Role: TypeAlias = Literal["call", "feedback", "read"]
 ROLES: dict[Role, str] = {

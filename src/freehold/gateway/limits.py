@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from freehold.config import LimitsTable
 from freehold.errors import CallerError
 from freehold.gateway.shared import REQUESTS, TOKENS, Shared
+from freehold.tables import LimitsTable
 
 _BUCKET_S = 60.0
 _ROUNDING_S = 1e-6

@@ -10,9 +10,9 @@ from hashlib import sha256
 from typing import Literal, NamedTuple, TypeAlias
 
 from freehold.chat import JSON, system_text_of, tools_of
-from freehold.config import MatchRow
 from freehold.gateway.pattern import Pattern
 from freehold.gateway.reply import Headers
+from freehold.tables import MatchRow
 
 _MOST_MODELS = 1_000
 """Model names remembered: a client that makes up a new one each time shall not grow us."""

@@ -136,6 +136,8 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     """A correction, a preference or a comment."""
     source: str
     """Who said it: `import`, `person:<name>`, `judge:<name>`, `verifier:<name>`, `user`."""
+    author: str | None = None
+    """Who of the source said it, as the product knows them: the id of an end user. None where nobody says."""
     design: LabelDesign = "found"
     """Where it came from: drawn with a known probability, a census of every item, or found."""
     inclusion: float | None = None

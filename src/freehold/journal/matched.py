@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from freehold.config import MatchRow
 from freehold.gateway.match import Asked, Fit, Matcher
 from freehold.journal.call import Call
 from freehold.journal.groups import suggested_name, unique_name
+from freehold.tables import MatchRow
 
 _MOST_GROUPS = 10_000
 """Kinds told apart: a product that writes names into the beginning of its prompt shall not grow us."""

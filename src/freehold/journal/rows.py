@@ -27,7 +27,7 @@ CALL_COLUMNS = (
 CONTENT_COLUMNS = ("digest", "tenant", "size", "data")
 ATTEMPT_COLUMNS = ("call", "tenant", "n", "variant", "cause", "outcome", "at", "latency_s", "cost_usd", "body")
 EPISODE_COLUMNS = ("id", "tenant", "name", "at", "customer", "subject")
-FEEDBACK_COLUMNS = ("id", "tenant", "call", "episode", "metric", "kind", "value", "source", "design", "inclusion", "at", "body")
+FEEDBACK_COLUMNS = ("id", "tenant", "call", "episode", "metric", "kind", "value", "source", "design", "inclusion", "at", "body", "author")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -181,7 +181,7 @@ def feedback_values(said: Feedback) -> Values:
         raise DataError(f"feedback '{said.id}' cannot be stored: {error}") from error
     return (
         said.id, said.tenant, said.call, said.episode, said.metric, said.kind, said.value, said.source, said.design, said.inclusion,
-        at, body,
+        at, body, said.author,
     )  # fmt: skip
 
 
@@ -197,6 +197,7 @@ def feedback_of_row(row: Mapped) -> Feedback:
         value=row["value"],
         content=json_of(row["body"]) if row["body"] else None,
         source=row["source"],
+        author=row["author"],
         design=row["design"],
         inclusion=row["inclusion"],
         at=moment(row["at"]),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from freehold.catalog import AGREEMENT, Catalog, Variant
 from freehold.chat import JSON
-from freehold.config import FILE_NAME, Config, TaskTable, with_declared
+from freehold.config import FILE_NAME, Config, with_declared
 from freehold.context.prompt import DEFAULT, hash_of
 from freehold.context.prompts import PRODUCTION, Version, found, versions
 from freehold.errors import CallerError, FreeholdError, PolicyError, nearest
@@ -24,6 +24,7 @@ from freehold.routing.check import Scope, check
 from freehold.routing.program import Try, Use, UseCheapest, parse
 from freehold.routing.scorer import Scorer
 from freehold.routing.syntax import walk
+from freehold.tables import TaskTable
 from freehold.variants.compose import COMPOSED
 
 Tasks: TypeAlias = Mapping[str, Task[Any, Any]]

@@ -27,7 +27,7 @@ import uvloop
 from freehold.asked import Asked
 from freehold.catalog import Variant
 from freehold.chat import JSON, Chunk
-from freehold.config import TaskTable, TelemetryTable, find_project
+from freehold.config import find_project
 from freehold.context.prompt import Prompt
 from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, Deferred, FreeholdError
@@ -47,6 +47,7 @@ from freehold.pipelines.signature import Signature
 from freehold.project import Project
 from freehold.resources import OWN, Declaration, Resources
 from freehold.serve import LATER, Exchange, Gateway, Origin
+from freehold.tables import TaskTable, TelemetryTable
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
 from freehold.variants.functions import Functions

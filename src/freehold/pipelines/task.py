@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from freehold import catalog
 from freehold.chat import JSON, Chunk, Media, Message, Text, media_json, text_of
-from freehold.config import TaskTable
 from freehold.context.prompt import DEFAULT, Prompt
 from freehold.errors import CallerError, Deferred, OperatorError
 from freehold.journal.call import Call
@@ -30,6 +29,7 @@ from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Scope, current
 from freehold.pipelines.signature import Misuse, Signature, where_of
 from freehold.resources import OWN
+from freehold.tables import TaskTable
 from freehold.variants.declare import Declared
 from freehold.variants.functions import DEADLINE_S, Functions, Pass
 from freehold.variants.rules import Rules

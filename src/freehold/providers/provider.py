@@ -4,10 +4,10 @@ import os
 from typing import NamedTuple
 
 from freehold.chat import JSON
-from freehold.config import ProviderTable
 from freehold.errors import OperatorError
 from freehold.gateway.formats import EMBEDDINGS, FORMATS, Format
 from freehold.providers.transport import Pool, origin_of, proxy_for, request, request_head
+from freehold.tables import ProviderTable
 from freehold.telemetry.event import Peer
 
 _ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com/v1"}

@@ -125,6 +125,7 @@ feedback = Table(
     Column("inclusion", Double),
     Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
     Column("body", LargeBinary, comment="JSON of a correction, preference or comment; null for none"),
+    Column("author", Text, comment="the person or instrument within the source; null for nobody known"),
 )
 """What was said about calls and episodes."""
 Index("feedback_by_call", feedback.c.call)

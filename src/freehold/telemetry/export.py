@@ -17,8 +17,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from freehold.config import TelemetryTable
 from freehold.errors import OperatorError
+from freehold.tables import TelemetryTable
 from freehold.telemetry.event import Finished
 from freehold.telemetry.workers import Snapshot
 

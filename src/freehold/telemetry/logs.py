@@ -14,8 +14,8 @@ from typing import IO, Any, TypeAlias
 
 import msgspec
 
-from freehold.config import TelemetryTable
 from freehold.errors import FreeholdError
+from freehold.tables import TelemetryTable
 
 _EVENT = re.compile(r"([a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+)(?:: |$)")
 _encode = msgspec.json.Encoder(enc_hook=str).encode

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from freehold.config import TelemetryTable
+from freehold.tables import TelemetryTable
 from freehold.telemetry import workers
 from freehold.telemetry.counts import Counts, Samples
 from freehold.telemetry.event import Finished

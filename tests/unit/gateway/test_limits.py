@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from freehold.config import LimitsTable
 from freehold.gateway.limits import LimitReached, Limits, Pass
 from freehold.gateway.shared import MEMORY_BYTES, Shared
+from freehold.tables import LimitsTable
 
 
 class Clock:

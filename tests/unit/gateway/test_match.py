@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.config import MatchRow
 from freehold.gateway.formats import ANTHROPIC, OPENAI
 from freehold.gateway.match import Asked, Matcher, Rule, hash_of, system_prompt_of
+from freehold.tables import MatchRow
 
 SYSTEM = "You sort support messages.\nToday is 2026-03-04."
 HEADERS = ((b"host", b"127.0.0.1"), (b"x-app", b"desk/2.1"), (b"x-app", b"other"))

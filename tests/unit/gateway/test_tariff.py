@@ -8,12 +8,13 @@ import pytest
 
 from freehold.catalog import Plan, Rates
 from freehold.chat import Usage
-from freehold.config import Config, GatewayTable
+from freehold.config import Config
 from freehold.errors import CallerError
 from freehold.gateway.budget import BudgetExceeded, Refused, month_of, resets_at, usd
 from freehold.gateway.ledger import Account
 from freehold.gateway.tariff import MEDIA_TOKENS, OUTPUT_TOKENS, Size, Tariff, Unpriced, revenue, size_of
 from freehold.pricing.book import PriceBook
+from freehold.tables import GatewayTable
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 PRICES = PriceBook({"m": Rates(input_per_mtok=2, output_per_mtok=10, cached_write_per_mtok=2.5, per_call=0.001)}, NOON)

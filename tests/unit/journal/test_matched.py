@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freehold.chat import JSON
-from freehold.config import MatchRow
 from freehold.gateway.match import Matcher, hash_of
 from freehold.journal.call import Call
 from freehold.journal.matched import Matched, try_rows
+from freehold.tables import MatchRow
 
 SORTS = "You sort support messages of our bank. Answer with one word. Today is 2026-03-04."
 

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 from tests.upstream_batches import Batches, batch_upstream
 
-from freehold.config import ProviderTable
 from freehold.errors import CallerError, ProviderError
 from freehold.providers.batch_answers import Result
 from freehold.providers.batches import BatchTicket, cancel, poll, results, settle, submit
 from freehold.providers.provider import Provider
 from freehold.providers.spooled import Limits
+from freehold.tables import ProviderTable
 
 KINDS = pytest.mark.parametrize("kind", ["openai", "anthropic"])
 CREATE = {"openai": "POST /batches", "anthropic": "POST /messages/batches"}

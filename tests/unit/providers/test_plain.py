@@ -12,10 +12,10 @@ from threading import Thread
 
 import pytest
 
-from freehold.config import ProviderTable
 from freehold.errors import ProviderError
 from freehold.providers.plain import Ask, NothingSent, Told, ask
 from freehold.providers.provider import Provider
+from freehold.tables import ProviderTable
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 

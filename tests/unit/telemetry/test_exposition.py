@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 from watched import FINISHED, finished, read, tried
 
-from freehold.config import TelemetryTable
+from freehold.tables import TelemetryTable
 from freehold.telemetry.counts import Counts
 from freehold.telemetry.exposition import text_of
 from freehold.telemetry.names import IN_FLIGHT, METRICS, SPOOL_FILES

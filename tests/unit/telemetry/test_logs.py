@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from watched import FINISHED, finished
 
-from freehold.config import TelemetryTable
 from freehold.errors import OperatorError
+from freehold.tables import TelemetryTable
 from freehold.telemetry.logs import set_up_logs
 from freehold.telemetry.telemetry import Telemetry
 

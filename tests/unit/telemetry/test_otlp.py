@@ -12,8 +12,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTracePartialSuccess, ExportTraceServiceResponse
 from watched import ONE, finished, tried
 
-from freehold.config import TelemetryTable
 from freehold.errors import OperatorError
+from freehold.tables import TelemetryTable
 from freehold.telemetry import export
 from freehold.telemetry.event import Finished
 from freehold.telemetry.telemetry import Telemetry

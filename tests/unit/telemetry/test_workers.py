@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from watched import FINISHED, finished, read
 
-from freehold.config import TelemetryTable
+from freehold.tables import TelemetryTable
 from freehold.telemetry import workers
 from freehold.telemetry.names import CALLS, FAILED_DECISIONS, IN_FLIGHT
 from freehold.telemetry.telemetry import Telemetry

@@ -1,0 +1,339 @@
+"""The tables of `freehold.toml` as frozen records: each checks itself at birth, and says which key is wrong and what it takes."""
+
+import re
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from freehold.catalog import Budget, Content, Durability, Rates, Sampling
+from freehold.errors import OperatorError
+
+ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_HASH = re.compile("[0-9a-f]{12,64}")
+_HEADER = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
+
+
+class ProjectTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[project]`."""
+
+    name: str = "freehold"
+    """What reports call the project."""
+    python: tuple[str, ...] = ()
+    """Its programs: files, relative to the project's folder, or dotted modules."""
+
+
+class StoreTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[store]`."""
+
+    url: str = "sqlite:///freehold.db"
+    """`sqlite:///FILE`, relative to the project's folder, or `postgresql://user@host/database`."""
+    durability: Durability = "process"
+    """What a commit survives: the death of the process, or the loss of power as well."""
+
+
+class JournalTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[journal]`."""
+
+    content: Content = "full"
+    """What of prompts and answers is kept; acts before anything is written."""
+    keep_days: int = 90
+    """How long calls are kept."""
+    on_failure: Literal["required", "spool", "best_effort"] = "spool"
+    """What serving does while the store cannot be written."""
+
+    def __post_init__(self) -> None:
+        if self.keep_days < 1:
+            raise OperatorError(f"journal.keep_days is {self.keep_days}; it is a number of days from 1, such as 90")
+
+
+class GatewayTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[gateway]`."""
+
+    hosts: tuple[str, ...] = ()
+    """Further names under which it is asked, such as `llm.example.com` behind a proxy of yours."""
+    wait_s: float = 10.0
+    """The longest a request waits for a limit before it is refused."""
+    most_waiting: int = 1_000
+    """The most requests that wait at one time, in each worker."""
+
+    unpriced: Literal["allow", "refuse", "assume"] = "allow"
+    """What becomes of calls to a model whose price nobody knows: they are let through, refused, or charged to budgets at `assumed_price`."""
+    assumed_price: Rates | None = None
+    """What budgets are charged then. It is no cost: that stays unknown."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.wait_s < float("inf") or self.most_waiting < 0:
+            raise OperatorError("gateway.wait_s and gateway.most_waiting are numbers from 0 up")
+        if (self.unpriced == "assume") != (self.assumed_price is not None):
+            raise OperatorError(
+                'gateway.unpriced = "assume" and gateway.assumed_price belong together: a price nobody knows, and what to take for it, such as '
+                "{ input_per_mtok = 5.0, output_per_mtok = 25.0 }"
+            )
+
+
+class ProviderTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[providers.NAME]`."""
+
+    kind: ProviderKind
+    """Which wire format it speaks."""
+    base_url: str | None = None
+    """Where it listens; None takes the kind's own address."""
+    key_env: str | None = None
+    """The environment variable that holds its key. Keys stand in no file."""
+    trains_others: Literal["yes", "no", "ask"] = "ask"
+    """Whether its terms allow its outputs to train other models."""
+
+    def __post_init__(self) -> None:
+        if self.key_env is not None and not _VARIABLE.fullmatch(self.key_env):
+            raise OperatorError(
+                "providers: a key_env is no name of an environment variable. If it is the key itself, take it out of the file: keys stand in "
+                'the environment, and the file names the variable, such as key_env = "OPENAI_API_KEY".'
+            )
+
+
+class LimitsTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`limits`: how much of something there may be. What is left out has no limit."""
+
+    requests_per_min: float | None = None
+    """Requests in a minute: a bucket of so many, which fills evenly."""
+    tokens_per_min: float | None = None
+    """Tokens in a minute, of input and output, in the same way."""
+    concurrent: int | None = None
+    """Requests at one time."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise OperatorError(f"limits.{name} is {value}; a limit is a number above 0, or is left out")
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there is a limit at all."""
+        return not (self.requests_per_min is self.tokens_per_min is self.concurrent is None)
+
+
+class ServingTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[models.NAME.serving]` and `[tasks.NAME.serving]`: how serving asks. What a task says comes before what its model says."""
+
+    connect_s: float | None = None
+    """Seconds in which a connection has to stand; 5 where neither says."""
+    first_byte_s: float | None = None
+    """Seconds from the request's last byte to the answer's first; 120 where neither says."""
+    between_s: float | None = None
+    """Seconds from one piece of a stream to the next; 60 where neither says."""
+    total_s: float | None = None
+    """Seconds for everything, retries and fallbacks included; 600 where neither says."""
+    retries: int | None = None
+    """How often the same model is asked again where its provider says that this may help; 2 where neither says."""
+    fallbacks: tuple[str, ...] | dict[str, float] = ()
+    """The models that are asked where this one fails: in their order, or by weight, the same for one session."""
+    hedge_after_s: float | None = None
+    """After so many seconds without a first byte the next is asked too, and the faster one answers; never where neither says."""
+    cache_s: float | None = None
+    """For how many seconds the same request under the same key is answered from memory; never where neither says."""
+    open_after: int | None = None
+    """After how many failures among its last 20 answers a model is left alone for a while, and its fallbacks are asked; 0 for never; 5 where
+    neither says."""
+    restartable: bool = False
+    """Whether a stream that broke off may be gone on with by a fallback, from where it was."""
+
+    def __post_init__(self) -> None:
+        for name in ("connect_s", "first_byte_s", "between_s", "total_s", "hedge_after_s", "cache_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise OperatorError(f"serving.{name} is {value}; it is a number of seconds above 0, or is left out")
+        if self.retries is not None and not 0 <= self.retries <= 10:
+            raise OperatorError(f"serving.retries is {self.retries}; it is a number from 0 to 10")
+        if self.open_after is not None and not 0 <= self.open_after <= 20:
+            raise OperatorError(f"serving.open_after is {self.open_after}; it is a number from 0 to 20")
+        if isinstance(self.fallbacks, dict) and not all(0 < weight < float("inf") for weight in self.fallbacks.values()):
+            raise OperatorError("serving.fallbacks has a weight that is no number above 0")
+
+
+class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[models.NAME]`."""
+
+    provider: str | None = None
+    """A name under `[providers]`; none for a model that is known from recordings, or that only stands for its fallbacks."""
+    name: str | None = None
+    """The name its provider knows it by, which is the name that is priced; NAME when left out."""
+    rules: str | None = None
+    """A table of rules in the project's folder that answers by itself, such as `rules.csv`; what no row fits goes to the reference."""
+    price: Rates | None = None
+    """A price of one's own, in USD per million tokens."""
+    limits: LimitsTable = LimitsTable()
+    """How much may be asked of it; what is beyond waits its turn, and is refused where that takes too long."""
+    serving: ServingTable = ServingTable()
+    """How serving asks it."""
+
+
+class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[variants.NAME]`: a model asked in a way of its own, or a variant that asks others."""
+
+    kind: Literal["llm", "vote", "verify"] = "llm"
+    """`llm`: a model. `vote`: the same variant several times, or several once each, and the answer most give. `verify`: a variant, whose answer
+    another looks at."""
+    model: str | None = None
+    """The model that is asked, for `llm`."""
+    of: str | tuple[str, ...] | None = None
+    """The variant that is asked, for the others; for a vote, also a list of at least two."""
+    n: int = 1
+    """How many answers of one variant to vote on; for `verify`, how often an answer is revised at most."""
+    by: str | None = None
+    """The variant that looks at an answer, for `verify`."""
+    prompt: str = "production"
+    """The label or hash of the prompt it is asked with: `freehold prompts list TASK`."""
+    examples: int = 0
+    """How many well-rated answers of the journal it is shown before, those to the most similar questions."""
+    steps: bool = False
+    """Whether it writes down its steps before its answer; for typed tasks."""
+    sampling: Sampling = Sampling()
+    """How the model writes."""
+
+    def __post_init__(self) -> None:
+        needed = {"llm": ("model",), "vote": ("of",), "verify": ("of", "by")}[self.kind]
+        for name in ("model", "of", "by"):
+            if (name in needed) != (getattr(self, name) is not None):
+                raise OperatorError(f'a variant of kind "{self.kind}" takes {" and ".join(needed)}, and {name} is {getattr(self, name)!r}')
+        if isinstance(self.of, tuple):
+            if self.kind != "vote" or not 2 <= len(self.of) <= 100 or self.n != 1:
+                raise OperatorError(
+                    f"a variant's of is a list of {len(self.of)}; a vote takes one of 2 to 100 variants, each of which is asked once, and no n"
+                )
+        elif not {"vote": 2, "verify": 0}.get(self.kind, 1) <= self.n <= 100:
+            raise OperatorError(f"a variant's n is {self.n}; it is a number from 1 to 100, for a vote from 2, and for verify from 0")
+        if not 0 <= self.examples <= 100:
+            raise OperatorError(f"a variant's examples is {self.examples}; it is a number from 0 to 100")
+
+
+class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[metrics.NAME]`."""
+
+    kind: Literal["binary", "bounded"] = "bounded"
+    """`binary` declares that every score is 0 or 1, which allows the exact binomial test."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which end of the range is good."""
+    range: tuple[float, float] = (0.0, 1.0)
+    """The least and the greatest score there can be."""
+    deterministic: bool = False
+    """Whether equal answers always get equal scores."""
+
+
+class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[tasks.NAME]`."""
+
+    reference: str | None = None
+    """The variant the others are compared with."""
+    variants: tuple[str, ...] = ()
+    """The variants that may answer."""
+    metric: str | None = None
+    """The metric the floor is about."""
+    max_loss: float = 0.02
+    """The floor: what a policy may lose against the reference on average, in [0, 1]."""
+    confidence: float = 0.95
+    """1 - δ of its certificate."""
+    p95_s: float | None = None
+    """A limit on the predicted 95th percentile of latency, in seconds."""
+    allow_uncertified: bool = False
+    """Whether a policy without a certificate may be promoted."""
+    content: Content | None = None
+    """What of this task's calls is kept; the journal's rule when left out."""
+    instruction: str = ""
+    """What the task asks, in words."""
+    explore: float = 0.0
+    """The share of its calls after which another of its variants, drawn at random, is asked the same, to learn from. It is never the answer."""
+    serving: ServingTable = ServingTable()
+    """How serving asks for its answers."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.explore <= 1:
+            raise OperatorError(f"a task's explore is {self.explore}; it is a share from 0 to 1, such as 0.05")
+
+    def over(self, declared: "TaskTable") -> "TaskTable":
+        """What is said here, and what a program declares where this says nothing, or what is usual anyway."""
+        usual = TaskTable()
+        said = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) != getattr(usual, name)}
+        return msgspec.structs.replace(declared, **said)
+
+
+class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[telemetry]`."""
+
+    otlp_endpoint: str | None = None
+    """The collector that gets spans and metrics by OTLP over HTTP, such as `http://127.0.0.1:4318`; None sends nothing."""
+    otlp_headers_env: str | None = None
+    """The environment variable that holds headers for it, written `name=value,name=value`."""
+    content: bool = False
+    """Whether spans hold prompts and answers, as far as the journal keeps them."""
+    logs: Literal["json", "text"] = "json"
+    """The form of the log's lines."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on there are lines; at `debug`, one for every call."""
+
+    def __post_init__(self) -> None:
+        if self.otlp_endpoint is not None:
+            parts = urlsplit(self.otlp_endpoint)
+            if parts.username is not None or parts.password is not None:
+                raise OperatorError(
+                    "telemetry.otlp_endpoint holds a name or a password; they stand in an environment variable that otlp_headers_env names"
+                )
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise OperatorError(f"telemetry.otlp_endpoint is '{self.otlp_endpoint}'; expected an address such as http://127.0.0.1:4318")
+        if self.otlp_headers_env is not None and not _VARIABLE.fullmatch(self.otlp_headers_env):
+            raise OperatorError(
+                "telemetry.otlp_headers_env is no name of an environment variable. The headers stand there, not in the file."
+            )
+
+
+class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[match]]`: what an unchanged client already sends, mapped to a task. Every condition that is said has to fit.
+
+    Patterns are compared with the whole of a text; `*` stands for anything, and nothing else is special.
+    """
+
+    task: str
+    """The task such calls belong to."""
+    model: str | None = None
+    """A pattern of the model name they ask for."""
+    system_prompt: str | None = None
+    """A pattern of their system prompt; empty for none."""
+    system_hash: str | None = None
+    """SHA-256 of their system prompt in hex, or its first 12 digits or more: what `freehold match test` shows."""
+    tools: tuple[str, ...] = ()
+    """Names of tools, all of which they offer."""
+    header: dict[str, str] = {}
+    """Patterns of headers they carry, by name."""
+    key: str | None = None
+    """A pattern of the id or the owner of the key they come with."""
+
+    def __post_init__(self) -> None:
+        if not self.conditions():
+            known = ", ".join(field for field in self.__struct_fields__ if field != "task")
+            raise OperatorError(f"match: the row of task '{self.task}' has no condition. Say at least one of {known}.")
+        if self.system_hash is not None and not _HASH.fullmatch(self.system_hash):
+            raise OperatorError(
+                f"match: the row of task '{self.task}' has a system_hash of {self.system_hash[:80]!r}; expected 12 to 64 hex digits in lower case, "
+                "as 'freehold match test' shows them."
+            )
+        for name in self.header:
+            if not _HEADER.fullmatch(name):
+                raise OperatorError(f"match: the row of task '{self.task}' names a header {name[:80]!r}, which is no name of a header.")
+            if name.lower() in _CREDENTIALS:
+                raise OperatorError(
+                    f"match: the row of task '{self.task}' looks at the header '{name}', which holds a key. Say key = instead."
+                )
+
+    def conditions(self) -> dict[str, str | tuple[str, ...] | dict[str, str]]:
+        """The conditions it says, by name."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "task" and value not in (None, (), {})}
+
+
+class TeamTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[teams.NAME]`."""
+
+    budget: Budget = Budget()
+    """What the team's keys may spend together."""
