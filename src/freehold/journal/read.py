@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, select, tuple_
 
+from freehold.catalog import FeedbackKind
 from freehold.chat import JSON, Outcome
-from freehold.journal.call import Attempt, Call, Feedback, FeedbackKind, LabelDesign
+from freehold.journal.call import Attempt, Call, Feedback, LabelDesign
 from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, tags_of
 from freehold.store.open import Store
 from freehold.store.schema import attempts as attempts_table
