@@ -94,7 +94,7 @@ def agreement(
     the squared difference of mid-ranks; Gwet, Brit. J. Math. Stat. Psych. 61 (2008) 29, and Handbook of Inter-Rater Reliability (2014).
     """
     ratings_NR = np.asarray(ratings_NR, dtype=np.float64)
-    x_V, code_NR = _coded(ratings_NR, level, values)
+    x_V, code_NR = coded(ratings_NR, level, values)
     is_many = len(x_V) > MOST_VALUES
     if is_many and level != "interval":
         raise DataError(f"{len(x_V):,} different values are no {level} scale; expected at most {MOST_VALUES:,}. Say 'interval'.")
@@ -214,7 +214,7 @@ class _Table:
         return _above_chance(_ratio(w_DB @ apart_B, told), self._between(shares[0], shares[1]))
 
 
-def _coded(ratings_NR: Floats, level: str, values: Sequence[float] | None) -> tuple[Floats, NDArray[np.int64]]:
+def coded(ratings_NR: Floats, level: str, values: Sequence[float] | None) -> tuple[Floats, NDArray[np.int64]]:
     """The values there are, ascending, and which of them each rating is; -1 for one that is missing."""
     if level not in get_args(Level):
         raise DataError(f"'{level}' is no level of measurement; expected one of {', '.join(get_args(Level))}")
