@@ -20,6 +20,7 @@ from freehold.tables import (
     ModelTable,
     ProjectTable,
     ProviderTable,
+    ScorerTable,
     StoreTable,
     TaskTable,
     TeamTable,
@@ -52,6 +53,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Other ways to ask them, by name."""
     metrics: dict[str, MetricTable] = {}
     """What scores mean, by metric."""
+    scorers: dict[str, ScorerTable] = {}
+    """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}
     """The tasks, by name."""
     telemetry: TelemetryTable = TelemetryTable()

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from freehold.catalog import Budget, Content, Durability, Rates, Reward, Sampling
+from freehold.chat import JSON
 from freehold.errors import OperatorError
 
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
@@ -221,6 +222,17 @@ class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
     """The least and the greatest score there can be."""
     deterministic: bool = False
     """Whether equal answers always get equal scores."""
+
+
+class ScorerTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[scorers.NAME]`: a scorer with settings of its own."""
+
+    kind: str
+    """What it is, with what stands behind the colon, such as `numeric:0.01`."""
+    field: str | None = None
+    """The field of answer and right answer that it looks at, such as `queue` or `address.city`; all of them where nothing is said."""
+    options: dict[str, JSON] = {}
+    """What else its kind takes."""
 
 
 class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
