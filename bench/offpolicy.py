@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import run
-from freehold.evaluation.offpolicy import LEAST_UNITS, Log, Refused, Value, mean_of, value_of
+from freehold.evaluation.offpolicy import LEAST_UNITS, Interval, Log, Refused, Value, mean_of, value_of
 from freehold.routing.embed import unfitted
 from harness import emit
 from routing import routellm
@@ -100,7 +100,7 @@ def measure(at_hand: Questions, policy: str, count: int, logs: int) -> dict[str,
         truth = float(at_hand.score_NV[np.arange(len(chosen)), chosen].mean())
         for seed in range(logs):
             log, drawn_N, answered = simulate(at_hand, policy, count, np.random.default_rng([seed, count, int(100 * share)]))
-            estimates["logged"].append((*mean_of(answered, log.unit_N, log.weight_N), logged))
+            estimates["logged"].append((*_told(mean_of(answered, log.unit_N, log.weight_N)), logged))
             try:
                 value: Value = value_of(log, chosen[drawn_N], 2, seed)
             except Refused:
@@ -109,13 +109,17 @@ def measure(at_hand: Questions, policy: str, count: int, logs: int) -> dict[str,
             effective.append(value.effective)
             overlap.append(value.overlap)
             for name in ("ips", "snips", "dr"):
-                estimates[name].append((*getattr(value, name), truth))
+                estimates[name].append((*_told(getattr(value, name)), truth))
     return {
         "refused": refused,
         "effective": round(float(np.median(effective))) if effective else None,
         "overlap": round(float(np.mean(overlap)), 4) if overlap else None,
         **{name: _summary(np.array(rows)) for name, rows in estimates.items() if rows},
     }
+
+
+def _told(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
 
 
 def _summary(row_K4: Floats) -> dict[str, float]:
