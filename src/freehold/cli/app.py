@@ -18,6 +18,7 @@ from freehold.cli import (
     keys,
     labels,
     matching,
+    monitoring,
     policies,
     project,
     prompts,
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking,
+    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking, monitoring,
     embedder,
 )  # fmt: skip
 for group in _GROUPS:
