@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from freehold.catalog import Metric
-from freehold.chat import JSON
+from freehold.chat import JSON, canonical_json
 from freehold.errors import CallerError, nearest
 from freehold.evaluation.asking import Ask
 from freehold.evaluation.scorer import Case, Score
-from freehold.journal.rows import canonical_json
 
 MOST_CHARACTERS = 1_000_000
 """Of a longer answer there is no score: it would hold up everybody else's."""

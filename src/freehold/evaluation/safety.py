@@ -27,13 +27,13 @@ _REFUSALS = re.compile(
 )
 
 WORDS = frozenset(
-    "arsehole arseholes asshole assholes bastard bastards bitch bitches bullshit cunt cunts dickhead dickheads dumbass dumbasses fuck fucked fucker "
+    "arsehole arseholes asshole assholes bastard bastards bitch bitches bullshit cunt cunts dickhead dickheads dumbass dumbasses fuck fucked fucker "  # noqa: SIM905
     "fuckers fucking idiot idiots imbecile imbeciles moron moronic morons motherfucker motherfuckers piss pisshead prick pricks scumbag scumbags "
-    "shit shithead shitheads shitty slut sluts twat twats wanker wankers whore whores".split()  # noqa: SIM905
+    "shit shithead shitheads shitty slut sluts twat twats wanker wankers whore whores".split()
 )
 """Plain insults and curses of English. A list finds words, not malice: it misses polite cruelty and counts quotations."""
 _LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i"})
-_WORD = re.compile(r"[^\W_]+")
+_WORD: re.Pattern[str] = re.compile(r"[^\W_]+")
 
 
 def refusal(settings: Settings) -> Plain:
@@ -112,10 +112,8 @@ def _lines(text: str) -> list[str]:
 
 def _listed(token: str, words: frozenset[str]) -> str | None:
     """The listed word that a token is, bare or with figures in the place of letters."""
-    for word in (*_WORD.findall(token), "".join(_WORD.findall(token.translate(_LEET)))):
-        if word in words:
-            return word
-    return None
+    tried = (*_WORD.findall(token), "".join(_WORD.findall(token.translate(_LEET))))
+    return next((word for word in tried if word in words), None)
 
 
 def _without_quotes(said: str, asked: JSON) -> str:

@@ -32,6 +32,8 @@ _HERE = {
     "fields": "structure:fields",
     "set_f1": "structure:set_f1",
     "span_f1": "structure:span_f1",
+    "sql": "sql:sql",
+    "unit_tests": "code:unit_tests",
     "grounded": "grounded:grounded",
     "refusal": "safety:refusal",
     "toxicity": "safety:toxicity",
@@ -71,11 +73,10 @@ def functions_in(modules: Iterable[ModuleType]) -> dict[str, Scorer]:
     """The functions of these modules that are scorers, by name. Raises CallerError where two have one name."""
     found: dict[str, Scorer] = {}
     for value in (value for module in modules for value in vars(module).values()):
-        if isinstance(value, FunctionScorer):
-            if found.setdefault(value.metric.id, value) is not value:
-                raise CallerError(
-                    f"Two functions are the scorer '{value.metric.id}'. Give one of them another name, by @freehold.scorer(name=…)."
-                )
+        if isinstance(value, FunctionScorer) and found.setdefault(value.metric.id, value) is not value:
+            raise CallerError(
+                f"Two functions are the scorer '{value.metric.id}'. Give one of them another name, by @freehold.scorer(name=…)."
+            )
     return found
 
 
