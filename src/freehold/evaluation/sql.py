@@ -126,16 +126,19 @@ def _size_mb() -> float:
     """How large this process is, where the system says so."""
     try:
         with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 it is read often
-            return int(statm.read().split()[1]) * _PAGE / 2**20
+            return float(int(statm.read().split()[1]) * _PAGE / 2**20)
     except FileNotFoundError:
         return 0.0
 
 
 def _read(database: sqlite3.Connection, query: str, most_rows: int) -> Rows:
     try:
-        rows = database.execute(query).fetchmany(most_rows + 1)
+        cursor = database.execute(query)
+        rows = cursor.fetchmany(most_rows + 1)
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
         return Rows(None, "it took too long, or too much memory" if str(error) == "interrupted" else str(error)[:200])
+    if cursor.description is None:
+        return Rows(None, "it is no query")
     if len(rows) > most_rows:
         return Rows(None, f"it gives over {most_rows:,} rows")
     return Rows(tuple(rows))
