@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.catalog import Budget, Content, Durability, Rates, Sampling
+from freehold.catalog import Budget, Content, Durability, Rates, Reward, Sampling
 from freehold.chat import JSON
 from freehold.errors import OperatorError
 
@@ -260,6 +260,8 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """The share of its calls after which another of its variants, drawn at random, is asked the same, to learn from. It is never the answer."""
     serving: ServingTable = ServingTable()
     """How serving asks for its answers."""
+    reward: Reward | None = None
+    """How what is said about its calls becomes one number in [0, 1]."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.explore <= 1:
