@@ -108,12 +108,12 @@ def rows_of(image: bytes, query: str, time_s: float, most_rows: int) -> Rows:
         database.deserialize(image)
         database.execute("PRAGMA temp_store = memory")
         database.execute("PRAGMA cell_size_check = on")
-        for limit, most in (
+        for limit, largest in (
             (sqlite3.SQLITE_LIMIT_LENGTH, _MOST_TEXT),
             (sqlite3.SQLITE_LIMIT_ATTACHED, 0),
             (sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 200),
         ):
-            database.setlimit(limit, most)
+            database.setlimit(limit, largest)
         database.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY)
         ends, most = time.monotonic() + time_s, _size_mb() + _MOST_GROWN_MB
         database.set_progress_handler(lambda: time.monotonic() > ends or _size_mb() > most, _STEPS)
