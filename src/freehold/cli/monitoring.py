@@ -6,14 +6,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, number, opened, out, print_json, print_table, share, span_of, usd
+from freehold.cli.console import (
+    JsonOption,
+    ProjectOption,
+    exit_with,
+    notes,
+    number,
+    opened,
+    out,
+    print_json,
+    print_table,
+    share,
+    span_of,
+    usd,
+)
 
 if TYPE_CHECKING:
     from freehold.monitor.alerts import Alert
     from freehold.monitor.status import OfCertificate, OfTask, OfVariant, Status
     from freehold.monitor.watch import Rounds
 
-_TaskOption = Annotated[list[str] | None, typer.Option("--task", help="A task to watch, as often as wanted; all of freehold.toml if left out.")]
+_TaskOption = Annotated[
+    list[str] | None, typer.Option("--task", help="A task to watch, as often as wanted; all of freehold.toml if left out.")
+]
 _AlertArgument = Annotated[str, typer.Argument(metavar="ALERT", help="The alert's id; its beginning will do.")]
 _ByOption = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so; the user of this machine when left out.")]
 
@@ -148,7 +163,9 @@ def _show_status(found: "Status") -> None:
 def _show_task(task: "OfTask") -> None:
     out().print(f"{task.task}: {task.seen:,} live calls read, {task.drawn:,} drawn, {task.open} open alerts", markup=False)
     if task.quality:
-        print_table("", ["variant", "scorer", "n", "mean", "95 % at all times", "alarm"], [_quality(each) for each in task.quality], right=(2, 3))
+        print_table(
+            "", ["variant", "scorer", "n", "mean", "95 % at all times", "alarm"], [_quality(each) for each in task.quality], right=(2, 3)
+        )
     if task.inputs is not None and task.inputs.p is not None:
         state = "no longer like those before" if task.inputs.usual is not None else "like those before"
         out().print(f"inputs: {state}; {task.inputs.seen} looks, the last p {task.inputs.p:.4f}, evidence {task.inputs.evidence:,.2f}")
@@ -157,7 +174,9 @@ def _show_task(task: "OfTask") -> None:
 
 
 def _quality(each: "OfVariant") -> list[str]:
-    state = {"learning": "learns", "watching": f"below {number(each.level)}", "raised": f"has gone off: below {number(each.level)}"}[each.phase]
+    state = {"learning": "learns", "watching": f"below {number(each.level)}", "raised": f"has gone off: below {number(each.level)}"}[
+        each.phase
+    ]
     if each.silent:
         state += f"; no score of the last {each.silent}: {each.why}"
     return [each.variant, each.scorer, f"{each.n:,}", number(each.mean), f"[{each.low:.3f}, {each.high:.3f}]", state]

@@ -244,4 +244,3 @@ def words(message: Message) -> str:
     lines += ["", f"Raised {alert.opened:%Y-%m-%d %H:%M} UTC. 'freehold monitor alerts' lists what is open;"]
     lines += [f"'freehold monitor acknowledge {alert.id}' says that you have seen it."]
     return "\n".join(lines) + "\n"
-

@@ -150,7 +150,9 @@ def write(connection: Connection, tenant: str, task: str, name: str, state: msgs
 def named(connection: Connection, tenant: str, task: str, beginning: str, kind: type[_S]) -> dict[str, _S]:
     """The states of the watches whose names begin so."""
     w = watches.c
-    wanted = select(w.name, w.body).where(w.tenant == tenant, w.task == task, w.name.startswith(beginning, autoescape=True)).order_by(w.name)
+    wanted = (
+        select(w.name, w.body).where(w.tenant == tenant, w.task == task, w.name.startswith(beginning, autoescape=True)).order_by(w.name)
+    )
     return {name: msgspec.msgpack.decode(body, type=kind) for name, body in connection.execute(wanted)}
 
 
@@ -160,7 +162,10 @@ def take_in(connection: Connection, tenant: str, task: str, found: Sequence[Look
     known: set[tuple[str, str]] = set()
     for begin in range(0, len(found), 500):
         ids = {look.call for look in found[begin : begin + 500]}
-        known |= {(row.watch, row.call) for row in connection.execute(select(k.watch, k.call).where(k.tenant == tenant, k.task == task, k.call.in_(ids)))}
+        known |= {
+            (row.watch, row.call)
+            for row in connection.execute(select(k.watch, k.call).where(k.tenant == tenant, k.task == task, k.call.in_(ids)))
+        }
     new = list({(look.watch, look.call): look for look in found if (look.watch, look.call) not in known}.values())
     if new:
         at = microseconds(now)

@@ -117,9 +117,7 @@ async def watch(round: Round, task: Task) -> Told:
     return _withdrawn(round, task, told)
 
 
-async def _take(
-    round: Round, task: Task, watched: Sequence[Watched], cursor: Cursor, batch: Sequence[Call], upto: int, told: Told
-) -> Told:
+async def _take(round: Round, task: Task, watched: Sequence[Watched], cursor: Cursor, batch: Sequence[Call], upto: int, told: Told) -> Told:
     """One batch: what is found of it, then all of it written at once."""
     table = _table(round, task)
     live = [call for call in batch if call.source in LIVE]

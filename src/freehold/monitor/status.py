@@ -173,4 +173,3 @@ def _of_certificate(state: Floor) -> OfCertificate:
         low=max(-1.0, state.least),
         broken=state.broken,
     )
-
