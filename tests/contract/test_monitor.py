@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from freehold.catalog import Metric, Task
 from freehold.errors import CallerError, OperatorError
 from freehold.evaluation.scorer import Case, Score
 from freehold.evaluation.sequence import Mean
 from freehold.journal.call import Call, Feedback
+from freehold.journal.erase import erase
 from freehold.journal.write import append_many
 from freehold.monitor import floor as floors
 from freehold.monitor import records
@@ -25,9 +27,11 @@ from freehold.monitor.deliver import MOST_TRIES, Message, deliver, undelivered
 from freehold.monitor.records import CURSOR, Cursor, Floor, Quality
 from freehold.monitor.round import Round, Told, Watched, watch
 from freehold.monitor.sample import coin
+from freehold.monitor.status import accept
 from freehold.promotion.certify import Certification
 from freehold.promotion.gate import GateClosed, active_hash, promote
 from freehold.promotion.records import add_certificate, add_policy, events
+from freehold.store import schema
 from freehold.store.open import Store
 from freehold.tables import CommandTable, MonitorTable, WatchTable
 from simulated import a_task, certified
@@ -399,3 +403,26 @@ def test_what_fails_in_telling_is_said_without_addresses(store: Store, tmp_path:
     assert "token" not in str(raised.value)
     with pytest.raises(OperatorError, match="'HOOK', which is not set"):
         senders(MonitorTable(webhook=WebhookTable(url_env="HOOK")), tmp_path, {})
+
+
+def test_a_person_who_is_erased_leaves_no_look_behind(store: Store, a_call: MakeCall) -> None:
+    grade, clock = Grade(), Clock()
+    grade.fails = True
+    append_many(store, answers(a_call, ["right"] * 3, subject="ann") + answers(a_call, ["right"] * 2, begin=10, subject="bob"), [])
+    go(a_round(store, grade, clock))
+    erase(store, "default", "ann", clock())
+    with store.reading() as connection:
+        left = {row.call for row in connection.execute(select(schema.looks.c.call))}
+    assert left == {call.id for call in answers(a_call, ["right"] * 2, begin=10)}
+
+
+def test_what_is_accepted_is_usual_from_then_on(store: Store, a_call: MakeCall, tmp_path: Path) -> None:
+    grade, clock = Grade(), Clock()
+    append_many(store, answers(a_call, coins(1, 0.95, 200) + coins(2, 0.5, 200)), [])
+    go(a_round(store, grade, clock))
+    (alert,) = listed(store, "default")
+    done = accept(store, "default", alert.id, "ann", clock())
+    assert (done.state, done.over) == ("closed", "accepted by ann")
+    append_many(store, answers(a_call, coins(3, 0.5, 400), begin=400), [])
+    assert go(a_round(store, grade, clock)).raised == ()
+    assert 0.2 < quality(store).alarm.level < 0.5

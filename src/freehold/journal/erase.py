@@ -10,7 +10,7 @@ from freehold.context.conversation import forget
 from freehold.journal.read import slices
 from freehold.journal.rows import digest_of
 from freehold.store.open import Store
-from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback, ledger
+from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback, ledger, looks
 from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
@@ -72,6 +72,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
     said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
     messages = forget(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
+    connection.execute(delete(looks).where(looks.c.call.in_(ids), looks.c.tenant == tenant))
     asked = _count(connection, delete(calls).where(theirs))
     gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))
     gone = tuple(pair for pair in gone if not _has_calls(connection, tenant, *pair))
