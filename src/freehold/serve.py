@@ -117,7 +117,8 @@ class Gateway:
         telemetry.watch(DROPPED_CALLS, lambda: writer.dropped)
         telemetry.watch(UNCHECKED_CALLS, lambda: writer.unchecked)
         content = resources.config.journal.content
-        self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant)
+        rule = resources.config.feedback
+        self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant, rule)
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
         """The hot routes."""
@@ -125,7 +126,7 @@ class Gateway:
             (b"POST", b"/v1/chat/completions"): lambda request, reply: Exchange(self, OPENAI, reply).begin(request),
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
             (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
-            (b"POST", b"/v1/feedback"): self._open_to("feedback", self._receiver.take),
+            (b"POST", b"/v1/feedback"): self._asked_by("feedback", self._receiver.take),
             (b"GET", b"/v1/models"): self._open_to("call", self._list_models),
             (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
             (b"GET", b"/metrics"): self._open_to("read", self._tell_metrics),
@@ -141,14 +142,18 @@ class Gateway:
 
     def _open_to(self, role: Role, handler: Handler) -> Handler:
         """A route for keys of a role; for everybody where there are no keys."""
+        return self._asked_by(role, lambda _, request, reply: handler(request, reply))
+
+    def _asked_by(self, role: Role, handler: Callable[[Caller, Request, Reply], None]) -> Handler:
+        """As `_open_to`, for a handler that wants to know who asks."""
 
         def answer(request: Request, reply: Reply) -> None:
             try:
-                self.resources.caller(request.headers, role, {})
+                caller = self.resources.caller(request.headers, role, {})
             except CallerError as error:
                 _tell(reply, _status_of(error), _encode(OPENAI.error(_status_of(error), str(error), "")))
             else:
-                handler(request, reply)
+                handler(caller, request, reply)
 
         return answer
 

@@ -262,6 +262,16 @@ def tasks_about(store: Store, said: Feedback) -> set[str | None]:
     return tasks
 
 
+def items_of(store: Store, tenant: str, calls: Sequence[str]) -> dict[str, str]:
+    """What these calls were asked, by name; a call that the tenant does not have is left out."""
+    c = calls_table.c
+    found: dict[str, str] = {}
+    with store.reading() as connection:
+        for some in slices(calls):
+            found.update((id, item) for id, item in connection.execute(select(c.id, c.item).where(c.id.in_(some), c.tenant == tenant)))
+    return found
+
+
 def counts(store: Store, tenant: str) -> Counts:
     """How much there is."""
     c = calls_table.c
