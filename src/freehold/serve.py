@@ -28,7 +28,9 @@ from freehold.chat import (
     pieces_of,
 )
 from freehold.errors import CallerError, DataError, FreeholdError
+from freehold.feedback.public import PATH, Public
 from freehold.feedback.receive import Receiver
+from freehold.feedback.secret import secret_of
 from freehold.gateway import openapi
 from freehold.gateway.answers import key_of
 from freehold.gateway.budget import BudgetExceeded
@@ -119,14 +121,22 @@ class Gateway:
         content = resources.config.journal.content
         rule = resources.config.feedback
         self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant, rule)
+        self.public: Public | None = None
+        """What those without a key may do, where this is asked over HTTP."""
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
-        """The hot routes."""
+        """The hot routes. Raises OperatorError where public feedback has no secret."""
+        has, rule = self.resources, self.resources.config.feedback
+        secret = secret_of(has.config.folder, rule) if rule.public else None
+        public = self.public = Public(self._receiver, has.store, has.catalog, has.tenant, rule, secret)
         return {
             (b"POST", b"/v1/chat/completions"): lambda request, reply: Exchange(self, OPENAI, reply).begin(request),
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
             (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
             (b"POST", b"/v1/feedback"): self._asked_by("feedback", self._receiver.take),
+            (b"POST", b"/v1/feedback/tokens"): self._asked_by("vouch", public.make),
+            (b"POST", PATH): public.take,
+            (b"OPTIONS", PATH): public.preflight,
             (b"GET", b"/v1/models"): self._open_to("call", self._list_models),
             (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
             (b"GET", b"/metrics"): self._open_to("read", self._tell_metrics),
@@ -687,8 +697,12 @@ class Exchange:
         self._reply.end()
 
     def _headers(self) -> Headers:
-        about = (b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self.variant.encode("ascii", "replace"))
-        return about if self._policy is None else (*about, (b"x-freehold-policy", self._policy.hash.encode()))
+        about: Headers = ((b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self.variant.encode("ascii", "replace")))
+        if self._policy is not None:
+            about = (*about, (b"x-freehold-policy", self._policy.hash.encode()))
+        public = self._gateway.public
+        token = None if public is None else public.token(self.id, self._caller.id)
+        return about if token is None else (*about, (b"x-freehold-feedback-token", token.encode()))
 
     def _send_error(self, status: int, message: str, retry_after_s: float | None = None, is_final: bool = False) -> None:
         body = _encode(self._door.error(status, message, self.id))

@@ -107,8 +107,9 @@ def read_source(source: str) -> str:
     kind, colon, name = source.partition(":")
     if kind not in TRUST:
         raise CallerError(f"source is '{source[:80]}'; expected one of {', '.join(TRUST)}.{nearest(kind, list(TRUST))}")
-    if (kind not in _NAMELESS and not name) or (colon and not name) or len(source) > MOST_NAME:
-        raise CallerError(f"source is '{source[:80]}'; expected a name behind it, as in {kind}:NAME, of 1 to {MOST_NAME} characters in all")
+    is_name = bool(name) and not any(character < " " or character == "\x7f" for character in name)
+    if (not is_name and (kind not in _NAMELESS or colon)) or len(source) > MOST_NAME:
+        raise CallerError(f"source is {source[:80]!r}; expected a name behind it, as in {kind}:NAME, of 1 to {MOST_NAME} characters in all")
     return source
 
 
