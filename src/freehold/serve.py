@@ -120,7 +120,8 @@ class Gateway:
         telemetry.watch(UNCHECKED_CALLS, lambda: writer.unchecked)
         content = resources.config.journal.content
         rule = resources.config.feedback
-        self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant, rule)
+        self.receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant, rule)
+        """Who takes what is said about answers."""
         self.public: Public | None = None
         """What those without a key may do, where this is asked over HTTP."""
 
@@ -128,12 +129,12 @@ class Gateway:
         """The hot routes. Raises OperatorError where public feedback has no secret."""
         has, rule = self.resources, self.resources.config.feedback
         secret = secret_of(has.config.folder, rule) if rule.public else None
-        public = self.public = Public(self._receiver, has.store, has.catalog, has.tenant, rule, secret)
+        public = self.public = Public(self.receiver, has.store, has.catalog, has.tenant, rule, secret)
         return {
             (b"POST", b"/v1/chat/completions"): lambda request, reply: Exchange(self, OPENAI, reply).begin(request),
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
             (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
-            (b"POST", b"/v1/feedback"): self._asked_by("feedback", self._receiver.take),
+            (b"POST", b"/v1/feedback"): self._asked_by("feedback", self.receiver.take),
             (b"POST", b"/v1/feedback/tokens"): self._asked_by("vouch", public.make),
             (b"POST", PATH): public.take,
             (b"OPTIONS", PATH): public.preflight,

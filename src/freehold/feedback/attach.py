@@ -1,6 +1,6 @@
 """Where what is said belongs: to which tasks, and so how much of its words is kept, and whether what it is about is there yet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from freehold.catalog import Catalog, Content
 from freehold.errors import CallerError
 from freehold.feedback.early import hold
 from freehold.journal.call import Feedback
-from freehold.journal.read import items_of, tasks_about
+from freehold.journal.read import About, items_of, tasks_about
 from freehold.journal.redact import redact_feedback
 from freehold.journal.write import Appended, append_feedback
 from freehold.store.open import Store
@@ -27,24 +27,35 @@ class Place(NamedTuple):
 
 
 def place_of(store: Store, catalog: Catalog, journal: Content, said: Sequence[Feedback]) -> Place:
-    """Where it belongs. `journal`: what the journal keeps where a task does not say. Raises CallerError for a preference between answers to
-    different questions, OperatorError where the journal cannot be read."""
-    tasks: set[str | None] = set()
-    early: list[Feedback] = []
-    for one in said:
-        found = tasks_about(store, one)
-        tasks |= found
-        if not found:
-            early.append(one)
-    compared = sorted({one.call for one in said if one.kind == "preference" and one.call is not None})
-    if len(compared) > 1 and len(asked := set(items_of(store, said[0].tenant, compared).values())) > 1:
-        raise CallerError(
-            f"preference compares calls that answer different questions ({', '.join(sorted(asked))}); expected two of one item"
-        )
-    return Place(strictest(catalog, journal, [None, *catalog.tasks] if early else tasks), tuple(early))
+    """Where one saying belongs. `journal`: what the journal keeps where a task does not say. Raises CallerError for a preference between
+    answers to different questions, OperatorError where the journal cannot be read."""
+    return _places_of(store, catalog, journal, [said])[0]
 
 
-def strictest(catalog: Catalog, journal: Content, tasks: Sequence[str | None] | set[str | None]) -> Content:
+def _places_of(store: Store, catalog: Catalog, journal: Content, sayings: Sequence[Sequence[Feedback]]) -> list[Place]:
+    tenant = sayings[0][0].tenant
+    known = tasks_about(store, tenant, list(dict.fromkeys(about(one) for said in sayings for one in said)))
+    compared = {one.call for said in sayings for one in said if one.kind == "preference" and one.call is not None}
+    items = items_of(store, tenant, sorted(compared)) if compared else {}
+    places: list[Place] = []
+    for said in sayings:
+        asked = {items[one.call] for one in said if one.kind == "preference" and one.call in items}
+        if len(asked) > 1:
+            raise CallerError(
+                f"preference compares calls that answer different questions ({', '.join(sorted(asked))}); expected two of one item"
+            )
+        early = tuple(one for one in said if about(one) not in known)
+        tasks = {None, *catalog.tasks} if early else set().union(*(known[about(one)] for one in said))
+        places.append(Place(strictest(catalog, journal, tasks), early))
+    return places
+
+
+def about(said: Feedback) -> About:
+    """What it is said about."""
+    return ("call", said.call) if said.call is not None else ("episode", said.episode or "")
+
+
+def strictest(catalog: Catalog, journal: Content, tasks: Iterable[str | None]) -> Content:
     """What is kept of what may belong to any of these tasks."""
 
     def kept(name: str | None) -> Content:
@@ -55,10 +66,13 @@ def strictest(catalog: Catalog, journal: Content, tasks: Sequence[str | None] | 
 
 
 def attach(
-    store: Store, catalog: Catalog, journal: Content, rule: FeedbackTable, said: Sequence[Feedback], now: datetime
-) -> tuple[Appended, Place]:
-    """Stores what somebody said at once, with as much of its words as may be kept. Raises CallerError, NoRoom among them."""
-    place = place_of(store, catalog, journal, said)
-    if place.early:
-        hold(store, said[0].tenant, place.early, rule, now)
-    return append_feedback(store, [redact_feedback(one, place.content) for one in said]), place
+    store: Store, catalog: Catalog, journal: Content, rule: FeedbackTable, sayings: Sequence[Sequence[Feedback]], now: datetime
+) -> tuple[Appended, int]:
+    """Stores what the operator has to say, or brings from elsewhere, with as much of its words as may be kept. Gives also how many pieces
+    wait for their calls, which has no limit here. Raises CallerError, OperatorError."""
+    places = _places_of(store, catalog, journal, sayings)
+    early = [one for place in places for one in place.early]
+    if early:
+        hold(store, early[0].tenant, early, rule, now, is_limited=False)
+    kept = [redact_feedback(one, place.content) for said, place in zip(sayings, places, strict=True) for one in said]
+    return append_feedback(store, kept), len(early)

@@ -26,8 +26,8 @@ class NoRoom(CallerError):
     """As much waits for its calls as may."""
 
 
-def hold(store: Store, tenant: str, said: Sequence[Feedback], rule: FeedbackTable, now: datetime) -> None:
-    """Notes that these wait for their calls, before they are stored themselves. Raises NoRoom."""
+def hold(store: Store, tenant: str, said: Sequence[Feedback], rule: FeedbackTable, now: datetime, is_limited: bool = True) -> None:
+    """Notes that these wait for their calls, before they are stored themselves. Raises NoRoom, where it is not the operator who speaks."""
     sweep(store, tenant, now)
     until = microseconds(now + timedelta(days=rule.early_days))
     voices = [digest_of([one.source, one.author]) for one in said]
@@ -35,11 +35,11 @@ def hold(store: Store, tenant: str, said: Sequence[Feedback], rule: FeedbackTabl
     with store.writing() as connection:
         total = connection.execute(select(func.count()).where(e.tenant == tenant)).scalar_one()
         own = connection.execute(select(func.count()).where(e.tenant == tenant, e.voice == voices[0])).scalar_one()
-        if total + len(said) > rule.most_early:
+        if is_limited and total + len(said) > rule.most_early:
             raise NoRoom(
                 f"{total} pieces of feedback wait for calls that are not in the journal, as many as may. Say it once the call is there."
             )
-        if own + len(said) > max(1, rule.most_early // _SHARE):
+        if is_limited and own + len(said) > max(1, rule.most_early // _SHARE):
             raise NoRoom(
                 f"{own} pieces of feedback of this voice wait for calls that are not in the journal. Say it once the call is there."
             )

@@ -16,8 +16,8 @@ from freehold.catalog import Catalog
 from freehold.chat import JSON
 from freehold.errors import CallerError, FreeholdError
 from freehold.feedback.preference import read_preference
-from freehold.feedback.receive import Kept, Receiver, answer, read_saying
-from freehold.feedback.saying import MOST_NAME, PUBLIC, feedback_from
+from freehold.feedback.receive import Kept, Receiver, answer
+from freehold.feedback.saying import MOST_NAME, PUBLIC, feedback_from, read_saying
 from freehold.feedback.spend import AlreadyUsed, TooOften, Use, spend
 from freehold.feedback.tokens import Ticket, TokenRefused, new_ticket, pseudonym, read_token, signed, ticket_digest
 from freehold.gateway.caller import Caller
@@ -119,7 +119,7 @@ class Public:
         answer(reply, kept, allowed)
 
     def _said(self, body: Mapping[str, JSON], ticket: Ticket, address: str, now: datetime) -> list[Feedback]:
-        """What is said with a token: about its call alone, and by nobody but its author. Raises CallerError."""
+        """What is said with a token: about its call alone, and by nobody but its author. Raises CallerError, TokenRefused among them."""
         for name in _NOT_THEIRS:
             if body.get(name) is not None:
                 raise CallerError(
@@ -127,10 +127,10 @@ class Public:
                 )
         saying = read_saying(dict(body))
         if ticket.metrics and saying.metric not in ticket.metrics:
-            raise CallerError(f"metric is '{saying.metric[:80]}'; this token is for {', '.join(ticket.metrics)}")
+            raise TokenRefused(f"metric is '{saying.metric[:80]}'; this token is for {', '.join(ticket.metrics)}")
         compared = read_preference(saying.preference)
         if compared is not None and compared.call is not None and compared.call != ticket.other:
-            raise CallerError("preference names a call that this token is not for")
+            raise TokenRefused("preference names a call that this token is not for")
         author = ticket.author if ticket.author is not None else f"address:{address}"
         saying = msgspec.structs.replace(
             saying, call=ticket.call, episode=ticket.episode, source=PUBLIC, author=author, key=f"token {ticket_digest(ticket)}"

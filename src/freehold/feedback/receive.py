@@ -12,11 +12,11 @@ import msgspec
 from freehold.catalog import Catalog, Content
 from freehold.chat import JSON
 from freehold.errors import CallerError, DataError, FreeholdError
-from freehold.feedback.attach import Place, place_of, strictest
+from freehold.feedback.attach import Place, about, place_of, strictest
 from freehold.feedback.early import NoRoom, hold
-from freehold.feedback.saying import Saying, feedback_from, in_journal_alike
+from freehold.feedback.saying import Saying, feedback_from, read_saying
 from freehold.gateway.caller import Caller, Forbidden
-from freehold.gateway.fields import Fields, json_object
+from freehold.gateway.fields import json_object
 from freehold.gateway.formats import OPENAI
 from freehold.gateway.reply import Headers, Reply, Request
 from freehold.journal.call import Feedback
@@ -28,7 +28,6 @@ from freehold.tables import FeedbackTable
 
 _CALL = re.compile("[0-9a-f]{32}")
 """What the id of a call looks like; of others it is known that they are none."""
-_FIELDS = ("call", "episode", "metric", "value", "correction", "preference", "comment", "source", "author", "key", "at")
 _OF_OTHERS = ("source", "author", "at")
 """What only those may say who speak for others."""
 _encode = msgspec.json.Encoder().encode
@@ -78,7 +77,8 @@ class Receiver:
 
     async def keep(self, said: Sequence[Feedback], now: datetime) -> Kept:
         """Stores what was said, and gives what to answer. Never raises."""
-        about = said[0].call or ""
+        what, name = about(said[0])
+        call = said[0].call or ""
         try:
             place = await asyncio.to_thread(self._placed, said)
             if isinstance(place, Kept):
@@ -87,17 +87,16 @@ class Receiver:
                 await asyncio.to_thread(hold, self._store, self._tenant, place.early, self._rule, now)
             await self._writer.append_feedback([redact_feedback(each, place.content) for each in said])
         except NoRoom as error:
-            return Kept(429, OPENAI.error(429, str(error), about))
+            return Kept(429, OPENAI.error(429, str(error), call))
         except DataError as error:
-            return Kept(409, OPENAI.error(409, f"{error} Give another key to say something else.", about))
+            return Kept(409, OPENAI.error(409, f"{error} Give another key to say something else.", call))
         except CallerError as error:
-            return Kept(400, OPENAI.error(400, str(error), about))
+            return Kept(400, OPENAI.error(400, str(error), call))
         except FreeholdError as error:
-            return Kept(503, OPENAI.error(503, str(error), about))
+            return Kept(503, OPENAI.error(503, str(error), call))
         except Exception:  # noqa: BLE001 a request's boundary: whatever it is, whoever asked hears of it
-            _log.exception("feedback.failed: about %s '%s'", *in_journal_alike(said)[0])
-            return Kept(500, OPENAI.error(500, "Freehold failed at this feedback, and its log says how.", about))
-        what, name = in_journal_alike(said)[0]
+            _log.exception("feedback.failed: about %s '%s'", what, name)
+            return Kept(500, OPENAI.error(500, "Freehold failed at this feedback, and its log says how.", call))
         told: dict[str, JSON] = {what: name, "metric": said[0].metric, "feedback": [each.id for each in said]}
         if not place.early:
             return Kept(200, told)
@@ -124,27 +123,6 @@ class Receiver:
 
     def _strictest(self) -> Content:
         return strictest(self._catalog, self._content, [None, *self._catalog.tasks])
-
-
-def read_saying(body: dict[str, JSON]) -> Saying:
-    """What a body of JSON says. Raises CallerError."""
-    fields = Fields(body, "")
-    saying = Saying(
-        call=fields.take("call", str),
-        episode=fields.take("episode", str),
-        metric=fields.need("metric", str),
-        value=fields.raw("value"),
-        correction=fields.raw("correction"),
-        preference=fields.raw("preference"),
-        comment=fields.take("comment", str),
-        source=fields.take("source", str, "user"),
-        author=fields.take("author", str),
-        key=fields.take("key", str),
-        at=fields.take("at", datetime),
-    )
-    if rest := fields.rest():
-        raise CallerError(f"'{next(iter(rest))[:80]}' is no field of feedback; expected call or episode, {', '.join(_FIELDS[2:-1])} and at")
-    return saying
 
 
 def _spoken(body: dict[str, JSON], caller: Caller) -> Saying:

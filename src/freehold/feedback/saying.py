@@ -1,6 +1,5 @@
 """What somebody says, checked, as the journal's feedback: the same through every door (HTTP, Python, command line, files)."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -10,6 +9,7 @@ from freehold.catalog import TRUST, Catalog, FeedbackKind
 from freehold.chat import JSON
 from freehold.errors import CallerError, nearest
 from freehold.feedback.preference import OTHER_WAY, VERDICTS, preference_json, read_preference
+from freehold.gateway.fields import Fields
 from freehold.journal.build import feedback_id
 from freehold.journal.call import TRUTH, Feedback
 
@@ -51,6 +51,28 @@ class Saying(msgspec.Struct, frozen=True, kw_only=True):
     """Under one key the same source and author say the same once; None is a key of its own."""
     at: datetime | None = None
     """When it was said, UTC; None for now."""
+
+
+def read_saying(body: dict[str, JSON]) -> Saying:
+    """What a body of JSON says. Raises CallerError."""
+    fields = Fields(body, "")
+    saying = Saying(
+        call=fields.take("call", str),
+        episode=fields.take("episode", str),
+        metric=fields.need("metric", str),
+        value=fields.raw("value"),
+        correction=fields.raw("correction"),
+        preference=fields.raw("preference"),
+        comment=fields.take("comment", str),
+        source=fields.take("source", str, "user"),
+        author=fields.take("author", str),
+        key=fields.take("key", str),
+        at=fields.take("at", datetime),
+    )
+    if rest := fields.rest():
+        known = "call or episode, metric, value, correction, preference, comment, source, author, key and at"
+        raise CallerError(f"'{next(iter(rest))[:80]}' is no field of feedback; expected {known}")
+    return saying
 
 
 def feedback_from(saying: Saying, catalog: Catalog, tenant: str, now: datetime) -> list[Feedback]:
@@ -111,11 +133,6 @@ def read_source(source: str) -> str:
     if (not is_name and (kind not in _NAMELESS or colon)) or len(source) > MOST_NAME:
         raise CallerError(f"source is {source[:80]!r}; expected a name behind it, as in {kind}:NAME, of 1 to {MOST_NAME} characters in all")
     return source
-
-
-def in_journal_alike(said: Sequence[Feedback]) -> list[tuple[str, str]]:
-    """What a saying is about: `("call", id)` or `("episode", id)`, each once."""
-    return list(dict.fromkeys(("call", one.call) if one.call is not None else ("episode", one.episode or "") for one in said))
 
 
 def _check(saying: Saying, now: datetime) -> None:
