@@ -70,7 +70,7 @@ def bring(
     done = Brought()
     left = iter(rows)
     while some := list(islice(left, _AT_ONCE)):
-        refused = [f"{row.name}: {row.why}" for row in some if row.why]
+        refused = {row.name: row.why for row in some if row.why}
         sayings: list[tuple[str, list[Feedback]]] = []
         read = [(row.name, value) for row in some if not row.why and (value := _fields(row, is_table, refused)) is not None]
         ids = _ids(store, how, [value for _, value in read])
@@ -78,14 +78,14 @@ def bring(
             try:
                 sayings.append((name, _said(value, catalog, how, ids, now)))
             except CallerError as error:
-                refused.append(f"{name}: {error}")
+                refused[name] = str(error)
         added, present, waiting = _attached(store, catalog, journal, rule, sayings, now, refused)
         done = Brought(
             rows=done.rows + len(some),
             added=done.added + added,
             present=done.present + present,
             waiting=done.waiting + waiting,
-            refused=(*done.refused, *refused),
+            refused=(*done.refused, *(f"{row.name}: {refused[row.name]}" for row in some if row.name in refused)),
         )
     return done
 
@@ -97,7 +97,7 @@ def _attached(
     rule: FeedbackTable,
     sayings: list[tuple[str, list[Feedback]]],
     now: datetime,
-    refused: list[str],
+    refused: dict[str, str],
 ) -> tuple[int, int, int]:
     """Stores them together, or where one of them cannot be, each by itself; how many pieces are new, present and waiting."""
     if not sayings:
@@ -106,18 +106,18 @@ def _attached(
         appended, waiting = attach(store, catalog, journal, rule, [said for _, said in sayings], now)
     except CallerError as error:
         if len(sayings) == 1:
-            refused.append(f"{sayings[0][0]}: {error}")
+            refused[sayings[0][0]] = str(error)
             return 0, 0, 0
         each = [_attached(store, catalog, journal, rule, [one], now, refused) for one in sayings]
         return sum(one[0] for one in each), sum(one[1] for one in each), sum(one[2] for one in each)
     name_of = {one.id: name for name, said in sayings for one in said}
-    refused += [f"{name_of[one.id]}: something else was said there under this key; the first stays" for one in appended.conflicts]
+    refused |= {name_of[one.id]: "something else was said there under this key; the first stays" for one in appended.conflicts}
     return appended.feedback_added, appended.feedback_present, waiting
 
 
-def _fields(row: Row, is_table: bool, refused: list[str]) -> dict[str, JSON] | None:
+def _fields(row: Row, is_table: bool, refused: dict[str, str]) -> dict[str, JSON] | None:
     if not isinstance(row.value, dict):
-        refused.append(f'{row.name}: it is no object; expected such as {{"call": "…", "metric": "correct", "value": 1}}')
+        refused[row.name] = 'it is no object; expected such as {"call": "…", "metric": "correct", "value": 1}'
         return None
     value = {name: _of_cell(name, cell) for name, cell in row.value.items()} if is_table else dict(row.value)
     for verdict in VERDICTS:
@@ -167,4 +167,4 @@ def _said(value: dict[str, JSON], catalog: Catalog, how: Bringing, ids: Mapping[
 def rows_of(found: Iterable[tuple[JSON, str, str]]) -> Iterator[Row]:
     """Rows as readers of files give them: a value, or why there is none and what stands there."""
     for n, (value, why, _) in enumerate(found, 1):
-        yield Row(f"row {n}", value, why)
+        yield Row(f"row {n}", value, why.partition(": ")[2] if why.startswith("line ") else why)
