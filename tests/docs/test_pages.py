@@ -48,6 +48,8 @@ def keys() -> list[str]:
         "metrics.NAME": tables.MetricTable,
         "variants.NAME": tables.VariantTable,
         "tasks.NAME": tables.TaskTable,
+        "reward": catalog.Reward,
+        "feedback": tables.FeedbackTable,
         "telemetry": tables.TelemetryTable,
         "match": tables.MatchRow,
         "gateway": tables.GatewayTable,
