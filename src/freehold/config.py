@@ -13,6 +13,7 @@ from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Reward
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
+    FeedbackTable,
     GatewayTable,
     JournalTable,
     MatchRow,
@@ -57,6 +58,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}
     """The tasks, by name."""
+    feedback: FeedbackTable = FeedbackTable()
+    """What people may say about answers, and how much of it."""
     telemetry: TelemetryTable = TelemetryTable()
     """Who watches it, and how."""
     match: tuple[MatchRow, ...] = ()

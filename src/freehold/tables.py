@@ -13,6 +13,7 @@ from freehold.errors import OperatorError
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _HASH = re.compile("[0-9a-f]{12,64}")
+_ORIGIN = re.compile("https?://(?:[a-z0-9.-]+|\\[[0-9a-f:]+\\])(?::[0-9]{1,5})?")
 _HEADER = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 
@@ -272,6 +273,49 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
         usual = TaskTable()
         said = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) != getattr(usual, name)}
         return msgspec.structs.replace(declared, **said)
+
+
+class FeedbackTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[feedback]`."""
+
+    early_days: int = 7
+    """How long what is said about a call that is not in the journal yet waits for it."""
+    most_early: int = 10_000
+    """How many pieces of feedback wait so at most; of these one voice may have a tenth."""
+    public: bool = False
+    """Whether those without a key may speak, each with a token for one call."""
+    origins: tuple[str, ...] = ()
+    """The web pages from which they may, such as `https://app.example.com`; pages of the gateway's own hosts always."""
+    secret_env: str | None = None
+    """The environment variable with the secret that tokens are signed with; the file `feedback.secret` of the project where none is named."""
+    token_days: float = 30.0
+    """How long a token is taken."""
+    token_header: bool = False
+    """Whether every answer carries a token for its call, as `x-freehold-feedback-token`."""
+    address_per_hour: int = 30
+    """How many tokens may be used from one address in an hour."""
+    author_per_day: int = 50
+    """How many tokens one author may use in a day."""
+    issuer_per_hour: int = 1_000
+    """How many tokens that one key made may be used in an hour."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies of yours, whose word in `x-forwarded-for` on where a request comes from is believed."""
+
+    def __post_init__(self) -> None:
+        for name in ("early_days", "most_early", "address_per_hour", "author_per_day", "issuer_per_hour"):
+            if getattr(self, name) < 1:
+                raise OperatorError(f"feedback.{name} is {getattr(self, name)}; it is a number from 1 up")
+        if not 0 < self.token_days <= 3650:
+            raise OperatorError(f"feedback.token_days is {self.token_days}; it is a number of days above 0, such as 30")
+        if self.secret_env is not None and not _VARIABLE.fullmatch(self.secret_env):
+            raise OperatorError("feedback.secret_env is no name of an environment variable. The secret stands there, not in the file.")
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise OperatorError(f"feedback.origins has '{origin[:120]}'; expected a web page's origin, such as https://app.example.com")
+        if (self.origins or self.token_header) and not self.public:
+            raise OperatorError(
+                "feedback.origins and feedback.token_header are for public feedback; set feedback.public = true, or leave them out"
+            )
 
 
 class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):

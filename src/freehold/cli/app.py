@@ -24,6 +24,7 @@ from freehold.cli import (
     proof,
     runs,
     serve,
+    speaking,
     streaming,
     usage,
 )
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 _GROUPS = (
     demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking,
-    embedder,
+    embedder, speaking,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

@@ -10,7 +10,7 @@ from freehold.context.conversation import forget
 from freehold.journal.read import slices
 from freehold.journal.rows import digest_of
 from freehold.store.open import Store
-from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback, ledger
+from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback, ledger, used_tokens
 from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
@@ -24,7 +24,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     """Requests made for those calls."""
     feedback: int
-    """What was said about those calls, and about the episodes that they or the person have."""
+    """What was said about those calls, and about the episodes that they or the person have, and what the person said as an author."""
     episodes: int
     """The person's episodes."""
     contents: int
@@ -69,7 +69,9 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
 
     of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
     about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
-    said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
+    theirs_said = or_(about, feedback.c.author == subject)
+    said = _count(connection, delete(feedback).where(theirs_said, feedback.c.tenant == tenant))
+    connection.execute(delete(used_tokens).where(used_tokens.c.tenant == tenant, used_tokens.c.call.in_(ids)))
     messages = forget(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
     asked = _count(connection, delete(calls).where(theirs))

@@ -344,3 +344,36 @@ runs = Table(
     UniqueConstraint("tenant", "id", name="runs_id"),
 )
 """Programs that run, or ran: how far each has come, and whether somebody wants it to stop."""
+
+early_feedback = Table(
+    "early_feedback",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("feedback", Text, nullable=False, comment="id of the feedback"),
+    Column("call", Text, comment="the call that is not there yet; null for an episode"),
+    Column("episode", Text),
+    Column("voice", Text, nullable=False, comment="digest of who said it, for everybody's share of the room"),
+    Column("until", BigInteger, nullable=False, comment="microseconds since 1970 UTC; after that it is forgotten"),
+    UniqueConstraint("tenant", "feedback", name="early_feedback_id"),
+)
+"""Feedback about calls and episodes that are not in the journal yet: it stands among the others, and is taken away where they never come."""
+
+used_tokens = Table(
+    "used_tokens",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("token", Text, nullable=False, comment="digest of the token"),
+    Column("said", Text, nullable=False, comment="digest of what was said with it"),
+    Column("call", Text),
+    Column("episode", Text),
+    Column("issuer", Text, nullable=False, comment="id of the key that it was made with; empty for none"),
+    Column("voice", Text, nullable=False, comment="keyed digest of its author"),
+    Column("address", Text, nullable=False, comment="keyed digest of where it came from"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("until", BigInteger, nullable=False, comment="when the token ends"),
+    UniqueConstraint("tenant", "token", name="used_tokens_token"),
+)
+"""Tokens that somebody spoke with, each of which is taken once. No names, no addresses, and nothing of what was said."""
+Index("used_tokens_by_time", used_tokens.c.tenant, used_tokens.c.at)

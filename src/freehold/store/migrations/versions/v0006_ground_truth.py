@@ -12,6 +12,33 @@ depends_on = None
 def upgrade() -> None:
     """Adds who said a piece of feedback, and the tables of reviews, evaluations, alarms and data sets."""
     op.add_column("feedback", sa.Column("author", sa.Text))
+    op.create_table(
+        "early_feedback",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("feedback", sa.Text, nullable=False),
+        sa.Column("call", sa.Text),
+        sa.Column("episode", sa.Text),
+        sa.Column("voice", sa.Text, nullable=False),
+        sa.Column("until", sa.BigInteger, nullable=False),
+        sa.UniqueConstraint("tenant", "feedback", name="early_feedback_id"),
+    )
+    op.create_table(
+        "used_tokens",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("token", sa.Text, nullable=False),
+        sa.Column("said", sa.Text, nullable=False),
+        sa.Column("call", sa.Text),
+        sa.Column("episode", sa.Text),
+        sa.Column("issuer", sa.Text, nullable=False),
+        sa.Column("voice", sa.Text, nullable=False),
+        sa.Column("address", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("until", sa.BigInteger, nullable=False),
+        sa.UniqueConstraint("tenant", "token", name="used_tokens_token"),
+    )
+    op.create_index("used_tokens_by_time", "used_tokens", ["tenant", "at"])
 
 
 def _seq() -> sa.Column[int]:
