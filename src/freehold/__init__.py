@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from freehold.context.video import Frame as Frame
     from freehold.context.video import Video as Video
     from freehold.evaluation.function import scorer as scorer
+    from freehold.evaluation.judge import judge as judge
     from freehold.evaluation.scorer import Case as Case
     from freehold.evaluation.scorer import Score as Score
     from freehold.pipelines.failure import AnswerRefused as AnswerRefused
@@ -69,6 +70,7 @@ _WHERE = {
     **dict.fromkeys(("EveryS", "Evenly", "Frame", "Video"), "context.video"),
     **dict.fromkeys(("Case", "Score"), "evaluation.scorer"),
     "scorer": "evaluation.function",
+    "judge": "evaluation.judge",
     **dict.fromkeys(
         (
             "AnswerRefused",

@@ -16,6 +16,7 @@ from freehold.tables import (
     FeedbackTable,
     GatewayTable,
     JournalTable,
+    JudgeTable,
     MatchRow,
     MetricTable,
     ModelTable,
@@ -54,6 +55,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Other ways to ask them, by name."""
     metrics: dict[str, MetricTable] = {}
     """What scores mean, by metric."""
+    judges: dict[str, JudgeTable] = {}
+    """Models that judge answers, by name."""
     scorers: dict[str, ScorerTable] = {}
     """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}
@@ -250,6 +253,10 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
             if said is not None and said not in known:
                 raise OperatorError(f"{where}: variants.{name} names '{said}', which is not there.{nearest(said, known)}")
         _refuse_circles(config, name, (), where)
+    for name, judge in config.judges.items():
+        if judge.model not in config.models:
+            hint = nearest(judge.model, list(config.models))
+            raise OperatorError(f"{where}: judges.{name}.model is '{judge.model}', which is not under [models].{hint}")
     for kind, tables in (("models", config.models), ("tasks", config.tasks)):
         for name, table in tables.items():
             for fallback in table.serving.fallbacks:

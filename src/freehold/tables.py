@@ -236,6 +236,38 @@ class ScorerTable(msgspec.Struct, frozen=True, kw_only=True):
     """What else its kind takes."""
 
 
+class JudgeTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[judges.NAME]`: a model that judges answers."""
+
+    model: str
+    """Who judges: a name under `[models]`."""
+    kind: Literal["rubric", "reference", "pairwise"] = "rubric"
+    """`rubric`: a score by the rubric. `reference`: by how far it says what the right answer says. `pairwise`: which of two answers is better,
+    asked in both orders."""
+    rubric: str = ""
+    """What it goes by, in words. Needed for `rubric`; the others have words of their own."""
+    range: tuple[float, float] = (1.0, 5.0)
+    """The least and the greatest score it may give; a pairwise judge gives 0, 0.5 or 1."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which end of the range is good."""
+    sampling: Sampling = Sampling()
+    """How the model writes."""
+
+    def __post_init__(self) -> None:
+        low, high = self.range
+        if not -1e9 <= low < high <= 1e9:
+            raise OperatorError(f"a judge's range is [{low}, {high}]; it takes two numbers, the lower one first")
+        if self.kind == "rubric" and not self.rubric.strip():
+            raise OperatorError('a judge of kind "rubric" has no rubric; say in words what it goes by')
+        if self.kind == "pairwise" and (self.range != (1.0, 5.0) or self.better == "lower"):
+            raise OperatorError("a pairwise judge says which of two answers is better: 0, 0.5 or 1. Take out range and better.")
+
+    @property
+    def scores(self) -> tuple[float, float]:
+        """The least and the greatest score it gives."""
+        return (0.0, 1.0) if self.kind == "pairwise" else self.range
+
+
 class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[tasks.NAME]`."""
 

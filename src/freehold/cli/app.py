@@ -15,6 +15,7 @@ from freehold.cli import (
     demo,
     embedder,
     importing,
+    judging,
     keys,
     labels,
     matching,
@@ -39,9 +40,27 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking,
-    embedder, speaking,
-)  # fmt: skip
+    demo,
+    project,
+    importing,
+    calls,
+    matching,
+    labels,
+    proof,
+    policies,
+    checking,
+    prompts,
+    batching,
+    streaming,
+    runs,
+    serve,
+    keys,
+    usage,
+    asking,
+    embedder,
+    speaking,
+    judging,
+)
 for group in _GROUPS:
     group.register(app)
 

@@ -63,8 +63,8 @@ class Units(NamedTuple):
     """Sum of the (weighted) losses of a unit's items."""
     weight_G: NDArray[np.float64]
     """Sum of their weights; the number of items where every weight is 1."""
-    cap: int
-    """The most items a unit may hold, fixed before calibration losses were seen."""
+    cap: float
+    """The most a unit's loss may sum to, fixed before calibration losses were seen: the most items it may hold, for losses up to 1."""
 
 
 def units(
