@@ -39,6 +39,28 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant", "token", name="used_tokens_token"),
     )
     op.create_index("used_tokens_by_time", "used_tokens", ["tenant", "at"])
+    _credits()
+
+
+def _credits() -> None:
+    op.create_table(
+        "credits",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("reviewer", sa.Text, nullable=False),
+        sa.Column("about", sa.Text, nullable=False),
+        sa.Column("n", sa.Integer, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("amount_nano", sa.BigInteger, nullable=False),
+        sa.Column("task", sa.Text),
+        sa.Column("scope", sa.Text),
+        sa.Column("why", sa.Text),
+        sa.UniqueConstraint("tenant", "about", "n", name="credits_about"),
+    )
+    op.create_index("credits_by_reviewer", "credits", ["tenant", "reviewer"])
+    known = sa.text("scope IS NOT NULL")
+    op.create_index("credits_by_scope", "credits", ["tenant", "scope"], sqlite_where=known, postgresql_where=known)
 
 
 def _seq() -> sa.Column[int]:
