@@ -29,6 +29,7 @@ from freehold.chat import (
 )
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.receive import Receiver
+from freehold.feedback.review_api import ReviewApi
 from freehold.gateway import openapi
 from freehold.gateway.answers import key_of
 from freehold.gateway.budget import BudgetExceeded
@@ -118,6 +119,7 @@ class Gateway:
         telemetry.watch(UNCHECKED_CALLS, lambda: writer.unchecked)
         content = resources.config.journal.content
         self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant)
+        self._reviews = ReviewApi(resources.store, resources.catalog, content, resources.tenant)
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
         """The hot routes."""
@@ -126,6 +128,7 @@ class Gateway:
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
             (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
             (b"POST", b"/v1/feedback"): self._open_to("feedback", self._receiver.take),
+            **self._reviews.routes(),
             (b"GET", b"/v1/models"): self._open_to("call", self._list_models),
             (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
             (b"GET", b"/metrics"): self._open_to("read", self._tell_metrics),

@@ -22,6 +22,7 @@ from freehold.cli import (
     project,
     prompts,
     proof,
+    reviews,
     runs,
     serve,
     streaming,
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking,
+    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, reviews, serve, keys, usage, asking,
     embedder,
 )  # fmt: skip
 for group in _GROUPS:

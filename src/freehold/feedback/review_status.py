@@ -1,0 +1,1 @@
+"""How a queue's reviewers are doing: how far each is, what gold they missed."""
