@@ -13,6 +13,7 @@ from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Reward
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
+    CreditsTable,
     GatewayTable,
     JournalTable,
     MatchRow,
@@ -67,6 +68,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Who shares a budget, by name."""
     plans: dict[str, Plan] = {}
     """What customers are promised and pay, by name."""
+    credits: CreditsTable = CreditsTable()
+    """What reviewers earn."""
 
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.

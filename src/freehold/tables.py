@@ -211,6 +211,23 @@ class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
             raise OperatorError(f"a variant's examples is {self.examples}; it is a number from 0 to 100")
 
 
+class CreditsTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[credits]`: what reviewers earn."""
+
+    per_verdict_usd: float = 0.0
+    """For each verdict that is accepted."""
+    tasks: dict[str, float] = {}
+    """The same for tasks with a tariff of their own, by task."""
+    by: Literal["tariff", "worth"] = "tariff"
+    """`tariff`: each accepted verdict alike. `worth`: the tariff times how far the reviewer can be trusted, times how much the verdict narrowed
+    the interval, where 1 is the average verdict."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("per_verdict_usd", self.per_verdict_usd), *((f"tasks.{task}", usd) for task, usd in self.tasks.items())):
+            if not 0 <= value <= 1e6:
+                raise OperatorError(f"credits.{name} is {value}; it is a number of USD from 0 to 1,000,000")
+
+
 class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[metrics.NAME]`."""
 

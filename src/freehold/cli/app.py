@@ -12,6 +12,7 @@ from freehold.cli import (
     batching,
     calls,
     checking,
+    credits,
     demo,
     embedder,
     importing,
@@ -39,8 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, reviews, serve, keys, usage, asking,
-    embedder,
+    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, reviews, serve, keys, usage,
+    credits, asking, embedder,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

@@ -13,6 +13,7 @@ from freehold.errors import CallerError
 
 if TYPE_CHECKING:
     from freehold.feedback.desk import Desk
+    from freehold.feedback.queue import Queue
     from freehold.project import Project
 
 _TaskArgument = Annotated[str, typer.Argument(help="The task.")]
@@ -127,7 +128,9 @@ def open_queue(
         Path | None, typer.Option(help="Gold items of your own: JSON lines with 'item' and 'answer', or 'scores' by variant.")
     ] = None,
     guidelines: Annotated[Path | None, typer.Option(metavar="FILE", help="What reviewers are told.")] = None,
-    tariff: Annotated[float, typer.Option(metavar="USD", help="What an accepted verdict earns.")] = 0.0,
+    tariff: Annotated[
+        float | None, typer.Option(metavar="USD", help="What an accepted verdict earns; as [credits] say when left out.")
+    ] = None,
     by_worth: Annotated[bool, typer.Option("--by-worth", help="Weigh the tariff by what verdicts were worth.")] = False,
     metric: Annotated[str | None, typer.Option(help="What is judged; the task's own when left out.")] = None,
     reference: Annotated[str | None, typer.Option(help="The variant to compare with; the task's own when left out.")] = None,
@@ -234,7 +237,7 @@ def show(queue: _QueueArgument, project: ProjectOption = None, as_json: JsonOpti
     beside = f" beside {', '.join(found.variants)}" if found.variants else ""
     lines = [
         f"Queue {found.id} of task '{found.task}' by {found.metric}: {found.reference}{beside}, chosen by {found.rule} {found.region}".rstrip(),
-        f"{found.reviewers} judge each, {'all' if found.is_unanimous else 'more than half'} have to agree; ${found.tariff_usd:g} a verdict.",
+        f"{found.reviewers} judge each, {'all' if found.is_unanimous else 'more than half'} have to agree; {_paid(found)}.",
         f"Items: {', '.join(f'{count:,} {state}' for state, count in sorted(standing.items.items()))}; {standing.gold:,} gold.",
         f"Excluded: {', '.join(found.excluded)}." if found.excluded else "Nobody is excluded.",
         f"Guidelines:\n{found.guidelines}" if found.guidelines else "No guidelines.",
@@ -250,6 +253,7 @@ def close(queue: _QueueArgument, project: ProjectOption = None, as_json: JsonOpt
 
     with opened(project) as home:
         ended = close_it(home.store, home.tenant, queue, datetime.now(UTC))
+        _book(home, ended.queue.task)
     if as_json:
         print_json(ended)
         return
@@ -294,9 +298,11 @@ def exclude(
 ) -> None:
     """Have a reviewer's verdicts in a queue count no more. Labels follow at once; what is short of verdicts then is asked of others."""
     from freehold.feedback.queues import exclude as exclude_them
+    from freehold.feedback.queues import find_queue
 
     with opened(project) as home:
         count = exclude_them(home.store, home.tenant, queue, reviewer, not undo)
+        _book(home, find_queue(home.store, home.tenant, queue).task)
     out().print(f"{count:,} verdicts of {reviewer} count {'again' if undo else 'no more'}.", markup=False)
 
 
@@ -370,7 +376,7 @@ def status(
         found = [one for one in queues_of(home.store, home.tenant, task) if queue is None or one.id.startswith(queue)]
         if not found:
             raise CallerError(f"Task '{task}' has no review queue{f' {queue}' if queue else ''}. 'freehold review open {task}' opens one.")
-        told = [status_of(home.store, one, home.catalog.metric(one.metric)) for one in found]
+        told = [status_of(home.store, one, home.catalog.metric(one.metric), home.config.credits) for one in found]
     print_json(told) if as_json else print_status(told)
 
 
@@ -385,6 +391,20 @@ def desk_of(home: "Project") -> "Desk":
         return (known.content if known else None) or content
 
     return Desk(home.store, home.tenant, home.catalog, content_of, lambda: datetime.now(UTC))
+
+
+def _paid(queue: "Queue") -> str:
+    if queue.tariff_usd is None:
+        return "verdicts are paid as [credits] say"
+    return f"${queue.tariff_usd:g} a verdict{', by its worth' if queue.pays_worth else ''}"
+
+
+def _book(home: "Project", task: str) -> int:
+    from freehold.feedback.queues import queues_of
+    from freehold.feedback.review_status import book
+
+    metrics = {queue.metric: home.catalog.metric(queue.metric) for queue in queues_of(home.store, home.tenant, task)}
+    return book(home.store, home.tenant, task, metrics, home.config.credits, datetime.now(UTC))
 
 
 def _names(said: str | None) -> tuple[str, ...]:

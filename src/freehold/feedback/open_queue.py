@@ -46,8 +46,8 @@ class QueueRequest(NamedTuple):
     """What a reviewer has to know about."""
     guidelines: str = ""
     """What reviewers are told."""
-    tariff_usd: float = 0.0
-    """What an accepted verdict earns."""
+    tariff_usd: float | None = None
+    """What an accepted verdict earns; None for what `[credits]` say."""
     pays_worth: bool = False
     """Whether the tariff is weighed by what a verdict was worth."""
     gold: int = 0
@@ -132,8 +132,10 @@ def _check(request: QueueRequest) -> None:
         raise CallerError(f"--reviewers {request.reviewers} leaves nobody to judge; it is a number from 1 up.")
     if not 0 <= request.explore <= 1:
         raise CallerError(f"--explore {request.explore:g} is no share; it lies between 0 and 1, such as {EXPLORE}.")
-    if not 0 <= request.tariff_usd < 10_000:
+    if request.tariff_usd is not None and not 0 <= request.tariff_usd < 10_000:
         raise CallerError(f"--tariff {request.tariff_usd:g} is not paid for one verdict; it is a number of USD from 0 to 10,000.")
+    if request.pays_worth and request.tariff_usd is None:
+        raise CallerError('--by-worth weighs the tariff that --tariff says; for that of the project set by = "worth" under [credits].')
     if (request.rule == "region") != bool(request.region):
         raise CallerError("--rule region and --region CONDITION go together, such as --rule region --region 'tag.tier == \"critical\"'.")
 

@@ -55,8 +55,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a reviewer has to know about."""
     guidelines: str = ""
     """What reviewers are told."""
-    tariff_usd: float = 0.0
-    """What an accepted verdict earns."""
+    tariff_usd: float | None = None
+    """What an accepted verdict earns; None for what the project's `[credits]` say."""
     pays_worth: bool = False
     """Whether the tariff is weighed by what a verdict was worth."""
     lease_s: float = 1800.0

@@ -11,7 +11,7 @@ from secrets import token_urlsafe
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from freehold.errors import CallerError, nearest
 from freehold.feedback.queue import Role
@@ -139,12 +139,6 @@ def reviewers_of(store: Store, tenant: str) -> list[Reviewer]:
     with store.reading() as connection:
         rows = connection.execute(select(reviewers).where(reviewers.c.tenant == tenant).order_by(reviewers.c.seq)).all()
     return [_reviewer(row) for row in rows]
-
-
-def forget(connection: Connection, tenant: str, name: str) -> int:
-    """Removes a reviewer's row; how many there were."""
-    gone: Any = connection.execute(delete(reviewers).where(reviewers.c.tenant == tenant, reviewers.c.name == name))
-    return int(gone.rowcount)
 
 
 def checked_name(name: str) -> str:

@@ -10,7 +10,19 @@ from freehold.context.conversation import forget
 from freehold.journal.read import slices
 from freehold.journal.rows import digest_of
 from freehold.store.open import Store
-from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback, ledger, review_items, review_verdicts
+from freehold.store.schema import (
+    attempts,
+    calls,
+    contents,
+    credits,
+    draws,
+    episodes,
+    erasures,
+    feedback,
+    ledger,
+    review_items,
+    review_verdicts,
+)
 from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
@@ -39,6 +51,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Messages of the conversations about the person, and of those in which one of the calls was made."""
     billed: int
     """Rows of the ledger whose customer was the person, by that name: they stay, and the customer is a hash now."""
+    credits: int
+    """Rows of the credits that the person earned as a reviewer: likewise."""
     items: tuple[tuple[str | None, str], ...]
     """Task and item of what was asked and is gone altogether: what data sets made earlier have to drop."""
 
@@ -89,6 +103,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
         conversation_messages=messages,
         billed=_count(connection, _unnamed(tenant, subject)),
+        credits=_count(connection, _unpaid(tenant, subject)),
         items=gone,
     )
 
@@ -97,6 +112,12 @@ def _unnamed(tenant: str, subject: str) -> Update:
     """Money stays accounted for: of the ledger's rows the person's name goes, and no amount."""
     theirs = (ledger.c.tenant == tenant) & (ledger.c.customer == subject)
     return update(ledger).where(theirs).values(customer=digest_of([tenant, subject]))
+
+
+def _unpaid(tenant: str, subject: str) -> Update:
+    """Likewise of what the person earned as a reviewer."""
+    theirs = (credits.c.tenant == tenant) & (credits.c.reviewer == subject)
+    return update(credits).where(theirs).values(reviewer=digest_of([tenant, subject]))
 
 
 def _erase_contents(store: Store, connection: Connection, tenant: str, digests: set[bytes]) -> tuple[int, int]:

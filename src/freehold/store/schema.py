@@ -412,3 +412,23 @@ review_verdicts = Table(
     UniqueConstraint("tenant", "queue", "ticket", "reviewer", name="review_verdicts_one"),
 )
 """What each reviewer was shown and said. Feedback is made of those that count."""
+
+credits = Table(
+    "credits",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("reviewer", Text, nullable=False, comment="whose it is"),
+    Column("about", Text, nullable=False, comment="what it is for: a verdict, an answer, a grant or a payment"),
+    Column("n", Integer, nullable=False, comment="which row about that, from 0"),
+    Column("kind", Text, nullable=False, comment="earned, reversed, granted or paid"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("amount_nano", BigInteger, nullable=False, comment="1e-9 USD; above 0 what the reviewer has from then on, below 0 what no more"),
+    Column("task", Text),
+    Column("scope", Text, comment="the budget that a grant raised: key:ID or team:NAME"),
+    Column("why", Text),
+    UniqueConstraint("tenant", "about", "n", name="credits_about"),
+)
+"""What reviewers earned, and what became of it: rows are added, never changed."""
+Index("credits_by_reviewer", credits.c.tenant, credits.c.reviewer)
+_index_where_known("credits_by_scope", credits.c.tenant, credits.c.scope)

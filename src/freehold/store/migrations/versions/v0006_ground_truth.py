@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Adds who said a piece of feedback, and the tables of reviews, evaluations, alarms and data sets."""
     op.add_column("feedback", sa.Column("author", sa.Text))
     _reviews()
+    _credits()
 
 
 def _reviews() -> None:
@@ -73,6 +74,27 @@ def _reviews() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("tenant", "queue", "ticket", "reviewer", name="review_verdicts_one"),
     )
+
+
+def _credits() -> None:
+    op.create_table(
+        "credits",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("reviewer", sa.Text, nullable=False),
+        sa.Column("about", sa.Text, nullable=False),
+        sa.Column("n", sa.Integer, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("amount_nano", sa.BigInteger, nullable=False),
+        sa.Column("task", sa.Text),
+        sa.Column("scope", sa.Text),
+        sa.Column("why", sa.Text),
+        sa.UniqueConstraint("tenant", "about", "n", name="credits_about"),
+    )
+    op.create_index("credits_by_reviewer", "credits", ["tenant", "reviewer"])
+    known = sa.text("scope IS NOT NULL")
+    op.create_index("credits_by_scope", "credits", ["tenant", "scope"], sqlite_where=known, postgresql_where=known)
 
 
 def _seq() -> sa.Column[int]:
