@@ -24,6 +24,7 @@ from freehold.cli import (
     project,
     prompts,
     proof,
+    reviews,
     runs,
     serve,
     speaking,
@@ -62,6 +63,7 @@ _GROUPS = (
     embedder,
     speaking,
     judging,
+    reviews,
 )
 for group in _GROUPS:
     group.register(app)

@@ -10,7 +10,20 @@ from freehold.context.conversation import forget
 from freehold.journal.read import slices
 from freehold.journal.rows import digest_of
 from freehold.store.open import Store
-from freehold.store.schema import attempts, calls, contents, credits, draws, episodes, erasures, feedback, ledger, used_tokens
+from freehold.store.schema import (
+    attempts,
+    calls,
+    contents,
+    credits,
+    draws,
+    episodes,
+    erasures,
+    feedback,
+    ledger,
+    review_items,
+    review_verdicts,
+    used_tokens,
+)
 from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
@@ -33,6 +46,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Files among those."""
     draws: int
     """Places in labelling sessions whose item is gone."""
+    reviews: int
+    """What people were asked and said in review queues about items of the person's calls."""
     conversation_messages: int
     """Messages of the conversations about the person, and of those in which one of the calls was made."""
     billed: int
@@ -87,6 +102,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         episodes=_count(connection, delete(episodes).where(runs)),
         contents=removed,
         blobs=blobs,
+        reviews=sum(_erase_reviews(connection, tenant, task, item) for task, item in {(row.task, row.item) for row in rows}),
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
         conversation_messages=messages,
         billed=_count(connection, _unnamed(tenant, subject)),
@@ -130,6 +146,14 @@ def _used(connection: Connection, tenant: str, among: set[bytes]) -> set[bytes]:
 
 def _erase_draws(connection: Connection, tenant: str, task: str, item: str) -> int:
     return _count(connection, delete(draws).where(draws.c.tenant == tenant, draws.c.task == task, draws.c.item == item))
+
+
+def _erase_reviews(connection: Connection, tenant: str, task: str | None, item: str) -> int:
+    """Also where others asked the same: a correction or a comment may quote anybody's answer."""
+    i, v = review_items.c, review_verdicts.c
+    ours = (i.tenant == tenant) & (i.task == task) & (i.item == item)
+    verdicts = delete(review_verdicts).where(v.tenant == tenant, v.ticket.in_(select(i.ticket).where(ours)))
+    return _count(connection, verdicts) + _count(connection, delete(review_items).where(ours))
 
 
 def _has_calls(connection: Connection, tenant: str, task: str | None, item: str) -> bool:

@@ -377,6 +377,74 @@ used_tokens = Table(
 )
 """Tokens that somebody spoke with, each of which is taken once. No names, no addresses, and nothing of what was said."""
 Index("used_tokens_by_time", used_tokens.c.tenant, used_tokens.c.at)
+reviewers = Table(
+    "reviewers",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False, comment="reviewer or senior"),
+    Column("invitation", LargeBinary, comment="SHA-256 of the invitation that has not been taken up"),
+    Column("invited_until", BigInteger, comment="until when it is taken, microseconds since 1970 UTC"),
+    Column("digest", LargeBinary, comment="SHA-256 of the token it was exchanged for"),
+    Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("revoked_at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what the person knows about"),
+    UniqueConstraint("tenant", "name", name="reviewers_name"),
+)
+"""People who review answers. The secrets themselves are nowhere."""
+
+review_queues = Table(
+    "review_queues",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("task", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("closed_at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("floor", Double, comment="the least probability with which any item could be drawn; null where the labels certify nothing"),
+    Column("body", LargeBinary, nullable=False, comment="JSON of everything else"),
+)
+"""Items put before people: by what rule they were chosen, how many judge each, and by what guidelines."""
+Index("review_queues_by_task", review_queues.c.tenant, review_queues.c.task)
+
+review_items = Table(
+    "review_items",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("ticket", Text, nullable=False, comment="what reviewers know the item by"),
+    Column("task", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="open, decided, disputed or withdrawn"),
+    Column("is_gold", Integer, nullable=False, comment="1 where its answer is known and everybody is asked it"),
+    Column("is_drawn", Integer, nullable=False, comment="1 where the rule chose it, so that verdicts become feedback"),
+    Column("inclusion", Double, comment="the probability with which it was drawn; null where that is no audit"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: which calls gave which answer, and what is known of them"),
+    UniqueConstraint("tenant", "queue", "ticket", name="review_items_ticket"),
+)
+"""What a queue asks people about."""
+Index("review_items_by_item", review_items.c.tenant, review_items.c.task, review_items.c.item)
+
+review_verdicts = Table(
+    "review_verdicts",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("ticket", Text, nullable=False),
+    Column("reviewer", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="shown, given, skipped or flagged"),
+    Column("shown_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("at", BigInteger, comment="when it was answered, microseconds since 1970 UTC"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what was said"),
+    UniqueConstraint("tenant", "queue", "ticket", "reviewer", name="review_verdicts_one"),
+)
+"""What each reviewer was shown and said. Feedback is made of those that count."""
+
 credits = Table(
     "credits",
     metadata,

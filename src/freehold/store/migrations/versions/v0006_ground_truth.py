@@ -39,7 +39,68 @@ def upgrade() -> None:
         sa.UniqueConstraint("tenant", "token", name="used_tokens_token"),
     )
     op.create_index("used_tokens_by_time", "used_tokens", ["tenant", "at"])
+    _reviews()
     _credits()
+
+
+def _reviews() -> None:
+    """Reviewers, queues, what these ask, and what was said."""
+    op.create_table(
+        "reviewers",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("invitation", sa.LargeBinary),
+        sa.Column("invited_until", sa.BigInteger),
+        sa.Column("digest", sa.LargeBinary),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("revoked_at", sa.BigInteger),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.UniqueConstraint("tenant", "name", name="reviewers_name"),
+    )
+    op.create_table(
+        "review_queues",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("id", sa.Text, nullable=False, unique=True),
+        sa.Column("task", sa.Text, nullable=False),
+        sa.Column("metric", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("closed_at", sa.BigInteger),
+        sa.Column("floor", sa.Double),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+    )
+    op.create_index("review_queues_by_task", "review_queues", ["tenant", "task"])
+    op.create_table(
+        "review_items",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("queue", sa.Text, nullable=False),
+        sa.Column("ticket", sa.Text, nullable=False),
+        sa.Column("task", sa.Text, nullable=False),
+        sa.Column("item", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("is_gold", sa.Integer, nullable=False),
+        sa.Column("is_drawn", sa.Integer, nullable=False),
+        sa.Column("inclusion", sa.Double),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.UniqueConstraint("tenant", "queue", "ticket", name="review_items_ticket"),
+    )
+    op.create_index("review_items_by_item", "review_items", ["tenant", "task", "item"])
+    op.create_table(
+        "review_verdicts",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("queue", sa.Text, nullable=False),
+        sa.Column("ticket", sa.Text, nullable=False),
+        sa.Column("reviewer", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("shown_at", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.BigInteger),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.UniqueConstraint("tenant", "queue", "ticket", "reviewer", name="review_verdicts_one"),
+    )
 
 
 def _credits() -> None:
