@@ -13,6 +13,7 @@ from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Task, 
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
+    DataTable,
     GatewayTable,
     JournalTable,
     MatchRow,
@@ -42,6 +43,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Where calls are kept, and how safely."""
     journal: JournalTable = JournalTable()
     """What of them is kept, and how long."""
+    data: DataTable = DataTable()
+    """On what terms calls may be made into data sets."""
     gateway: GatewayTable = GatewayTable()
     """How it is asked."""
     providers: dict[str, ProviderTable] = {}
@@ -77,7 +80,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         kinds |= {kind: kind for kind in local if kind not in served}
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
-            tasks={name: Task(id=name, **_without_serving(table)) for name, table in self.tasks.items()},
+            tasks={name: Task(id=name, **_of_the_catalog(table)) for name, table in self.tasks.items()},
             variants={
                 **{name: Variant(id=name, kind=kinds.get(name, "llm"), model=name) for name in sorted(named | set(self.models))},
                 **{name: Variant(id=name, **msgspec.structs.asdict(table)) for name, table in self.variants.items()},
@@ -106,8 +109,9 @@ def with_declared(config: Config, tasks: Mapping[str, TaskTable]) -> Config:
     return msgspec.structs.replace(config, tasks={**config.tasks, **said})
 
 
-def _without_serving(table: TaskTable) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(table).items() if name not in ("serving", "explore")}
+def _of_the_catalog(table: TaskTable) -> dict[str, Any]:
+    """What the catalog knows of a task: neither how it is served nor on what terms its calls may be used."""
+    return {name: value for name, value in msgspec.structs.asdict(table).items() if name not in ("serving", "explore", "licence", "consent")}
 
 
 def find_project(start: Path) -> Path:
@@ -327,6 +331,11 @@ name = "{name}"
 
 # [gateway]
 # unpriced = "allow"                  # allow | refuse | assume, with assumed_price: models whose price nobody knows
+
+# On what terms calls may be made into data sets; a task may say otherwise, and a call by its tags 'licence' and 'consent'.
+# [data]
+# licence = "LicenseRef-ours"         # left out: rows have none, and stay out of exports
+# consent = "terms-2026"              # what people agreed to; "no": they did not
 
 # Traffic an unchanged client already sends, mapped to a task.
 # [[match]]

@@ -24,6 +24,8 @@ from freehold.store.times import microseconds
 
 _WHOLE = 500
 """Rows a batch of whole records has."""
+_TOLD = 2_000
+"""Rows a batch of whole records with what was said about them has."""
 _COLUMNS = 10_000
 """Rows a batch of columns has."""
 _T = TypeVar("_T")
@@ -227,6 +229,42 @@ def feedback_of(store: Store, tenant: str, call: str, episode: str | None = None
     with store.reading() as connection:
         rows = connection.execute(select(feedback_table).where(about, f.tenant == tenant).order_by(f.seq)).all()
     return [feedback_of_row(row._mapping) for row in rows]
+
+
+class Told(NamedTuple):
+    """A call and everything said about it."""
+
+    call: Call
+    said: tuple[Feedback, ...]
+    """About the call, and about the run it is part of; in the order of their ids."""
+
+
+def told(store: Store, tenant: str, wanted: ColumnElement[bool] | None = None) -> Iterator[list[Told]]:
+    """Calls with what was said about them, as they arrived, in batches: those that satisfy a condition on the table of calls."""
+    c = calls_table.c
+    statement = _whole().where(c.tenant + "" == tenant)  # in order of arrival, which no other index gives
+    if wanted is not None:
+        statement = statement.where(wanted)
+    yield from _pages(store, statement, (c.seq,), _TOLD, partial(_told, store, tenant))
+
+
+def _told(store: Store, tenant: str, connection: Connection, rows: _Rows) -> list[Told]:
+    found = _decoded(store, connection, rows)
+    by_call: dict[str, list[Feedback]] = {}
+    by_episode: dict[str, list[Feedback]] = {}
+    f = feedback_table.c
+    episodes = sorted({call.episode for call in found if call.episode is not None})
+    about = ((f.call, [call.id for call in found], by_call), (f.episode, episodes, by_episode))
+    for column, names, told in about:
+        for some in slices(names):
+            for row in connection.execute(select(feedback_table).where(column.in_(some), f.tenant == tenant)):
+                told.setdefault(row.call or row.episode, []).append(feedback_of_row(row._mapping))
+    return [
+        Told(call, tuple(sorted([*by_call.get(call.id, ()), *by_episode.get(call.episode or "", ())], key=lambda said: said.id)))
+        if call.id in by_call or call.episode in by_episode
+        else Told(call, ())
+        for call in found
+    ]
 
 
 def tasks_about(store: Store, said: Feedback) -> set[str | None]:
