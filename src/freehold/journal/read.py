@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, select, tuple_
 
+from freehold.catalog import FeedbackKind
 from freehold.chat import JSON, Outcome
-from freehold.journal.call import Attempt, Call, Feedback, FeedbackKind, LabelDesign
+from freehold.journal.call import Attempt, Call, Feedback, LabelDesign
 from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, tags_of
 from freehold.store.open import Store
 from freehold.store.schema import attempts as attempts_table
@@ -24,8 +25,8 @@ from freehold.store.times import microseconds
 
 _WHOLE = 500
 """Rows a batch of whole records has."""
-_TOLD = 2_000
-"""Rows a batch of whole records with what was said about them has."""
+_BATCH = 2_000
+"""Rows a batch of `batches` has."""
 _COLUMNS = 10_000
 """Rows a batch of columns has."""
 _T = TypeVar("_T")
@@ -157,6 +158,13 @@ def calls(
                 return
 
 
+def batches(store: Store, tenant: str, wanted: ColumnElement[bool] | None = None) -> Iterator[list[Call]]:
+    """Whole calls as they arrived, in batches: those that satisfy a condition on the table of calls. Constant memory."""
+    c = calls_table.c
+    statement = _whole().where(c.tenant + "" == tenant)  # in order of arrival, which no other index gives
+    yield from _pages(store, statement if wanted is None else statement.where(wanted), (c.seq,), _BATCH, partial(_decoded, store))
+
+
 class Wanted(NamedTuple):
     """Which calls to look at; None for any."""
 
@@ -231,40 +239,24 @@ def feedback_of(store: Store, tenant: str, call: str, episode: str | None = None
     return [feedback_of_row(row._mapping) for row in rows]
 
 
-class Told(NamedTuple):
-    """A call and everything said about it."""
-
-    call: Call
-    said: tuple[Feedback, ...]
-    """About the call, and about the run it is part of; in the order of their ids."""
-
-
-def told(store: Store, tenant: str, wanted: ColumnElement[bool] | None = None) -> Iterator[list[Told]]:
-    """Calls with what was said about them, as they arrived, in batches: those that satisfy a condition on the table of calls."""
-    c = calls_table.c
-    statement = _whole().where(c.tenant + "" == tenant)  # in order of arrival, which no other index gives
-    if wanted is not None:
-        statement = statement.where(wanted)
-    yield from _pages(store, statement, (c.seq,), _TOLD, partial(_told, store, tenant))
-
-
-def _told(store: Store, tenant: str, connection: Connection, rows: _Rows) -> list[Told]:
-    found = _decoded(store, connection, rows)
-    by_call: dict[str, list[Feedback]] = {}
-    by_episode: dict[str, list[Feedback]] = {}
+def said_about(store: Store, tenant: str, calls: Sequence[tuple[str, str | None]]) -> dict[str, list[Feedback]]:
+    """Everything said about each of these calls and about its episode, by call, in the order in which it was told. `calls`: ids, each with
+    its episode. A call of which nothing was said is left out; memory is the caller's: ask for a batch at a time."""
     f = feedback_table.c
-    episodes = sorted({call.episode for call in found if call.episode is not None})
-    about = ((f.call, [call.id for call in found], by_call), (f.episode, episodes, by_episode))
-    for column, names, told in about:
-        for some in slices(names):
-            for row in connection.execute(select(feedback_table).where(column.in_(some), f.tenant == tenant)):
-                told.setdefault(row.call or row.episode, []).append(feedback_of_row(row._mapping))
-    return [
-        Told(call, tuple(sorted([*by_call.get(call.id, ()), *by_episode.get(call.episode or "", ())], key=lambda said: said.id)))
-        if call.id in by_call or call.episode in by_episode
-        else Told(call, ())
-        for call in found
-    ]
+    told: dict[str, list[tuple[int, Feedback]]] = {}
+    in_episode: dict[str, list[str]] = {}
+    for call, episode in calls:
+        if episode is not None:
+            in_episode.setdefault(episode, []).append(call)
+    with store.reading() as connection:
+        for column, names in ((f.call, [call for call, _ in calls]), (f.episode, list(in_episode))):
+            for some in slices(names):
+                for row in connection.execute(select(feedback_table).where(column.in_(some), f.tenant == tenant)):
+                    about = [row.call] if row.call is not None else in_episode[row.episode]
+                    said = feedback_of_row(row._mapping)
+                    for call in about:
+                        told.setdefault(call, []).append((row.seq, said))
+    return {call: [said for _, said in sorted(found, key=lambda pair: pair[0])] for call, found in told.items()}
 
 
 def tasks_about(store: Store, said: Feedback) -> set[str | None]:
