@@ -103,9 +103,7 @@ def _in_band(signature_NK: Signatures, among_N: NDArray[np.int64], band: int, th
     yield from _agreeing(signature_NK, order[far], order[first[far]], threshold)
 
 
-def _agreeing(
-    signature_NK: Signatures, row: NDArray[np.int64], of: NDArray[np.int64], threshold: float
-) -> Iterator[NDArray[np.int64]]:
+def _agreeing(signature_NK: Signatures, row: NDArray[np.int64], of: NDArray[np.int64], threshold: float) -> Iterator[NDArray[np.int64]]:
     for start in range(0, len(row), _PIECE):
         some, other = row[start : start + _PIECE], of[start : start + _PIECE]
         agreeing = np.zeros(len(some), dtype=np.uint8)

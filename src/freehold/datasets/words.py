@@ -53,8 +53,12 @@ def words_of(texts: Sequence[str]) -> Words:
     return Words(np.concatenate([part.hash_W for part in parts]), ends, np.concatenate([part.script_NS for part in parts]))
 
 
-def shingles_of(words: Words, n: int) -> Shingles:
-    """The runs of `n` words of each text; of a shorter text, the one of all its words."""
+RUN = 3
+"""Words of a shingle."""
+
+
+def shingles_of(words: Words) -> Shingles:
+    """The runs of three words of each text; of a shorter text, the one of all its words."""
     count = len(words.hash_W)
     if not count:
         return Shingles(np.zeros(0, dtype=np.uint32), np.zeros_like(words.end_N))
@@ -62,12 +66,12 @@ def shingles_of(words: Words, n: int) -> Shingles:
     end_W = np.repeat(words.end_N, sizes)
     at = np.arange(count)
     mixed = words.hash_W.copy()
-    for step in range(1, n):
+    for step in range(1, RUN):
         following = np.zeros(count, dtype=U64)
         following[:-step] = words.hash_W[step:]
         following[at + step >= end_W] = 0
         mixed = mixed * U64(_BASE) + following
-    keep = at + n <= end_W
+    keep = at + RUN <= end_W
     keep[start_N[sizes > 0]] = True
     ends = np.cumsum(keep)
     end_N = np.where(words.end_N > 0, ends[np.maximum(words.end_N, 1) - 1], 0)
