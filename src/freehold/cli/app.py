@@ -12,6 +12,7 @@ from freehold.cli import (
     batching,
     calls,
     checking,
+    datasets,
     demo,
     embedder,
     importing,
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking,
+    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking, datasets,
     embedder,
 )  # fmt: skip
 for group in _GROUPS:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -59,3 +59,12 @@ def _everywhere(value: JSON, finder: Finder) -> JSON:
 
 def _placeholders(values: list[JSON]) -> Counter[str]:
     return Counter(_PLACEHOLDER.findall(msgspec.json.encode(values).decode()))
+
+
+def finder_of(name: Literal["patterns", "presidio"]) -> Finder | None:
+    """What finds personal data beside the patterns; None for the patterns alone. Raises OperatorError where it is not installed."""
+    if name == "patterns":
+        return None
+    from freehold.datasets.presidio import finder
+
+    return finder()

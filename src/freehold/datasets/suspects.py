@@ -17,6 +17,7 @@ MOST_ROWS = 5_000
 """The most rows of a task that are looked at: those whose ids are least. The others are said to be unseen."""
 MOST_ANSWERS, LEAST_OF_EACH = 100, 5
 FOLDS = 5
+_EPOCHS = 10
 
 
 class Suspect(NamedTuple):
@@ -41,6 +42,10 @@ def suspects(texts: Sequence[str], answers: Sequence[str], place_N: NDArray[np.f
         return []
     label_N = np.searchsorted(classes, code_N[judged])
     proba_NC = _out_of_fold([texts[n] for n in judged.tolist()], label_N, place_N[judged], len(classes))
+    right = float((proba_NC.argmax(axis=1) == label_N).mean())
+    commonest = float(np.bincount(label_N).max() / len(label_N))
+    if right <= commonest + 2.0 * np.sqrt(commonest * (1.0 - commonest) / len(label_N)):  # nothing can be learnt, so nobody can be surprised
+        return []
     own_N = proba_NC[np.arange(len(judged)), label_N]
     threshold_C = np.array([own_N[label_N == c].mean() for c in range(len(classes))])
     confident_NC = np.where(proba_NC >= threshold_C, proba_NC, -1.0)
@@ -66,7 +71,7 @@ def _out_of_fold(texts: Sequence[str], label_N: NDArray[np.int64], place_N: NDAr
         seen = np.unique(label_N[outside])
         if not len(inside) or len(seen) < 2:
             continue
-        model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=1e-3, random_state=0).fit(x[outside], label_N[outside])
+        model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=_EPOCHS, tol=None, random_state=0).fit(x[outside], label_N[outside])
         proba_NC[inside] = 0.0
         proba_NC[np.ix_(inside, seen)] = model.predict_proba(x[inside])
     return proba_NC

@@ -10,7 +10,10 @@ from pathlib import Path
 import msgspec
 
 from freehold import __version__
+from freehold.chat import text_of
+from freehold.datasets.example import Example
 from freehold.datasets.recipe import Recipe
+from freehold.datasets.table import batches_of, examples_in, json_at
 from freehold.errors import CallerError, DataError, nearest
 
 ROWS, DROPPED, MANIFEST, EXPORTS = "rows.parquet", "dropped.parquet", "manifest.json", "exports.jsonl"
@@ -148,6 +151,22 @@ def intact(version: Version) -> Version:
         if not path.is_file() or file_of(path) != file:
             raise DataError(f"{version.label}: '{path}' is missing, or was changed since. Restore it from a backup, or build it again.")
     return version
+
+
+def texts_of(version: Version, part: str) -> Iterator[str]:
+    """The words of the questions of a part, as they follow each other."""
+    for table in batches_of(version.folder / ROWS, ["input", "split"]):
+        for row in table.to_pylist():
+            if row["split"] == part:
+                yield text_of(json_at(row["input"]))
+
+
+def rows_alike(version: Version, start: str) -> Iterator[tuple[Example, str]]:
+    """The rows whose ids begin so, with their parts."""
+    for table in batches_of(version.folder / ROWS):
+        for n, id in enumerate(table.column("id").to_pylist()):
+            if id.startswith(start):
+                yield examples_in(table.slice(n, 1))[0], str(table.column("split")[n].as_py())
 
 
 def put_in_place(root: Path, draft: Path, manifest: Manifest) -> Version:
