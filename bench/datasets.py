@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -192,47 +193,13 @@ def similarity(one: list[str], other: list[str]) -> float:
     return len(a & b) / len(a | b)
 
 
-_STEMS = (
-    "card account money transfer limit pay bill loan rate bank phone city street order parcel return refund price store item size colour"
-)
+_STEMS = "card account money transfer limit pay bill loan rate bank phone city street order parcel return refund price store item size"
+_COMMON = "the of and to in is that it was for on are with as at be this have from or by not what all were when we there can an your"
+_SYLLABLES = "ba ce di fo gu ka le mi no pu ra se ti vo wu za che lin mor tan"
 WORDS = [
-    *[
-        "the",
-        "of",
-        "and",
-        "to",
-        "in",
-        "is",
-        "that",
-        "it",
-        "was",
-        "for",
-        "on",
-        "are",
-        "with",
-        "as",
-        "at",
-        "be",
-        "this",
-        "have",
-        "from",
-        "or",
-        "by",
-        "not",
-        "what",
-        "all",
-        "were",
-        "when",
-        "we",
-        "there",
-        "can",
-        "an",
-        "your",
-        "which",
-        "how",
-    ],
+    *_COMMON.split(),
     *(f"{stem}{end}" for stem in _STEMS.split() for end in ("", "s", "ed", "ing", "er", "ly", "ness", "able", "less", "ful")),
-    *(f"word{n}" for n in range(20_000)),
+    *("".join(parts) for parts in product(_SYLLABLES.split(), repeat=3)),
 ]
 
 if __name__ == "__main__":

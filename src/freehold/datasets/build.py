@@ -134,7 +134,7 @@ def _gather(
         examples, texts, languages = [examples[n] for n in kept], [texts[n] for n in kept], [languages[n] for n in kept]
         words = words_of(texts)
     if examples:
-        scratch.add(examples, shingles_of(words), languages, [len(text) for text in texts])
+        scratch.add(examples, texts, shingles_of(words), languages)
 
 
 def _wrong_length(clean: Cleaning, example: Example, text: str) -> tuple[str, str] | None:

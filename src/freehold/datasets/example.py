@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from hashlib import blake2b
 
 import msgspec
 
@@ -75,26 +76,39 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The call's tags, with placeholders for personal data."""
 
 
+class Rules:
+    """How each task makes one number of all that was said."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._known: dict[str | None, Reward | None] = {}
+
+    def of(self, task: str | None) -> Reward | None:
+        """A task's rule; None for a task that says neither how nor by which metric."""
+        if task not in self._known:
+            known = self.catalog.tasks.get(task or "")
+            self._known[task] = None if known is None else known.reward or (Reward(metrics={known.metric: 1.0}) if known.metric else None)
+        return self._known[task]
+
+
 class Seen:
     """A call and what was said about it, with what queries ask of both."""
 
-    def __init__(self, call: Call, said: Sequence[Feedback], catalog: Catalog) -> None:
+    def __init__(self, call: Call, said: Sequence[Feedback], rules: Rules) -> None:
         self.call = call
         self.said = said
-        self._catalog = catalog
+        self._rules = rules
 
-    @cached_property
+    @property
     def rule(self) -> Reward | None:
-        """How its task makes one number of all that was said; None for a task that says neither how nor by which metric."""
-        task = self._catalog.tasks.get(self.call.task or "")
-        if task is None:
-            return None
-        return task.reward or (Reward(metrics={task.metric: 1.0}) if task.metric else None)
+        """How its task makes one number of all that was said."""
+        return self._rules.of(self.call.task)
 
     @cached_property
     def reward(self) -> float | None:
         """The call's reward."""
-        return reward(self.rule, self.said, self._catalog, self.call.output_digest).value if self.rule and self.said else None
+        rule = self.rule
+        return None if rule is None else reward(rule, self.said, self._rules.catalog, self.call.output_digest).value
 
     @cached_property
     def scores(self) -> dict[str, float]:
@@ -184,9 +198,10 @@ class Maker:
     ) -> Example:
         call = seen.call
         calls = calls or (call.id,)
-        feedback = tuple(sorted(one.id for one in said))
+        feedback = tuple(sorted(one.id for one in said)) if said else ()
+        terms = self._rights.terms(call)
         return Example(
-            id=digest_of([kind, list(calls), list(feedback) if kind == "preferences" else []]),
+            id=_id(kind, calls, feedback),
             kind=kind,
             task=call.task,
             item=call.item,
@@ -194,7 +209,7 @@ class Maker:
             input=call.input,
             output=output,
             rejected=rejected,
-            reward=seen.reward,
+            reward=seen.reward if seen.said else None,
             scores=seen.scores if seen.said else {},
             at_us=None if call.at is None else microseconds(call.at),
             variant=call.variant,
@@ -203,8 +218,8 @@ class Maker:
             calls=calls,
             feedback=feedback,
             raters=tuple(sorted({self._rater(one) for one in said})) if said else (),
-            licence=self._rights.licence(call),
-            consent=self._rights.consent(call),
+            licence=terms.licence,
+            consent=terms.consent,
             writer=writer.name,
             trains=writer.trains,
             source=call.source,
@@ -214,6 +229,12 @@ class Maker:
 
     def _rater(self, said: Feedback) -> str:
         return said.source if said.author is None else f"{said.source} {digest_of([self._tenant, said.author])[:12]}"
+
+
+def _id(kind: Kind, calls: Sequence[str], feedback: Sequence[str]) -> str:
+    """The same for the same row in every build."""
+    names = (kind, *calls, *feedback) if kind == "preferences" else (kind, *calls)
+    return blake2b("\0".join(names).encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def _unusable(call: Call) -> str | None:

@@ -13,6 +13,7 @@ from freehold.journal.redact import redact_json, redact_text
 
 Finder: TypeAlias = Callable[[str], str]
 """A text in, the same with placeholders out."""
+_NOTHING: Counter[str] = Counter()
 _PLACEHOLDER = re.compile(r"\[([A-Z][A-Z_]{1,30})\]")
 
 
@@ -28,12 +29,42 @@ def replace_personal(example: Example, finder: Finder | None = None) -> Replaced
     """The row with placeholders in the texts of question, answers and tags: by the patterns of `journal/redact.py`, and a finder beside
     them where one is given. Names by which the journal connects things, such as item and group, stay."""
     told = (example.input, example.output, example.rejected)
+    if finder is None and _has_none([*told, example.tags]):
+        return Replaced(example, _NOTHING)
     plain = tuple(_replaced(value, finder) for value in told)
     tags = {key: _text(value, finder) for key, value in example.tags.items()} if example.tags else example.tags
     if plain == told and tags == example.tags:
-        return Replaced(example, Counter())
+        return Replaced(example, _NOTHING)
     found = _placeholders([*plain, *tags.values()]) - _placeholders([*told, *example.tags.values()])
     return Replaced(msgspec.structs.replace(example, input=plain[0], output=plain[1], rejected=plain[2], tags=tags), found)
+
+
+def _has_none(values: list[JSON]) -> bool:
+    """Whether the patterns find nothing in any text of some values. All texts are looked at as lines of one: no pattern minds a line's end,
+    so that what is in a text is found, and the many short ones of a chat cost little."""
+    texts: list[str] = []
+    if not _collected(values, texts):
+        return False
+    joined = "\n".join(texts)
+    return redact_text(joined) == joined
+
+
+def _collected(value: JSON, texts: list[str]) -> bool:
+    """Collects the texts and keys of a value; False where it holds media, into which nobody looks."""
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, list):
+        for entry in value:
+            if not _collected(entry, texts):
+                return False
+    elif isinstance(value, dict):
+        if "media" in value:
+            return False
+        texts += value
+        for entry in value.values():
+            if not _collected(entry, texts):
+                return False
+    return True
 
 
 def _replaced(value: JSON, finder: Finder | None) -> JSON:

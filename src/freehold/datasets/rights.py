@@ -15,6 +15,15 @@ _OURS = {"head", "rules", "code", "expert"}
 _WORST: tuple[Permission, ...] = ("yes", "ask", "no")
 
 
+class Terms(NamedTuple):
+    """What was said about a call's use."""
+
+    licence: str | None
+    """Its licence; None where nobody said, or it has none."""
+    consent: str | None
+    """What its use rests on; None where nobody said, or somebody refused."""
+
+
 class Writer(NamedTuple):
     """Who wrote an answer, and whether it may train other models."""
 
@@ -34,18 +43,20 @@ class Rights:
         self._config = config
         self._variants = config.catalog().variants
         self._known: dict[str, Writer] = {}
+        self._terms: dict[tuple[str | None, str | None, str | None], Terms] = {}
 
-    def licence(self, call: Call) -> str | None:
-        """The licence of a call: its tag's, else its task's, else the project's."""
-        task = self._config.tasks.get(call.task or "")
-        said = call.tags.get(LICENCE) or (task.licence if task else None) or self._config.data.licence
-        return None if (said or "").lower() in _NO else said
-
-    def consent(self, call: Call) -> str | None:
-        """What the use of a call rests on, in the same order. A call that says `no` has none, whatever its task says."""
-        task = self._config.tasks.get(call.task or "")
-        said = call.tags.get(CONSENT) or (task.consent if task else None) or self._config.data.consent
-        return None if (said or "").lower() in _NO else said
+    def terms(self, call: Call) -> Terms:
+        """On what terms a call may be used: its own tags say, else its task, else the project. A call that says `no` to either has none,
+        whatever its task says."""
+        said = (call.task, call.tags.get(LICENCE), call.tags.get(CONSENT))
+        if said not in self._terms:
+            task, licence, consent = said
+            table, usual = self._config.tasks.get(task or ""), self._config.data
+            self._terms[said] = Terms(
+                _unless_no(licence or (table.licence if table else None) or usual.licence),
+                _unless_no(consent or (table.consent if table else None) or usual.consent),
+            )
+        return self._terms[said]
 
     def writer(self, variant: str) -> Writer:
         """Who answers as this variant."""
@@ -71,3 +82,7 @@ def together(writers: Sequence[Writer]) -> Writer:
     """Those who wrote an answer between them: the strictest says."""
     names = sorted({writer.name for writer in writers})
     return Writer("+".join(names), max((writer.trains for writer in writers), key=_WORST.index))
+
+
+def _unless_no(said: str | None) -> str | None:
+    return None if said is None or said.lower() in _NO else said

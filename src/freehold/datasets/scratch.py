@@ -7,21 +7,27 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.chat import canonical_json, key_of
+from freehold.chat import JSON, canonical_json, key_of
 from freehold.datasets.example import Example
 from freehold.datasets.language import LANGUAGES, UNKNOWN
 from freehold.datasets.near import HASHES, Signatures, distinct, signatures
 from freehold.datasets.query import KINDS, Kind
 from freehold.datasets.table import row_digest, schema, table_of
-from freehold.datasets.words import Shingles
+from freehold.datasets.words import Shingles, keys_of
 
 _ROWS_AT_ONCE = 8_000
 _CODES = (*LANGUAGES, UNKNOWN)
 _RANK: dict[Kind, int] = {"corrections": 0, "reviewed": 1, "calls": 2, "preferences": 0}
 """Which of two rows that ask the same is kept: what people said, before what was answered."""
+_KINDS = {kind: number for number, kind in enumerate(KINDS)}
+_LANGUAGES = {language: number for number, language in enumerate(_CODES)}
+_NEVER = np.iinfo(np.int64).max
+_MEDIA_WORDS = (b"image", b"audio", b"file", b"document", b"video")
+_encode = msgspec.json.Encoder().encode
 MOST_ANSWERS = 50
 """A task with up to so many answers has few."""
 NUMBERS = np.dtype(
@@ -65,9 +71,9 @@ class Scratch:
         self.few: dict[int, dict[int, str] | None] = {}
         """Of each task its answers by hash, as canonical JSON, as long as they are few; None for many."""
 
-    def add(self, examples: Sequence[Example], shingles: Shingles, languages: Sequence[str], chars: Sequence[int]) -> None:
+    def add(self, examples: Sequence[Example], texts: Sequence[str], shingles: Shingles, languages: Sequence[str]) -> None:
         """Takes rows in."""
-        self._numbers.append(np.array([self._numbered(*row) for row in zip(examples, languages, chars, strict=True)], dtype=NUMBERS))
+        self._numbers.append(self._numbered(examples, texts, languages))
         if self._compares:
             self._signatures.append(signatures(shingles))
         self._ends.append(shingles.end_N + self._ends[-1][-1])
@@ -85,36 +91,31 @@ class Scratch:
             self._writer.write_table(pa.concat_tables(self._waiting))
         self._waiting, self._n_waiting = [], 0
 
-    def _numbered(self, example: Example, language: str, chars: int) -> tuple[Any, ...]:
-        task = self.tasks.setdefault(example.task, len(self.tasks))
-        group = f"group {example.group}" if example.group is not None else f"item {example.task} {example.item}"
-        asked = key_of(example.input)
-        if example.kind == "preferences":  # two pairs of answers to one question are two rows
-            asked = f"{asked}\0{canonical_json([example.output, example.rejected]).decode()}"
-        answer = canonical_json(example.output)
-        return (
-            int(example.id[:16], 16),
-            task,
-            KINDS.index(example.kind),
-            _RANK[example.kind],
-            _CODES.index(language),
-            -1.0 if example.reward is None else example.reward,
-            np.iinfo(np.int64).max if example.at_us is None else example.at_us,
-            _hash(asked.encode(errors="surrogatepass")),
-            _hash(f"{example.task}\0{example.item}".encode(errors="surrogatepass")),
-            _hash(f"{self._seed}\0{group}".encode(errors="surrogatepass")),
-            self._answer(task, answer),
-            chars,
-        )
-
-    def _answer(self, task: int, answer: bytes) -> int:
-        key = _hash(answer)
-        known = self.few.setdefault(task, {})
-        if known is not None and key not in known:
-            known[key] = answer.decode()
-            if len(known) > MOST_ANSWERS:
-                self.few[task] = None
-        return key
+    def _numbered(self, examples: Sequence[Example], texts: Sequence[str], languages: Sequence[str]) -> NDArray[Any]:
+        found = np.empty(len(examples), dtype=NUMBERS)
+        tasks = [self.tasks.setdefault(example.task, len(self.tasks)) for example in examples]
+        answers = [canonical_json(example.output).decode() for example in examples]
+        items = [f"{example.task}\0{example.item}" for example in examples]
+        groups = [item if example.group is None else f"\0{example.group}" for item, example in zip(items, examples, strict=True)]
+        found["id"] = [int(example.id[:16], 16) for example in examples]
+        found["task"] = tasks
+        found["kind"] = [_KINDS[example.kind] for example in examples]
+        found["rank"] = [_RANK[example.kind] for example in examples]
+        found["language"] = [_LANGUAGES[language] for language in languages]
+        found["reward"] = [-1.0 if example.reward is None else example.reward for example in examples]
+        found["at"] = [_NEVER if example.at_us is None else example.at_us for example in examples]
+        found["exact"] = [_asked(example, text) for example, text in zip(examples, texts, strict=True)]
+        found["item"] = keys_of(items)
+        found["group"] = keys_of([f"{self._seed}\0{group}" for group in groups])
+        found["answer"] = keys_of(answers)
+        found["chars"] = [len(text) for text in texts]
+        for task, key, answer in zip(tasks, found["answer"].tolist(), answers, strict=True):
+            known = self.few.setdefault(task, {})
+            if known is not None and key not in known:
+                known[key] = answer
+                if len(known) > MOST_ANSWERS:
+                    self.few[task] = None
+        return found
 
     def finish(self) -> None:
         """Nothing more comes."""
@@ -170,5 +171,15 @@ class Scratch:
         return np.frombuffer(os.pread(self._shingles.fileno(), 4 * (end - begin), 4 * begin), dtype=np.uint32)
 
 
-def _hash(data: bytes) -> int:
-    return int.from_bytes(blake2b(data, digest_size=8).digest())
+def _may_have_media(asked: JSON) -> bool:
+    """Whether a look into every part is due: it costs more than most else that is done to a row."""
+    encoded = _encode(asked)
+    return any(word in encoded for word in _MEDIA_WORDS)
+
+
+def _asked(example: Example, text: str) -> int:
+    """What a row asks, exactly; of a pair also its answers, for two pairs of answers to one question are two rows."""
+    asked = text if isinstance(example.input, str) or not _may_have_media(example.input) else key_of(example.input)
+    if example.kind == "preferences":
+        asked = f"{asked}\0{canonical_json([example.output, example.rejected]).decode()}"
+    return int.from_bytes(blake2b(asked.encode(errors="surrogatepass"), digest_size=8).digest())

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 from sqlalchemy import ColumnElement, and_, or_, true
 
 from freehold.catalog import Catalog
-from freehold.datasets.example import Example, Maker, Seen
+from freehold.datasets.example import Example, Maker, Rules, Seen
 from freehold.datasets.query import Condition, Kind, Query
 from freehold.datasets.rights import Rights
 from freehold.feedback.lessons import named_in
@@ -31,7 +31,7 @@ class Rejected(NamedTuple):
 
 def select(store: Store, tenant: str, queries: Sequence[Query], catalog: Catalog, rights: Rights) -> Iterator[list[Example | Rejected]]:
     """The rows that queries want, in batches in order of arrival. A call that two of them want as the same kind gives its rows once."""
-    maker = Maker(rights, tenant)
+    maker, rules = Maker(rights, tenant), Rules(catalog)
     is_alone = len(queries) == 1  # what SQL has looked at need not be looked at again
     tests = [(query.kind, [_test(c) for c in query.conditions if c.field != "kind" and not (is_alone and _in_sql(c))]) for query in queries]
     wants_others = any(query.kind == "preferences" for query in queries)
@@ -43,7 +43,7 @@ def select(store: Store, tenant: str, queries: Sequence[Query], catalog: Catalog
                 others = {id: call for id, call in calls_by_id(store, connection, named).items() if call.tenant == tenant}
         found: list[Example | Rejected] = []
         for call in batch:
-            seen = Seen(call, said.get(call.id, ()), catalog)
+            seen = Seen(call, said.get(call.id, ()), rules)
             kinds = dict.fromkeys(kind for kind, holding in tests if all(holds(seen) for holds in holding))
             for kind in kinds:
                 found += [Rejected(kind, call, row) if isinstance(row, str) else row for row in maker.rows(kind, seen, others)]

@@ -44,7 +44,9 @@ def suspects(texts: Sequence[str], answers: Sequence[str], place_N: NDArray[np.f
     proba_NC = _out_of_fold([texts[n] for n in judged.tolist()], label_N, place_N[judged], len(classes))
     right = float((proba_NC.argmax(axis=1) == label_N).mean())
     commonest = float(np.bincount(label_N).max() / len(label_N))
-    if right <= commonest + 2.0 * np.sqrt(commonest * (1.0 - commonest) / len(label_N)):  # nothing can be learnt, so nobody can be surprised
+    if right <= commonest + 2.0 * np.sqrt(
+        commonest * (1.0 - commonest) / len(label_N)
+    ):  # nothing can be learnt, so nobody can be surprised
         return []
     own_N = proba_NC[np.arange(len(judged)), label_N]
     threshold_C = np.array([own_N[label_N == c].mean() for c in range(len(classes))])

@@ -59,7 +59,7 @@ def examples_in(table: Any) -> list[Example]:
 
 def row_digest(example: Example) -> bytes:
     """What a row is known by: everything in it."""
-    return hashlib.blake2b(_canonical(example), digest_size=DIGEST).digest()
+    return hashlib.blake2b(_encode(example), digest_size=DIGEST).digest()
 
 
 def content_hash(digests: bytes, part_N: NDArray[np.int8], suspected: Sequence[tuple[str, str]]) -> str:

@@ -78,6 +78,18 @@ def shingles_of(words: Words) -> Shingles:
     return Shingles((mix(mixed[keep]) >> U64(32)).astype(np.uint32), end_N)
 
 
+def keys_of(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """A hash of each text as it stands, many short ones at once."""
+    encoded = [text.encode(errors="surrogatepass") for text in texts]
+    data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    end = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    begin = np.concatenate([np.zeros(1, dtype=np.int64), end[:-1]])[: len(end)]
+    power, inverse = _powers(len(data) + 1)
+    total = np.zeros(len(data) + 1, dtype=U64)
+    np.cumsum((data + U64(1)) * power[:-1], out=total[1:])
+    return mix((total[end] - total[begin]) * inverse[begin] + (end - begin).astype(U64))
+
+
 def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Spreads hashes over all bits (the end of splitmix64, Steele et al. 2014)."""
     x = (x ^ (x >> U64(30))) * U64(0xBF58476D1CE4E5B9)
