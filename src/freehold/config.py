@@ -14,6 +14,7 @@ from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
     CreditsTable,
+    DataTable,
     FeedbackTable,
     GatewayTable,
     JournalTable,
@@ -46,6 +47,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Where calls are kept, and how safely."""
     journal: JournalTable = JournalTable()
     """What of them is kept, and how long."""
+    data: DataTable = DataTable()
+    """On what terms calls may be made into data sets."""
     gateway: GatewayTable = GatewayTable()
     """How it is asked."""
     providers: dict[str, ProviderTable] = {}
@@ -118,8 +121,11 @@ def with_declared(config: Config, tasks: Mapping[str, TaskTable]) -> Config:
     return msgspec.structs.replace(config, tasks={**config.tasks, **said})
 
 
+_NOT_IN_THE_CATALOG = ("serving", "explore", "reward", "licence", "consent")
+
+
 def _task(name: str, table: TaskTable) -> Task:
-    said = {key: value for key, value in msgspec.structs.asdict(table).items() if key not in ("serving", "explore", "reward")}
+    said = {key: value for key, value in msgspec.structs.asdict(table).items() if key not in _NOT_IN_THE_CATALOG}
     return Task(id=name, **said, reward=_reward(name, table))
 
 
@@ -355,6 +361,11 @@ name = "{name}"
 
 # [gateway]
 # unpriced = "allow"                  # allow | refuse | assume, with assumed_price: models whose price nobody knows
+
+# On what terms calls may be made into data sets; a task may say otherwise, and a call by its tags 'licence' and 'consent'.
+# [data]
+# licence = "LicenseRef-ours"         # left out: rows have none, and stay out of exports
+# consent = "terms-2026"              # what people agreed to; "no": they did not
 
 # Traffic an unchanged client already sends, mapped to a task.
 # [[match]]

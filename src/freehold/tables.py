@@ -51,6 +51,15 @@ class JournalTable(msgspec.Struct, frozen=True, kw_only=True):
             raise OperatorError(f"journal.keep_days is {self.keep_days}; it is a number of days from 1, such as 90")
 
 
+class DataTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[data]`: on what terms calls may be made into data sets. A task may say otherwise, and a call by its tags `licence` and `consent`."""
+
+    licence: str | None = None
+    """The licence of what is asked and answered, such as an SPDX identifier; None for none known."""
+    consent: str | None = None
+    """On what the people agreed to its use for data sets, such as `terms-2026`; `no` where they did not; None where nobody knows."""
+
+
 class GatewayTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[gateway]`."""
 
@@ -167,6 +176,8 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table of rules in the project's folder that answers by itself, such as `rules.csv`; what no row fits goes to the reference."""
     price: Rates | None = None
     """A price of one's own, in USD per million tokens."""
+    trains_others: Literal["yes", "no", "ask"] | None = None
+    """Whether its answers may train other models; as its provider says when left out. For models known from recordings, too."""
     limits: LimitsTable = LimitsTable()
     """How much may be asked of it; what is beyond waits its turn, and is refused where that takes too long."""
     serving: ServingTable = ServingTable()
@@ -306,6 +317,10 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """What of this task's calls is kept; the journal's rule when left out."""
     instruction: str = ""
     """What the task asks, in words."""
+    licence: str | None = None
+    """The licence of its calls; that of `[data]` when left out."""
+    consent: str | None = None
+    """On what the people agreed to its calls' use for data sets; as in `[data]` when left out."""
     explore: float = 0.0
     """The share of its calls after which another of its variants, drawn at random, is asked the same, to learn from. It is never the answer."""
     serving: ServingTable = ServingTable()

@@ -25,6 +25,8 @@ from freehold.store.times import microseconds
 
 _WHOLE = 500
 """Rows a batch of whole records has."""
+_BATCH = 2_000
+"""Rows a batch of `batches` has."""
 _COLUMNS = 10_000
 """Rows a batch of columns has."""
 _T = TypeVar("_T")
@@ -156,6 +158,13 @@ def calls(
             left -= len(found)
             if left <= 0:
                 return
+
+
+def batches(store: Store, tenant: str, wanted: ColumnElement[bool] | None = None) -> Iterator[list[Call]]:
+    """Whole calls as they arrived, in batches: those that satisfy a condition on the table of calls. Constant memory."""
+    c = calls_table.c
+    statement = _whole().where(c.tenant + "" == tenant)  # in order of arrival, which no other index gives
+    yield from _pages(store, statement if wanted is None else statement.where(wanted), (c.seq,), _BATCH, partial(_decoded, store))
 
 
 class Wanted(NamedTuple):
