@@ -344,3 +344,25 @@ runs = Table(
     UniqueConstraint("tenant", "id", name="runs_id"),
 )
 """Programs that run, or ran: how far each has come, and whether somebody wants it to stop."""
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="running or done"),
+    Column("begun", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("ended", BigInteger, comment="likewise; null while it runs"),
+    Column("asked_hash", Text, nullable=False, comment="of what it was asked for: the same is gone on with"),
+    Column("asked", LargeBinary, nullable=False, comment="JSON of that"),
+    Column("data", Text, comment="hash of its items, their groups and parts; null before they are read"),
+    Column("targets", LargeBinary, comment="JSON: what was fixed before the confirming part was looked at"),
+    Column("targets_hash", Text),
+    Column("targets_at", BigInteger, comment="when that was, microseconds since 1970 UTC"),
+    Column("body", LargeBinary, comment="JSON of what it says; null while it runs"),
+    UniqueConstraint("tenant", "id", name="evaluations_id"),
+)
+"""What was evaluated, what was fixed beforehand, and what came of it. Single scores lie in files."""
+Index("evaluations_by_task", evaluations.c.tenant, evaluations.c.task, evaluations.c.seq)
