@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from freehold.context.video import EveryS as EveryS
     from freehold.context.video import Frame as Frame
     from freehold.context.video import Video as Video
+    from freehold.evaluation.function import scorer as scorer
+    from freehold.evaluation.scorer import Case as Case
+    from freehold.evaluation.scorer import Score as Score
     from freehold.pipelines.failure import AnswerRefused as AnswerRefused
     from freehold.pipelines.failure import BudgetSpent as BudgetSpent
     from freehold.pipelines.failure import Cancelled as Cancelled
@@ -60,6 +63,8 @@ _WHERE = {
     **dict.fromkeys(("Retrieve", "Summarise", "Trim"), "context.history"),
     **dict.fromkeys(("Audio", "File", "Image"), "context.media"),
     **dict.fromkeys(("EveryS", "Evenly", "Frame", "Video"), "context.video"),
+    **dict.fromkeys(("Case", "Score"), "evaluation.scorer"),
+    "scorer": "evaluation.function",
     **dict.fromkeys(
         (
             "AnswerRefused",

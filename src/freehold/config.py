@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Task, Variant, VariantKind
+from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Reward, Task, Variant, VariantKind
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
@@ -20,6 +20,7 @@ from freehold.tables import (
     ModelTable,
     ProjectTable,
     ProviderTable,
+    ScorerTable,
     StoreTable,
     TaskTable,
     TeamTable,
@@ -52,6 +53,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Other ways to ask them, by name."""
     metrics: dict[str, MetricTable] = {}
     """What scores mean, by metric."""
+    scorers: dict[str, ScorerTable] = {}
+    """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}
     """The tasks, by name."""
     telemetry: TelemetryTable = TelemetryTable()
@@ -77,7 +80,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         kinds |= {kind: kind for kind in local if kind not in served}
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
-            tasks={name: Task(id=name, **_without_serving(table)) for name, table in self.tasks.items()},
+            tasks={name: _task(name, table) for name, table in self.tasks.items()},
             variants={
                 **{name: Variant(id=name, kind=kinds.get(name, "llm"), model=name) for name in sorted(named | set(self.models))},
                 **{name: Variant(id=name, **msgspec.structs.asdict(table)) for name, table in self.variants.items()},
@@ -106,8 +109,20 @@ def with_declared(config: Config, tasks: Mapping[str, TaskTable]) -> Config:
     return msgspec.structs.replace(config, tasks={**config.tasks, **said})
 
 
-def _without_serving(table: TaskTable) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(table).items() if name not in ("serving", "explore")}
+def _task(name: str, table: TaskTable) -> Task:
+    said = {key: value for key, value in msgspec.structs.asdict(table).items() if key not in ("serving", "explore", "reward")}
+    return Task(id=name, **said, reward=_reward(name, table))
+
+
+def _reward(name: str, table: TaskTable) -> Reward | None:
+    """A task's reward, which is of its metric where it names none."""
+    if table.reward is None or table.reward.metrics:
+        return table.reward
+    if table.metric is None:
+        raise OperatorError(
+            f"tasks.{name}.reward names no metrics, and the task has none. Say which count, such as metrics = {{ correct = 1 }}."
+        )
+    return msgspec.structs.replace(table.reward, metrics={table.metric: 1.0})
 
 
 def find_project(start: Path) -> Path:

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.catalog import Budget, Content, Durability, Rates, Sampling
+from freehold.catalog import Budget, Content, Durability, Rates, Reward, Sampling
+from freehold.chat import JSON
 from freehold.errors import OperatorError
 
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
@@ -223,6 +224,17 @@ class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
     """Whether equal answers always get equal scores."""
 
 
+class ScorerTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[scorers.NAME]`: a scorer with settings of its own."""
+
+    kind: str
+    """What it is, with what stands behind the colon, such as `numeric:0.01`."""
+    field: str | None = None
+    """The field of answer and right answer that it looks at, such as `queue` or `address.city`; all of them where nothing is said."""
+    options: dict[str, JSON] = {}
+    """What else its kind takes."""
+
+
 class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[tasks.NAME]`."""
 
@@ -248,6 +260,8 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """The share of its calls after which another of its variants, drawn at random, is asked the same, to learn from. It is never the answer."""
     serving: ServingTable = ServingTable()
     """How serving asks for its answers."""
+    reward: Reward | None = None
+    """How what is said about its calls becomes one number in [0, 1]."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.explore <= 1:

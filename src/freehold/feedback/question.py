@@ -8,11 +8,11 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import NamedTuple
 
-from freehold.catalog import Metric
+from freehold.catalog import FeedbackKind, Metric
 from freehold.chat import JSON
 from freehold.errors import CallerError, nearest
 from freehold.journal.build import feedback_id
-from freehold.journal.call import Feedback, FeedbackKind
+from freehold.journal.call import Feedback
 from freehold.journal.rows import digest_of
 
 

@@ -9,14 +9,14 @@ from uuid import uuid4
 
 import msgspec
 
-from freehold.catalog import Catalog, Content
+from freehold.catalog import Catalog, Content, FeedbackKind
 from freehold.chat import JSON
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.gateway.fields import Fields, json_object
 from freehold.gateway.formats import OPENAI
 from freehold.gateway.reply import Reply, Request
 from freehold.journal.build import feedback_id
-from freehold.journal.call import TRUTH, Feedback, FeedbackKind
+from freehold.journal.call import TRUTH, Feedback
 from freehold.journal.read import tasks_about
 from freehold.journal.redact import redact_feedback
 from freehold.journal.write import Writer

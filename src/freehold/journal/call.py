@@ -5,10 +5,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from freehold.catalog import FeedbackKind
 from freehold.chat import JSON, Cause, Outcome, Usage
 
 LabelDesign: TypeAlias = Literal["audit", "census", "found"]
-FeedbackKind: TypeAlias = Literal["score", "label", "correction", "preference", "comment", "verifier"]
 
 TRUTH = "reference_output"
 """The metric under which it is noted how a recorded right answer was come by: its value is 1, its design what counts."""

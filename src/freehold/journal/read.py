@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, select, tuple_
 
+from freehold.catalog import FeedbackKind
 from freehold.chat import JSON, Outcome
-from freehold.journal.call import Attempt, Call, Feedback, FeedbackKind, LabelDesign
+from freehold.journal.call import Attempt, Call, Feedback, LabelDesign
 from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, tags_of
 from freehold.store.open import Store
 from freehold.store.schema import attempts as attempts_table
@@ -227,6 +228,26 @@ def feedback_of(store: Store, tenant: str, call: str, episode: str | None = None
     with store.reading() as connection:
         rows = connection.execute(select(feedback_table).where(about, f.tenant == tenant).order_by(f.seq)).all()
     return [feedback_of_row(row._mapping) for row in rows]
+
+
+def said_about(store: Store, tenant: str, calls: Sequence[tuple[str, str | None]]) -> dict[str, list[Feedback]]:
+    """Everything said about each of these calls and about its episode, by call, in the order in which it was told. `calls`: ids, each with
+    its episode. A call of which nothing was said is left out; memory is the caller's: ask for a batch at a time."""
+    f = feedback_table.c
+    told: dict[str, list[tuple[int, Feedback]]] = {}
+    in_episode: dict[str, list[str]] = {}
+    for call, episode in calls:
+        if episode is not None:
+            in_episode.setdefault(episode, []).append(call)
+    with store.reading() as connection:
+        for column, names in ((f.call, [call for call, _ in calls]), (f.episode, list(in_episode))):
+            for some in slices(names):
+                for row in connection.execute(select(feedback_table).where(column.in_(some), f.tenant == tenant)):
+                    about = [row.call] if row.call is not None else in_episode[row.episode]
+                    said = feedback_of_row(row._mapping)
+                    for call in about:
+                        told.setdefault(call, []).append((row.seq, said))
+    return {call: [said for _, said in sorted(found, key=lambda pair: pair[0])] for call, found in told.items()}
 
 
 def tasks_about(store: Store, said: Feedback) -> set[str | None]:
