@@ -13,6 +13,7 @@ from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Reward
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
+    EvaluationTable,
     GatewayTable,
     JournalTable,
     MatchRow,
@@ -53,6 +54,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Other ways to ask them, by name."""
     metrics: dict[str, MetricTable] = {}
     """What scores mean, by metric."""
+    evaluation: EvaluationTable = EvaluationTable()
+    """What evaluations tell apart, and what they do not show."""
     scorers: dict[str, ScorerTable] = {}
     """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}

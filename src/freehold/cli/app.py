@@ -14,6 +14,7 @@ from freehold.cli import (
     checking,
     demo,
     embedder,
+    evaluating,
     importing,
     keys,
     labels,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 _GROUPS = (
     demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking,
-    embedder,
+    evaluating, embedder,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
