@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from freehold.evaluation.function import scorer as scorer
     from freehold.evaluation.scorer import Case as Case
     from freehold.evaluation.scorer import Score as Score
+    from freehold.evaluator import called as evaluate  # noqa: F401
     from freehold.pipelines.failure import AnswerRefused as AnswerRefused
     from freehold.pipelines.failure import BudgetSpent as BudgetSpent
     from freehold.pipelines.failure import Cancelled as Cancelled
@@ -80,6 +81,7 @@ _WHERE = {
         ),
         "pipelines.failure",
     ),
+    "evaluate": "evaluator:called",
     "History": "pipelines.remember",
     "Job": "pipelines.job",
     "Voice": "pipelines.media",

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from freehold.catalog import AGREEMENT, Metric
 from freehold.evaluation.recorded import Recorded
@@ -55,7 +56,7 @@ def blank(questions: Questions, variants: Sequence[str], instruments: Sequence[I
     given = [[question.given.get(name) for name in variants] for question in questions.rows]
     scores_SNV = np.full((len(instruments), *shape), np.nan)
     why = np.full((len(instruments), *shape), "", dtype=object)
-    made = Table(
+    return Table(
         task=questions.under,
         variants=tuple(variants),
         metrics=tuple(one.metric for one in instruments),
@@ -70,7 +71,6 @@ def blank(questions: Questions, variants: Sequence[str], instruments: Sequence[I
         cost_NV=_numbers(given, shape, lambda one: one.cost_usd),
         latency_NV=_numbers(given, shape, lambda one: one.latency_s),
     )
-    return made
 
 
 def _numbers(
@@ -106,9 +106,9 @@ class Scoring:
         self._tell = tell
         self._done = 0
 
-    async def some(self, keep: Sequence[bool], now: Callable[[], datetime]) -> None:
+    async def some(self, keep_N: NDArray[np.bool_], now: Callable[[], datetime]) -> None:
         """Scores those items."""
-        rows = [(n, question) for n, question in enumerate(self._questions.rows) if keep[n]]
+        rows = [(n, question) for n, question in enumerate(self._questions.rows) if keep_N[n]]
         place = {question.item: n for n, question in rows}
         chosen = [question for _, question in rows]
         if all(isinstance(one, Recorded | Agreement) for one in self._instruments):

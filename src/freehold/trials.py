@@ -1,7 +1,8 @@
 """Functions of a program as candidates of an evaluation: tasks, pipelines, or any function that takes an input and gives an answer.
 
-A function that gives None has no answer. Each item is a run of its own, as a row of a batch is, so that what a task or pipeline has asked already is neither asked nor paid again when an
-evaluation is gone on with. Their answers are journalled under `TASK@candidates`: they are nobody's traffic.
+A function that gives None has no answer. Each item is a run of its own, as a row of a batch is, so that what a task or pipeline has asked
+already is neither asked nor paid again when an evaluation is gone on with. Their answers are journalled under `TASK@candidates`: they are
+nobody's traffic.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 from pydantic_core import to_jsonable_python
 
 from freehold.chat import JSON, Outcome
+from freehold.config import Config
+from freehold.errors import CallerError, nearest
 from freehold.journal.build import call_id
 from freehold.journal.call import Call
 from freehold.journal.read import calls_by_id, spent_on
@@ -24,6 +27,7 @@ from freehold.journal.rows import digest_of
 from freehold.journal.write import append_many
 from freehold.pipelines.failure import BudgetSpent, words_of
 from freehold.pipelines.pipeline import Pipeline
+from freehold.pipelines.program import program_of
 from freehold.pipelines.run import Run
 from freehold.pipelines.runs import known_steps
 from freehold.pipelines.runtime import Runtime, use
@@ -169,6 +173,20 @@ class _Trial:
             source=SOURCE,
             shape=asked.shape,
         )
+
+
+def candidate_of(config: Config, spec: str) -> Candidate:
+    """The task, pipeline or function that `FILE.py:NAME`, `MODULE:NAME` or the name of a task or pipeline says. Raises CallerError."""
+    home, colon, name = spec.rpartition(":")
+    if not colon:
+        return program_of(config).find(spec)
+    program = program_of(config, [home])
+    found = vars(program.modules[0]).get(name)
+    if isinstance(found, Task | Pipeline) or (callable(found) and not isinstance(found, type)):
+        made: Candidate = found
+        return made
+    named = [one for one, value in vars(program.modules[0]).items() if callable(value) and not one.startswith("_")]
+    raise CallerError(f"There is no function '{name[:120]}' in {home}.{nearest(name, named)}")
 
 
 def _work_of(one: Candidate) -> "Step | Callable[[Any], Awaitable[Any]]":

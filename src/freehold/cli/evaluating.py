@@ -27,7 +27,8 @@ from freehold.errors import CallerError
 
 if TYPE_CHECKING:
     from freehold.evaluation.result import Evaluation
-    from freehold.evaluator import Prepared, Progress
+    from freehold.evaluator import Progress
+    from freehold.prepared import Prepared
     from freehold.project import Project
     from freehold.trials import Candidate
 
@@ -90,7 +91,8 @@ def run(
 ) -> None:
     """Evaluate variants of a task: scores with intervals, paired differences, cost and latency. Recorded answers count; what is missing is asked
     of live variants, at a price that is told first. Exit 3 when a requirement does not hold."""
-    from freehold.evaluator import Request, evaluate, prepare
+    from freehold.evaluator import evaluate
+    from freehold.prepared import Request, prepare
 
     with opened(project) as home:
         names, candidates, modules = _who(home, variants)
@@ -195,7 +197,7 @@ def compare(
         one, other = find(home.store, home.tenant, before), find(home.store, home.tenant, after)
         found = compared(one, other, (singles(home.folder, one.id), singles(home.folder, other.id)), other.asked.margin)
     if as_json:
-        print_json(found._replace(changes=[change._asdict() for change in found.changes])._asdict())  # type: ignore[list-item]
+        print_json({**found._asdict(), "changes": [change._asdict() for change in found.changes]})
     else:
         print_changes(found)
 
@@ -239,6 +241,7 @@ def _at_once(said: str) -> int | None:
 def _who(home: "Project", said: str | None) -> "tuple[tuple[str, ...] | None, dict[str, Candidate], tuple[Any, ...]]":
     """The variants by name, the functions of programs among them, and the modules that scorers may stand in."""
     from freehold.pipelines.program import program_of
+    from freehold.trials import candidate_of
 
     names = _listed(said)
     own = program_of(home.config) if home.config.project.python else None
@@ -246,7 +249,7 @@ def _who(home: "Project", said: str | None) -> "tuple[tuple[str, ...] | None, di
     for one in names or ():
         name, equals, spec = one.partition("=")
         if equals:
-            candidates[name] = program_of(home.config, [spec] if ":" in spec else ()).find(spec)
+            candidates[name] = candidate_of(home.config, spec)
     plain = None if names is None else tuple(one for one in names if "=" not in one)
     return plain, candidates, own.modules if own is not None else ()
 

@@ -178,7 +178,7 @@ def differences(table: Table, reference: str | None, is_all_pairs: bool, confide
     return made
 
 
-def values_of(table: Table, by: str, regions: Sequence[str] | None) -> Sequence[str | None]:
+def values_of(table: Table, by: str, regions: Sequence[str | None] | None) -> Sequence[str | None]:
     """The value of each item: its region, or that of a tag."""
     if by == "region":
         assert regions is not None, "somebody has to say the regions"
