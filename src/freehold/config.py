@@ -15,6 +15,7 @@ from freehold.pricing.book import PriceBook
 from freehold.tables import (
     CreditsTable,
     DataTable,
+    EvaluationTable,
     FeedbackTable,
     GatewayTable,
     JournalTable,
@@ -61,6 +62,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What scores mean, by metric."""
     judges: dict[str, JudgeTable] = {}
     """Models that judge answers, by name."""
+    evaluation: EvaluationTable = EvaluationTable()
+    """What evaluations tell apart, and what they do not show."""
     scorers: dict[str, ScorerTable] = {}
     """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}

@@ -25,6 +25,7 @@ from freehold.datasets.rights import Rights
 from freehold.datasets.split import CALIBRATE, TRAIN, Fractions, checked
 from freehold.datasets.versions import Version, rows_alike, texts_of, versions
 from freehold.errors import CallerError, DataError, OperatorError, StoreBusy, nearest
+from freehold.evaluation import records as evaluations
 from freehold.journal.answers import items_of_subject, tags_of, variants_of
 from freehold.journal.call import Call, Feedback
 from freehold.journal.erase import erase
@@ -537,6 +538,8 @@ class Erased(NamedTuple):
     """Policies, as `TASK HASH` and `(active)` where they are served, whose arrays learnt from such data and keep what they learnt."""
     unreadable: tuple[str, ...]
     """Frozen files that are damaged, so that nobody can say whose items they hold."""
+    evaluations: dict[str, int]
+    """Items by evaluation whose single scores are gone; its sums stay."""
 
 
 def erase_subject(project: Project, subject: str) -> Erased:
@@ -553,8 +556,10 @@ def erase_subject(project: Project, subject: str) -> Erased:
     for task, item in items_of_subject(project.store, project.tenant, subject):
         items.setdefault(task, set()).add(item)
     removed = erase_frozen(project.datasets, items)
+    evaluated = evaluations.erase(project.store, project.tenant, project.folder, items)
     counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
     rows = records.policies_from(project.store, project.tenant, removed.items)
     active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
     learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
-    return Erased(counts.calls, removed.items, tuple(learnt), tuple(map(str, removed.unreadable)))
+    unreadable = (*removed.unreadable, *evaluated.unreadable)
+    return Erased(counts.calls, removed.items, tuple(learnt), tuple(map(str, unreadable)), evaluated.evaluations)

@@ -380,6 +380,17 @@ class FeedbackTable(msgspec.Struct, frozen=True, kw_only=True):
             raise OperatorError(
                 "feedback.origins and feedback.token_header are for public feedback; set feedback.public = true, or leave them out"
             )
+class EvaluationTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[evaluation]`."""
+
+    people: tuple[str, ...] = ()
+    """Tags that name groups of people: evaluations tell results apart by them, and show no group that is small."""
+    least_people: int = 20
+    """The fewest independent items (groups of dependent ones count once) of a group of people that is shown."""
+
+    def __post_init__(self) -> None:
+        if self.least_people < 2:
+            raise OperatorError(f"evaluation.least_people is {self.least_people}; it is a number from 2 up, such as 20")
 
 
 class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):

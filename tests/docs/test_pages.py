@@ -51,6 +51,7 @@ def keys() -> list[str]:
         "telemetry": tables.TelemetryTable,
         "match": tables.MatchRow,
         "gateway": tables.GatewayTable,
+        "evaluation": tables.EvaluationTable,
         "limits": tables.LimitsTable,
         "serving": tables.ServingTable,
         "budget": catalog.Budget,

@@ -16,6 +16,7 @@ from freehold.cli import (
     datasets,
     demo,
     embedder,
+    evaluating,
     importing,
     judging,
     keys,
@@ -66,6 +67,7 @@ _GROUPS = (
     speaking,
     judging,
     reviews,
+    evaluating,
 )
 for group in _GROUPS:
     group.register(app)

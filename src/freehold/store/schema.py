@@ -464,3 +464,24 @@ credits = Table(
 """What reviewers earned, and what became of it: rows are added, never changed."""
 Index("credits_by_reviewer", credits.c.tenant, credits.c.reviewer)
 _index_where_known("credits_by_scope", credits.c.tenant, credits.c.scope)
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="running or done"),
+    Column("begun", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("ended", BigInteger, comment="likewise; null while it runs"),
+    Column("asked_hash", Text, nullable=False, comment="of what it was asked for: the same is gone on with"),
+    Column("asked", LargeBinary, nullable=False, comment="JSON of that"),
+    Column("data", Text, comment="hash of its items, their groups and parts; null before they are read"),
+    Column("targets", LargeBinary, comment="JSON: what was fixed before the confirming part was looked at"),
+    Column("targets_hash", Text),
+    Column("targets_at", BigInteger, comment="when that was, microseconds since 1970 UTC"),
+    Column("body", LargeBinary, comment="JSON of what it says; null while it runs"),
+    UniqueConstraint("tenant", "id", name="evaluations_id"),
+)
+"""What was evaluated, what was fixed beforehand, and what came of it. Single scores lie in files."""
+Index("evaluations_by_task", evaluations.c.tenant, evaluations.c.task, evaluations.c.seq)
