@@ -23,6 +23,7 @@ from freehold.tables import (
     MatchRow,
     MetricTable,
     ModelTable,
+    MonitorTable,
     ProjectTable,
     ProviderTable,
     ScorerTable,
@@ -72,6 +73,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What people may say about answers, and how much of it."""
     telemetry: TelemetryTable = TelemetryTable()
     """Who watches it, and how."""
+    monitor: MonitorTable = MonitorTable()
+    """How live traffic is watched, and who is told."""
     match: tuple[MatchRow, ...] = ()
     """What an unchanged client sends, mapped to a task; the first row that fits wins."""
     budget: Budget = Budget()
@@ -248,6 +251,10 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
         if row.task not in config.tasks:
             hint = nearest(row.task, list(config.tasks))
             raise OperatorError(f"{where}: [[match]] maps to task '{row.task}', which is not under [tasks].{hint}")
+    for name in config.monitor.tasks:
+        if name not in config.tasks:
+            hint = nearest(name, list(config.tasks))
+            raise OperatorError(f"{where}: [monitor.tasks.{name}] watches a task that is not under [tasks].{hint}")
     for name, task in config.tasks.items():
         if task.reference is not None and task.variants and task.reference not in task.variants:
             listed = ", ".join(task.variants)
@@ -350,6 +357,15 @@ name = "{name}"
 # content = false                     # true: spans hold prompts and answers, as far as the journal keeps them
 # logs = "json"                       # json | text
 # log_level = "info"                  # debug | info | warning | error
+
+# How 'freehold monitor' watches live traffic, and who is told.
+# [monitor]
+# serve = true                        # 'freehold serve' watches, too
+# budget_usd = 1.0                    # a day, for scorers that ask models
+# [monitor.tasks.triage]
+# scorers = ["exact"]
+# [monitor.webhook]
+# url_env = "ALERTS_URL"
 
 # What may be spent, and by whom: keys ('freehold keys create') are within a team, teams within the project.
 # [budget]

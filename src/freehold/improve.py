@@ -36,7 +36,9 @@ from freehold.promotion import records
 from freehold.promotion.certificate import Certificate, Unpaired, identity
 from freehold.promotion.certify import Certification, certify, parts
 from freehold.promotion.draw import picture
+from freehold.promotion.estimate import Estimated, estimate
 from freehold.promotion.gate import active_hash
+from freehold.promotion.served import load as load_policy
 from freehold.promotion.settings import Settings
 from freehold.promotion.verify import Verdict, Verification, read_certificate, remake, verify
 from freehold.routing import artefact
@@ -45,6 +47,7 @@ from freehold.routing.check import Scope, check
 from freehold.routing.decide import scores_used
 from freehold.routing.embed import Embedder
 from freehold.routing.features import SURFACE, features
+from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import Program, parse, show
 from freehold.routing.program import digest as program_digest
 from freehold.routing.scorer import Scorer
@@ -385,6 +388,35 @@ def find_program(project: Project, task: str | None, name: str) -> Program:
     if task is None:
         raise CallerError(f"There is no file '{name}'. For a policy's hash, say --task TASK.")
     return parse(records.find_policy(project.store, project.tenant, task, name).source)
+
+
+def estimate_policy(
+    project: Project, task: str, name: str, metric: str | None, by_reward: bool = False, since: datetime | None = None
+) -> Estimated:
+    """What the policy in a file, or the one whose hash begins with `name`, would be worth on the task's logged traffic.
+
+    By the metric, the task's own where none is named, or by its reward. Raises CallerError, DataError.
+    """
+    known = project.task(task)
+    by = None if by_reward else metric or known.metric
+    if by is None and known.reward is None:
+        raise CallerError(f"By what measure? Say --metric NAME or --reward, or set metric under [tasks.{task}].")
+    policy = _online(project, task, name)
+    measure = project.catalog.metric(by) if by is not None else None
+    return estimate(project.store, project.tenant, known, project.catalog, policy, measure, since)
+
+
+def _online(project: Project, task: str, name: str) -> OnlinePolicy:
+    """A policy as it would be served: of a file, with the arrays of the task's newest policy that has some."""
+    if not Path(name).is_file():
+        return load_policy(project.store, project.tenant, records.find_policy(project.store, project.tenant, task, name))
+    program = read_program(project, Path(name))
+    if program.task != task:
+        raise CallerError(f"{name} is a policy of task '{program.task}', not of '{task}'.")
+    rows = records.policy_rows(project.store, project.tenant, task)
+    digest = next((row.artefact for row in reversed(rows) if row.artefact), None)
+    scorer = artefact.load(project.store.blobs.get(digest)) if digest is not None else None
+    return OnlinePolicy(program_digest(program), program, scorer)
 
 
 def _scope(project: Project, name: str) -> Scope:

@@ -22,6 +22,7 @@ from freehold.cli import (
     keys,
     labels,
     matching,
+    monitoring,
     policies,
     project,
     prompts,
@@ -68,6 +69,7 @@ _GROUPS = (
     judging,
     reviews,
     evaluating,
+    monitoring,
 )
 for group in _GROUPS:
     group.register(app)

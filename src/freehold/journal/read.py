@@ -197,6 +197,27 @@ def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0
         return _decoded(store, connection, rows)[::-1], newest
 
 
+def arrived(store: Store, tenant: str, task: str, after: int, limit: int) -> tuple[list[Call], int]:
+    """The task's calls that arrived after a place, in that order, and the place of the last of them; `after` where there is none."""
+    c = calls_table.c
+    wanted = _whole().where(c.tenant + "" == tenant, c.task == task, c.seq > after).order_by(c.seq).limit(limit)
+    with store.reading() as connection:
+        rows = connection.execute(wanted).all()
+        return _decoded(store, connection, rows), rows[-1].seq if rows else after
+
+
+def calls_of_items(store: Store, tenant: str, task: str, items: Sequence[str]) -> dict[str, list[Call]]:
+    """The task's calls of each of these items, in the order of arrival."""
+    found: dict[str, list[Call]] = {}
+    c = calls_table.c
+    for some in slices(items):
+        with store.reading() as connection:
+            rows = connection.execute(_whole().where(c.tenant == tenant, c.task == task, c.item.in_(some)).order_by(c.seq)).all()
+            for call in _decoded(store, connection, rows):
+                found.setdefault(call.item, []).append(call)
+    return found
+
+
 def named_alike(store: Store, tenant: str, beginning: str, limit: int = 5) -> list[str]:
     """Ids of calls that begin so, in order."""
     c = calls_table.c

@@ -154,9 +154,10 @@ policy_events = Table(
     Column("tenant", Text, nullable=False),
     Column("task", Text, nullable=False),
     Column("hash", Text, nullable=False),
-    Column("action", Text, nullable=False, comment="activate or rollback"),
+    Column("action", Text, nullable=False, comment="activate, rollback or withdraw"),
     Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
     Column("who", Text, nullable=False),
+    Column("why", Text, comment="what made it so; null where a person said so"),
 )
 """Which policy was served from when: the newest row of a task says which one is. History is never edited."""
 Index("policy_events_by_task", policy_events.c.tenant, policy_events.c.task)
@@ -485,3 +486,66 @@ evaluations = Table(
 )
 """What was evaluated, what was fixed beforehand, and what came of it. Single scores lie in files."""
 Index("evaluations_by_task", evaluations.c.tenant, evaluations.c.task, evaluations.c.seq)
+watches = Table(
+    "watches",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("name", Text, nullable=False, comment="what is watched: cursor, inputs, quality VARIANT SCORER, floor HASH METRIC"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("body", LargeBinary, nullable=False, comment="MessagePack: how far it has come"),
+    UniqueConstraint("tenant", "task", "name", name="watches_name"),
+)
+"""How far the watching of live traffic has come: written together with the samples that it took in."""
+
+looks = Table(
+    "looks",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("watch", Text, nullable=False, comment="the name of what it was taken in by"),
+    Column("call", Text, nullable=False),
+    Column("value", Double, comment="in [0, 1] of a score, in [-1, 1] of a paired loss; null for none"),
+    Column("inclusion", Double, nullable=False, comment="the probability with which the call was drawn"),
+    Column("cost_usd", Double, comment="what scoring cost; null for unknown"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("why", Text, comment="why there is no value; null where there is one"),
+    UniqueConstraint("tenant", "task", "watch", "call", name="looks_call"),
+)
+"""Live calls that were drawn and looked at, each once for each watch, in the order in which they were taken in."""
+Index("looks_by_call", looks.c.call)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _seq(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("watch", Text, nullable=False, comment="the name of what raised it"),
+    Column("is_open", Integer, comment="1 while it is not over, else null, so that a watch has one at most"),
+    Column("opened", BigInteger, nullable=False, comment="microseconds since 1970 UTC, as all of these"),
+    Column("acknowledged", BigInteger),
+    Column("closed", BigInteger),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what happened, in words and numbers; who acknowledged or closed it"),
+    UniqueConstraint("tenant", "task", "watch", "is_open", name="alerts_open"),
+)
+"""What somebody was to be told."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("event", Text, nullable=False, comment="opened or closed"),
+    Column("channel", Text, nullable=False, comment="webhook, email or command"),
+    Column("state", Text, nullable=False, comment="due, sending, sent or failed"),
+    Column("tries", Integer, nullable=False),
+    Column("due", BigInteger, nullable=False, comment="when it is sent, or given up on while sending; microseconds since 1970 UTC"),
+    Column("error", Text, comment="the kind of failure of the last try; null for none"),
+    UniqueConstraint("tenant", "alert", "event", "channel", name="deliveries_event"),
+)
+"""Who has been told of an alert, and who has still to be."""
