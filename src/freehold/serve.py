@@ -125,7 +125,6 @@ class Gateway:
         """Who takes what is said about answers."""
         self.public: Public | None = None
         """What those without a key may do, where this is asked over HTTP."""
-        self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant)
         self._reviews = ReviewApi(resources.store, resources.catalog, content, resources.tenant)
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
@@ -141,7 +140,6 @@ class Gateway:
             (b"POST", b"/v1/feedback/tokens"): self._asked_by("vouch", public.make),
             (b"POST", PATH): public.take,
             (b"OPTIONS", PATH): public.preflight,
-            (b"POST", b"/v1/feedback"): self._open_to("feedback", self._receiver.take),
             **self._reviews.routes(),
             (b"GET", b"/v1/models"): self._open_to("call", self._list_models),
             (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),

@@ -380,6 +380,8 @@ class FeedbackTable(msgspec.Struct, frozen=True, kw_only=True):
             raise OperatorError(
                 "feedback.origins and feedback.token_header are for public feedback; set feedback.public = true, or leave them out"
             )
+
+
 class EvaluationTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[evaluation]`."""
 
