@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from freehold.context.video import EveryS as EveryS
     from freehold.context.video import Frame as Frame
     from freehold.context.video import Video as Video
+    from freehold.evaluation.function import scorer as scorer
+    from freehold.evaluation.judge import judge as judge
+    from freehold.evaluation.scorer import Case as Case
+    from freehold.evaluation.scorer import Score as Score
+    from freehold.evaluator import called as evaluate  # noqa: F401
     from freehold.pipelines.failure import AnswerRefused as AnswerRefused
     from freehold.pipelines.failure import BudgetSpent as BudgetSpent
     from freehold.pipelines.failure import Cancelled as Cancelled
@@ -64,6 +69,9 @@ _WHERE = {
     **dict.fromkeys(("Retrieve", "Summarise", "Trim"), "context.history"),
     **dict.fromkeys(("Audio", "File", "Image"), "context.media"),
     **dict.fromkeys(("EveryS", "Evenly", "Frame", "Video"), "context.video"),
+    **dict.fromkeys(("Case", "Score"), "evaluation.scorer"),
+    "scorer": "evaluation.function",
+    "judge": "evaluation.judge",
     **dict.fromkeys(
         (
             "AnswerRefused",
@@ -79,6 +87,7 @@ _WHERE = {
         ),
         "pipelines.failure",
     ),
+    "evaluate": "evaluator:called",
     "History": "pipelines.remember",
     "Job": "pipelines.job",
     "Voice": "pipelines.media",

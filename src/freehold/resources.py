@@ -21,6 +21,7 @@ from freehold.gateway.answers import Answers
 from freehold.gateway.caller import Caller, Callers
 from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
+from freehold.gateway.granted import granted
 from freehold.gateway.head import Head
 from freehold.gateway.keys import Keyring, Role
 from freehold.gateway.ledger import Settlement
@@ -178,6 +179,7 @@ class Resources:
         self.tariff = Tariff(config, self._prices)
         self.keyring = Keyring(store, tenant)
         self.callers = Callers(self.keyring, config, self.tariff.plan)
+        self.callers.learn(granted(store, tenant))
         self._builder = self._priced_by(self.catalog)
         self._targets = self._find_targets()
         self._pools = {name for name, table in config.models.items() if table.provider is None and table.serving.fallbacks}
@@ -207,6 +209,7 @@ class Resources:
         self.look_for_policies()
         self.keyring.refresh()
         self._look_for_early()
+        self.callers.learn(granted(self.store, self.tenant))
         if expired := expire(self.store, self.tenant, datetime.now(UTC)):
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
 

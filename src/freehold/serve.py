@@ -30,6 +30,7 @@ from freehold.chat import (
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.public import PATH, Public
 from freehold.feedback.receive import Receiver
+from freehold.feedback.review_api import ReviewApi
 from freehold.feedback.secret import secret_of
 from freehold.gateway import openapi
 from freehold.gateway.answers import key_of
@@ -124,6 +125,7 @@ class Gateway:
         """Who takes what is said about answers."""
         self.public: Public | None = None
         """What those without a key may do, where this is asked over HTTP."""
+        self._reviews = ReviewApi(resources.store, resources.catalog, content, resources.tenant)
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
         """The hot routes. Raises OperatorError where public feedback has no secret."""
@@ -138,6 +140,7 @@ class Gateway:
             (b"POST", b"/v1/feedback/tokens"): self._asked_by("vouch", public.make),
             (b"POST", PATH): public.take,
             (b"OPTIONS", PATH): public.preflight,
+            **self._reviews.routes(),
             (b"GET", b"/v1/models"): self._open_to("call", self._list_models),
             (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
             (b"GET", b"/metrics"): self._open_to("read", self._tell_metrics),

@@ -24,7 +24,7 @@ _ANSWER_HEADERS: dict[str, Any] = {
 }
 _FAULTS = {
     "400": "The request cannot be read, or cannot be said to the provider of its model.",
-    "401": "The key is unknown, or missing where one is needed.",
+    "401": "The key or token is unknown, or missing where one is needed.",
     "403": "The key may not do this, or the request comes from a web page of another origin.",
     "404": "There is no such model, task, call or episode.",
     "409": "Something else was said under this key, or with this token.",
@@ -60,6 +60,7 @@ def document() -> bytes:
                 "schemas": SCHEMAS,
                 "securitySchemes": {
                     "bearer": {"type": "http", "scheme": "bearer", "description": "A key, as OpenAI's clients send it."},
+                    "reviewer": {"type": "http", "scheme": "bearer", "description": "A reviewer's token."},
                     "x-api-key": {
                         "type": "apiKey",
                         "in": "header",
@@ -113,6 +114,17 @@ def _paths() -> dict[str, Any]:
             )
             | {"security": [{}]},
         },
+        "/v1/review/join": {
+            "post": _review(
+                "joinReview", "Exchanges an invitation for a reviewer's token, once", "ReviewJoined", "ReviewJoin", is_open=True
+            )
+        },
+        "/v1/review/queues": {"get": _review("listReviews", "The queues that are open to a reviewer", "ReviewQueues")},
+        "/v1/review/next": {"post": _review("nextReview", "The question to judge next", "ReviewNext", "ReviewQueue")},
+        "/v1/review/verdict": {"post": _review("giveVerdict", "What a reviewer says to a question", "ReviewDone", "ReviewVerdict")},
+        "/v1/review/skip": {"post": _review("skipReview", "Puts a question off to the end", "ReviewDone", "ReviewTicket")},
+        "/v1/review/flag": {"post": _review("flagReview", "Says that a question cannot be judged, and why", "ReviewDone", "ReviewFlag")},
+        "/v1/review/undo": {"post": _review("undoReview", "Takes the last thing back that was said", "ReviewDone", "ReviewQueue")},
         "/v1/models": {
             "get": _operation(
                 "listModels",
@@ -156,6 +168,18 @@ def _answers(id: str, summary: str, asked: str, answered: str, error: str = "Ope
         _faults(*_OF_ANSWERS, error=error),
         ref(asked),
     )
+
+
+def _review(id: str, summary: str, told: str, asked: str | None = None, is_open: bool = False) -> dict[str, Any]:
+    """A route for reviewers, who show their token; an invitation is shown by whoever has none."""
+    operation = _operation(
+        id,
+        summary,
+        {"200": _response("It is done.", _json(ref(told)))},
+        _faults("400", "401", "4XX", "500", "503"),
+        None if asked is None else ref(asked),
+    )
+    return operation | {"security": [{}] if is_open else [{"reviewer": []}]}
 
 
 def _operation(id: str, summary: str, told: dict[str, Any], faults: dict[str, Any], body: Schema | None = None) -> dict[str, Any]:

@@ -191,6 +191,7 @@ _SPOKEN: dict[str, Schema] = {
 }
 _TOKEN_METRICS: Schema = {**_some(_NAME, "What may be judged; anything where none is named."), "maxItems": 20}
 _TOKEN_AUTHOR: Schema = {**_NAME, "description": "Who is to speak; where nobody is named one address is one voice."}
+_PROGRESS = _object("answered", "questions", "skipped", answered=_COUNT, questions=_COUNT, skipped=_COUNT, seconds_left=_NUMBER)
 _LEGACY = "One text instead of messages, as completions had it before; for providers of this format that know it."
 _IN_RANGE = "In the range of the metric, which is from 0 to 1 unless it is configured."
 
@@ -336,6 +337,61 @@ SCHEMAS: dict[str, Schema] = {
         feedback=_some(_text(), "The ids of what was stored: of the same said again under one key, the same."),
         waits_until=_text("Until when it waits for its call or episode, which is not in the journal yet."),
     ),
+    "ReviewJoin": _closed("invitation", invitation=_text("What the link says after its #.")),
+    "ReviewJoined": _object("reviewer", "role", "tags", "token", reviewer=_text(), role=_text(), tags=_some(_text()), token=_text()),
+    "ReviewQueue": _closed("queue", queue=_text("A queue's id.")),
+    "ReviewTicket": _closed("queue", "ticket", queue=_text(), ticket=_text("What `next` said.")),
+    "ReviewFlag": _closed("queue", "ticket", "reason", queue=_text(), ticket=_text(), reason=_text("Why it cannot be judged.")),
+    "ReviewVerdict": _closed(
+        "queue",
+        "ticket",
+        queue=_text(),
+        ticket=_text("What `next` said."),
+        right=_some(_text(), "The letters of the right answers, under a binary metric."),
+        scores=_mapping(_NUMBER, "A score for each letter, in the metric's range."),
+        correction=_ANYTHING,
+        comment=_text(),
+    ),
+    "ReviewQueues": _object(
+        "reviewer",
+        "role",
+        "queues",
+        reviewer=_text(),
+        role=_text(),
+        queues=_some(
+            _object(
+                "queue",
+                "task",
+                "metric",
+                "guidelines",
+                "tariff_usd",
+                "progress",
+                queue=_text(),
+                task=_text(),
+                metric=_object("id", "kind", "better", "range", id=_text(), kind=_text(), better=_text(), range=_some(_NUMBER)),
+                guidelines=_text(),
+                tariff_usd=_either(_NUMBER, {"type": "null"}),
+                progress=_PROGRESS,
+            )
+        ),
+    ),
+    "ReviewNext": _object(
+        "queue",
+        "progress",
+        queue=_text(),
+        progress=_PROGRESS,
+        question=_object(
+            "ticket",
+            "asked",
+            "answers",
+            "differences",
+            ticket=_text(),
+            asked=_ANYTHING,
+            answers=_mapping(_ANYTHING, "By letter. Nothing says who gave them."),
+            differences=_mapping(_text(), "Between the first answer and each other."),
+        ),
+    ),
+    "ReviewDone": _object("queue", "progress", queue=_text(), ticket=_text(), progress=_PROGRESS),
     "Models": _object(
         "object",
         "data",

@@ -10,7 +10,20 @@ from freehold.context.conversation import forget
 from freehold.journal.read import slices
 from freehold.journal.rows import digest_of
 from freehold.store.open import Store
-from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback, ledger, used_tokens
+from freehold.store.schema import (
+    attempts,
+    calls,
+    contents,
+    credits,
+    draws,
+    episodes,
+    erasures,
+    feedback,
+    ledger,
+    review_items,
+    review_verdicts,
+    used_tokens,
+)
 from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
@@ -33,10 +46,14 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Files among those."""
     draws: int
     """Places in labelling sessions whose item is gone."""
+    reviews: int
+    """What people were asked and said in review queues about items of the person's calls."""
     conversation_messages: int
     """Messages of the conversations about the person, and of those in which one of the calls was made."""
     billed: int
     """Rows of the ledger whose customer was the person, by that name: they stay, and the customer is a hash now."""
+    credits: int
+    """Rows of the credits that the person earned as a reviewer: likewise."""
     items: tuple[tuple[str | None, str], ...]
     """Task and item of what was asked and is gone altogether: what data sets made earlier have to drop."""
 
@@ -85,9 +102,11 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         episodes=_count(connection, delete(episodes).where(runs)),
         contents=removed,
         blobs=blobs,
+        reviews=sum(_erase_reviews(connection, tenant, task, item) for task, item in {(row.task, row.item) for row in rows}),
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
         conversation_messages=messages,
         billed=_count(connection, _unnamed(tenant, subject)),
+        credits=_count(connection, _unpaid(tenant, subject)),
         items=gone,
     )
 
@@ -96,6 +115,12 @@ def _unnamed(tenant: str, subject: str) -> Update:
     """Money stays accounted for: of the ledger's rows the person's name goes, and no amount."""
     theirs = (ledger.c.tenant == tenant) & (ledger.c.customer == subject)
     return update(ledger).where(theirs).values(customer=digest_of([tenant, subject]))
+
+
+def _unpaid(tenant: str, subject: str) -> Update:
+    """Likewise of what the person earned as a reviewer."""
+    theirs = (credits.c.tenant == tenant) & (credits.c.reviewer == subject)
+    return update(credits).where(theirs).values(reviewer=digest_of([tenant, subject]))
 
 
 def _erase_contents(store: Store, connection: Connection, tenant: str, digests: set[bytes]) -> tuple[int, int]:
@@ -121,6 +146,14 @@ def _used(connection: Connection, tenant: str, among: set[bytes]) -> set[bytes]:
 
 def _erase_draws(connection: Connection, tenant: str, task: str, item: str) -> int:
     return _count(connection, delete(draws).where(draws.c.tenant == tenant, draws.c.task == task, draws.c.item == item))
+
+
+def _erase_reviews(connection: Connection, tenant: str, task: str | None, item: str) -> int:
+    """Also where others asked the same: a correction or a comment may quote anybody's answer."""
+    i, v = review_items.c, review_verdicts.c
+    ours = (i.tenant == tenant) & (i.task == task) & (i.item == item)
+    verdicts = delete(review_verdicts).where(v.tenant == tenant, v.ticket.in_(select(i.ticket).where(ours)))
+    return _count(connection, verdicts) + _count(connection, delete(review_items).where(ours))
 
 
 def _has_calls(connection: Connection, tenant: str, task: str | None, item: str) -> bool:

@@ -25,6 +25,8 @@ from freehold.store.times import microseconds
 
 _WHOLE = 500
 """Rows a batch of whole records has."""
+_BATCH = 2_000
+"""Rows a batch of `batches` has."""
 _COLUMNS = 10_000
 """Rows a batch of columns has."""
 _T = TypeVar("_T")
@@ -158,6 +160,13 @@ def calls(
                 return
 
 
+def batches(store: Store, tenant: str, wanted: ColumnElement[bool] | None = None) -> Iterator[list[Call]]:
+    """Whole calls as they arrived, in batches: those that satisfy a condition on the table of calls. Constant memory."""
+    c = calls_table.c
+    statement = _whole().where(c.tenant + "" == tenant)  # in order of arrival, which no other index gives
+    yield from _pages(store, statement if wanted is None else statement.where(wanted), (c.seq,), _BATCH, partial(_decoded, store))
+
+
 class Wanted(NamedTuple):
     """Which calls to look at; None for any."""
 
@@ -186,6 +195,27 @@ def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0
         rows = connection.execute(_whole().where(*conditions).order_by(c.seq.desc()).limit(limit)).all()
         newest = connection.execute(select(func.max(c.seq))).scalar_one() or 0
         return _decoded(store, connection, rows)[::-1], newest
+
+
+def arrived(store: Store, tenant: str, task: str, after: int, limit: int) -> tuple[list[Call], int]:
+    """The task's calls that arrived after a place, in that order, and the place of the last of them; `after` where there is none."""
+    c = calls_table.c
+    wanted = _whole().where(c.tenant + "" == tenant, c.task == task, c.seq > after).order_by(c.seq).limit(limit)
+    with store.reading() as connection:
+        rows = connection.execute(wanted).all()
+        return _decoded(store, connection, rows), rows[-1].seq if rows else after
+
+
+def calls_of_items(store: Store, tenant: str, task: str, items: Sequence[str]) -> dict[str, list[Call]]:
+    """The task's calls of each of these items, in the order of arrival."""
+    found: dict[str, list[Call]] = {}
+    c = calls_table.c
+    for some in slices(items):
+        with store.reading() as connection:
+            rows = connection.execute(_whole().where(c.tenant == tenant, c.task == task, c.item.in_(some)).order_by(c.seq)).all()
+            for call in _decoded(store, connection, rows):
+                found.setdefault(call.item, []).append(call)
+    return found
 
 
 def named_alike(store: Store, tenant: str, beginning: str, limit: int = 5) -> list[str]:

@@ -82,6 +82,22 @@ def redact_text(text: str) -> str:
     return text
 
 
+def taken_out(text: str) -> list[tuple[str, str]]:
+    """What `redact_text` takes out of a text, piece by piece, and what kind of thing each is, such as `email`."""
+    found: list[tuple[str, str]] = []
+    for kind in (*_WORDS, _IPV4, *_NUMBERS):
+        kept = kind.replaced(text)
+        if kept != text:
+            name = kind.placeholder.strip(":/[]").lower()
+            pieces = [
+                (match.group(), len(match.group()) if kind.check is None else kind.check(match.group()))
+                for match in kind.pattern.finditer(text)
+            ]
+            found += [(piece[:length], name) for piece, length in pieces if length]
+        text = kept
+    return found
+
+
 def _has_any(parts: Iterable[str], text: str) -> bool:
     for part in parts:  # noqa: SIM110 a generator costs more than what it looks for
         if part in text:

@@ -70,6 +70,8 @@ _END_S = 30.0
 _STOPPED = "it was cancelled"
 _CLOSED = "The project was closed before this had ended."
 _UNFINISHED: State = "cancelled"
+_NO_WORDS = OPENAI._replace(write_answer=lambda answer: {})
+"""The door of those to whom the call says what was answered."""
 _IS_FINAL = (b"x-should-retry", b"false")
 """Said of what is refused for a budget's sake."""
 
@@ -196,6 +198,10 @@ class Runtime:
     def is_here(self) -> bool:
         """Whether the caller runs on this loop."""
         return threading.get_ident() == self._thread.ident
+
+    def now(self) -> float:
+        """The loop's clock, from which deadlines are told."""
+        return self._loop.time()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What a coroutine gives that runs here, for a caller who waits. Ctrl-C cancels it. Raises as it does."""
@@ -432,6 +438,25 @@ class Runtime:
         elif call is None and exchange.failure is not None and status == 503:  # not of ours, but of a model that is left alone for a while
             status = 502
         return Told(status, error_message(body), call)
+
+    async def put(self, body: dict[str, JSON], origin: Origin) -> Told:
+        """Puts a request to the model it names, on nobody's scope, and waits until its call is durable. For what asks on its own behalf."""
+        heard: list[Call] = []
+        ended: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
+        reply = _Reply(ended, _Pieces(lambda chunk: None), lambda: None)
+        exchange = Exchange(self._gateway, _NO_WORDS, reply, origin._replace(heard=heard.append))
+        waiting = asyncio.current_task()
+        assert waiting is not None
+        self._waiting.add(waiting)
+        try:
+            exchange.ask(lambda: Asked(OPENAI, body, len(msgspec.json.encode(body)), {}), self.resources.callers.anybody)
+            status, said = await ended
+        except asyncio.CancelledError:
+            exchange.give_up(_STOPPED)
+            raise
+        finally:
+            self._waiting.discard(waiting)
+        return Told(status, "" if status == 200 else error_message(said), heard[0] if heard else None)
 
     def close(self) -> None:
         """Ends what is under way, and the journal. What was told to be done is durable."""
