@@ -271,6 +271,7 @@ def mutated(code: str) -> str:
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_reference_solutions_of_mbpp_pass_and_wrong_ones_fail() -> None:
     """On every seventeenth problem: 40 of 680."""
@@ -280,6 +281,7 @@ def test_reference_solutions_of_mbpp_pass_and_wrong_ones_fail() -> None:
         assert scored(mutated(row["code"]), tests).value == 0, row["task_id"]
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_reference_solutions_of_humaneval_pass_and_wrong_ones_fail() -> None:
     """On every fourth problem: 29 of 115."""
