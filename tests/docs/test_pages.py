@@ -47,6 +47,8 @@ def keys() -> list[str]:
         "models.NAME": tables.ModelTable,
         "metrics.NAME": tables.MetricTable,
         "variants.NAME": tables.VariantTable,
+        "scorers.NAME": tables.ScorerTable,
+        "judges.NAME": tables.JudgeTable,
         "tasks.NAME": tables.TaskTable,
         "reward": catalog.Reward,
         "feedback": tables.FeedbackTable,

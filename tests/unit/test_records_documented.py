@@ -20,6 +20,8 @@ RECORDS = {
         "ProviderTable",
         "ModelTable",
         "MetricTable",
+        "ScorerTable",
+        "JudgeTable",
         "TaskTable",
         "TelemetryTable",
         "MatchRow",
@@ -62,6 +64,9 @@ RECORDS = {
     "telemetry/names.py": {"Metric"},
     "telemetry/workers.py": {"Snapshot"},
     "pricing/rates.py": {"TokenRates", "DatedRates", "Listing", "Snapshot"},
+    "evaluation/scorer.py": {"Case", "Score"},
+    "evaluation/ppi.py": {"Interval", "Estimate"},
+    "evaluation/calibrate.py": {"Pair", "Order", "Calibration"},
     "promotion/certificate.py": {"Certificate", "PerSide", "TestResult", "Control", "Controls", "Slice", "Unpaired"},
     "promotion/records.py": {"PolicyRow", "Event", "Attempt"},
 }
