@@ -1,6 +1,6 @@
 """Review queues on each database: who is asked what, what verdicts become, and what follows a change of mind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ from freehold.feedback.question import Judgement, Question, right
 from freehold.feedback.queue import Queue
 from freehold.feedback.queues import close, contents, exclude, export, find_queue
 from freehold.feedback.reviewers import NotAReviewer, Reviewer, at_this_desk, invite, join, reviewer_of, revoke
-from freehold.journal.answers import drawn_items
+from freehold.journal.answers import drawn_items, least_inclusion
 from freehold.journal.call import Call, Feedback
 from freehold.journal.erase import erase
 from freehold.journal.read import feedback_of
@@ -397,6 +397,27 @@ def test_labelling_sessions_and_queues_draw_the_same_items_and_leave_each_others
     assert all(after[key].design == "audit" and after[key].value == said.value for key, said in before.items())
     assert {one.inclusion for one in after.values()} == {12 * ITEMS // 18 / ITEMS}
     assert set(drawn_items(filled, "default", "triage", "correct").values()) == {12 * ITEMS // 18 / ITEMS}
+
+
+def test_the_floor_is_the_greatest_of_draws_from_the_same_items(opening: Opening, desk: Desk, filled: Store, clock: Clock) -> None:
+    """After half of all items were labelled at random, a rule that hardly reaches some of them leaves nothing less likely than a half; but of
+    items that came in since nothing is known but the rule's own floor."""
+    session, _ = open_session(filled, CATALOG, LabelRequest("triage", budget=9), "bea", clock=clock)
+    while (question := session.next()) is not None:
+        session.answer(question, judged(question, "right"))
+
+    def worth(items: Sequence[str]) -> list[float]:
+        return [float(int(item[1:]) < 4) for item in items]
+
+    first = opening(worth, budget=6, rule="disagreement")
+    assert first.queue.floor is not None and first.queue.floor < 0.2
+    assert least_inclusion(filled, "default", "triage", "correct") == 0.5
+    calls = [Call(id=f"new/{v}", task="triage", variant=v, item="new", input="new", output=v) for v in ("frontier", "cheap")]
+    append_many(filled, calls)
+    clock.now += timedelta(days=1)
+    request = QueueRequest(LabelRequest("triage", budget=6), rule="disagreement")
+    second = open_queue(filled, "default", CATALOG, request, lambda items: [1.0 if item == "i0" else 0.0 for item in items], clock())
+    assert least_inclusion(filled, "default", "triage", "correct") == second.queue.floor
 
 
 def test_one_variants_answers_can_be_judged_alone(filled: Store, desk: Desk) -> None:

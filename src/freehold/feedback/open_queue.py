@@ -100,6 +100,7 @@ def open_queue(
         region=request.region,
         size=request.about.budget,
         explore=1.0 if request.rule == "random" else request.explore,
+        frame=len(asked.order),
         floor=drawn.floor or None,
         reviewers=request.reviewers,
         is_unanimous=request.is_unanimous,
