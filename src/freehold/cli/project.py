@@ -99,6 +99,12 @@ def erase(
             markup=False,
             soft_wrap=True,
         )
+        if erased.evaluations:
+            out().print(
+                f"Evaluations whose single scores of it are gone, and whose sums stay: {', '.join(erased.evaluations)}.",
+                markup=False,
+                soft_wrap=True,
+            )
         for path in erased.unreadable:
             out().print(f"{path} cannot be read, and may hold some of it. Delete it, or restore it and erase again.", markup=False)
         if erased.learnt:

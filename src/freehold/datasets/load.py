@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from freehold.catalog import AGREEMENT, Metric
 from freehold.chat import JSON, text_of
+from freehold.datasets.groups import joined
 from freehold.datasets.labels import Told, labelled
 from freehold.datasets.pairs import Pairs
 from freehold.errors import CallerError, DataError, nearest
@@ -135,18 +136,8 @@ class _Table:
         return {call: (n, v) for call, (n, v, code) in self._given.items() if self.answer_NV[n, v] == code}
 
     def groups(self, items: Sequence[str]) -> tuple[str, ...]:
-        """The group of each item, whoever's call named it. Groups that share an item are one."""
-        joined: dict[str, str] = {}
-
-        def first(name: str) -> str:
-            while (further := joined.setdefault(name, name)) != name:
-                name = further
-            return name
-
-        for names in self._groups:
-            least = min(map(first, names), default="")
-            joined.update((first(name), least) for name in names)
-        return tuple(first(min(names)) if names else f"item:{item}" for item, names in zip(items, self._groups, strict=True))
+        """The group of each item."""
+        return joined(items, self._groups)
 
 
 def _pairs(

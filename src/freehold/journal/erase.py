@@ -22,6 +22,7 @@ from freehold.store.schema import (
     ledger,
     review_items,
     review_verdicts,
+    used_tokens,
 )
 from freehold.store.times import microseconds
 
@@ -36,7 +37,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     """Requests made for those calls."""
     feedback: int
-    """What was said about those calls, and about the episodes that they or the person have."""
+    """What was said about those calls, and about the episodes that they or the person have, and what the person said as an author."""
     episodes: int
     """The person's episodes."""
     contents: int
@@ -85,7 +86,9 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
 
     of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
     about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
-    said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
+    theirs_said = or_(about, feedback.c.author == subject)
+    said = _count(connection, delete(feedback).where(theirs_said, feedback.c.tenant == tenant))
+    connection.execute(delete(used_tokens).where(used_tokens.c.tenant == tenant, used_tokens.c.call.in_(ids)))
     messages = forget(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
     asked = _count(connection, delete(calls).where(theirs))
