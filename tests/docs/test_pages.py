@@ -50,6 +50,8 @@ def keys() -> list[str]:
         "scorers.NAME": tables.ScorerTable,
         "judges.NAME": tables.JudgeTable,
         "tasks.NAME": tables.TaskTable,
+        "reward": catalog.Reward,
+        "feedback": tables.FeedbackTable,
         "telemetry": tables.TelemetryTable,
         "match": tables.MatchRow,
         "monitor": tables.MonitorTable,

@@ -10,7 +10,7 @@ import freehold
 
 PACKAGE = Path(freehold.__file__).parent
 RECORDS = {
-    "catalog.py": {"Rates", "Budget", "Plan", "Model", "Variant", "Metric", "Task", "Catalog"},
+    "catalog.py": {"Rates", "Budget", "Plan", "Model", "Variant", "Metric", "Reward", "Task", "Catalog"},
     "chat.py": {"Usage"},
     "config.py": {"Config"},
     "tables.py": {
@@ -27,6 +27,7 @@ RECORDS = {
         "MatchRow",
         "TeamTable",
         "GatewayTable",
+        "FeedbackTable",
         "EvaluationTable",
         "MonitorTable",
         "WatchTable",
@@ -34,6 +35,12 @@ RECORDS = {
         "EmailTable",
         "CommandTable",
     },
+    "feedback/bring.py": {"Bringing", "Brought"},
+    "feedback/lessons.py": {"Example", "Pair"},
+    "feedback/reward.py": {"Word", "Unheard", "Rewarded"},
+    "feedback/saying.py": {"Saying"},
+    "feedback/tokens.py": {"Ticket"},
+    "feedback/voices.py": {"Voice", "Weighed"},
     "context/count.py": {"Count", "Pieces"},
     "context/history.py": {"Fitted"},
     "context/turns.py": {"Split"},

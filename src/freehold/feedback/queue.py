@@ -43,6 +43,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """About how many questions were to be drawn."""
     explore: float = 1.0
     """The share of the draw that looks at no rule: every item has at least this part of an equal chance."""
+    frame: int
+    """How many items could be drawn, those that need nobody among them."""
     floor: float | None = None
     """The least probability with which any item could be drawn; None where some could not be, so that labels teach and certify nothing."""
     reviewers: int = 1
