@@ -59,7 +59,10 @@ class Reviewer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Body(msgspec.Struct, frozen=True):
+    """What a row holds beside its columns."""
+
     tags: tuple[str, ...] = ()
+    """What the person knows about."""
 
 
 def invite(store: Store, tenant: str, name: str, role: Role, tags: Sequence[str], now: datetime, lasts: timedelta = INVITED_FOR) -> str:
