@@ -3,6 +3,7 @@
 
 BENCHES=(features parsing policy journal crash ledger routing certificates judges zeroeval banking certify demo gateway faults tasks batch telemetry fuzz)
 BENCHES=(features parsing policy journal crash ledger routing certificates zeroeval evaluate banking certify demo gateway faults tasks batch telemetry fuzz)
+BENCHES=(features parsing policy journal crash ledger routing certificates zeroeval banking certify demo gateway faults tasks batch telemetry offpolicy drift fuzz)
 # What needs more than scripts/test installs, or measures what changes seldom: scripts/soak alone runs them.
 SOAK_BENCHES=(real counting history pace thinking)
 
