@@ -15,7 +15,9 @@ from freehold.catalog import AGREEMENT, Metric, Task
 from freehold.chat import canonical_json
 from freehold.datasets.build import Sources, build
 from freehold.datasets.contamination import Evaluation, shingled
+from freehold.datasets.erase import ErasedFrom, Theirs, erase_from, remove
 from freehold.datasets.example import Example
+from freehold.datasets.export import Exported, Wanted, export
 from freehold.datasets.freeze import erase_frozen, erased_items, freeze, thaw
 from freehold.datasets.load import Loaded, Usable, load_pairs, usable
 from freehold.datasets.pairs import Pairs
@@ -23,13 +25,14 @@ from freehold.datasets.personal import finder_of
 from freehold.datasets.recipe import Recipe
 from freehold.datasets.rights import Rights
 from freehold.datasets.split import CALIBRATE, TRAIN, Fractions, checked
-from freehold.datasets.versions import Version, rows_alike, texts_of, versions
+from freehold.datasets.versions import Version, find, intact, rows_alike, texts_of, versions
 from freehold.errors import CallerError, DataError, OperatorError, StoreBusy, nearest
 from freehold.journal.answers import items_of_subject, tags_of, variants_of
 from freehold.journal.call import Call, Feedback
-from freehold.journal.erase import erase
+from freehold.journal.erase import erase, named_by
 from freehold.journal.read import calls_by_id, feedback_by_id
 from freehold.journal.redact import redact_text
+from freehold.journal.rows import digest_of
 from freehold.project import Project
 from freehold.promotion import records
 from freehold.promotion.certificate import Certificate, Unpaired, identity
@@ -527,22 +530,42 @@ def datasets_alone(project: Project, wait_s: float = _OTHERS_S) -> Iterator[None
         lock.close()
 
 
+def export_dataset(project: Project, name: str, wanted: Wanted, out: Path) -> Exported:
+    """Writes a version in the form that others read. Raises CallerError, DataError, StoreBusy."""
+    with datasets_alone(project):
+        version = intact(find(project.datasets, name))
+        instructions = {task.id: task.instruction for task in project.catalog.tasks.values()}
+        return export(version, wanted, out, instructions, datetime.now(UTC))
+
+
+def erase_dataset(project: Project, name: str) -> ErasedFrom:
+    """Removes all versions of a data set, or the one that is named. Raises CallerError, StoreBusy."""
+    with datasets_alone(project):
+        found = find(project.datasets, name)
+        return remove([found] if "@" in name else versions(project.datasets, found.manifest.name))
+
+
 class Erased(NamedTuple):
     """What an erasure removed."""
 
     calls: int
+    said: int
+    """Signals about those calls, and signals that the person gave about others'."""
     frozen: dict[str, int]
     """Items by frozen data set; certificates on those are unverifiable from now on."""
     learnt: tuple[str, ...]
-    """Policies, as `TASK HASH` and `(active)` where they are served, whose arrays learnt from such data and keep what they learnt."""
+    """What was trained on such data and keeps what it learnt: policies, as `TASK HASH` and `(active)` where they are served."""
     unreadable: tuple[str, ...]
     """Frozen files that are damaged, so that nobody can say whose items they hold."""
+    datasets: ErasedFrom = ErasedFrom()
+    """What became of data sets, and of what was exported of them."""
 
 
 def erase_subject(project: Project, subject: str) -> Erased:
-    """Removes a person's calls and what was said about them from the journal, and their items from every frozen data set.
+    """Removes a person's calls, signals and memory from the journal, and their rows and items from every data set and frozen file.
 
-    Raises OperatorError while calls wait outside the journal: they may be this person's, and would come in afterwards.
+    Data sets first, for the journal knows by which calls and signals their rows are found: after a crash in between, erasing again finds
+    what is left. Raises OperatorError while calls wait outside the journal: they may be this person's, and would come in afterwards.
     """
     if any(project.spool.glob("*")):
         raise OperatorError(
@@ -552,9 +575,13 @@ def erase_subject(project: Project, subject: str) -> Erased:
     items: dict[str, set[str]] = {}
     for task, item in items_of_subject(project.store, project.tenant, subject):
         items.setdefault(task, set()).add(item)
-    removed = erase_frozen(project.datasets, items)
-    counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
+    with datasets_alone(project):
+        ours = named_by(project.store, project.tenant, subject)
+        theirs = Theirs(digest_of([project.tenant, subject]), ours.calls, ours.feedback)
+        renewed = erase_from(project.datasets, theirs, datetime.now(UTC))
+        removed = erase_frozen(project.datasets, items)
+        counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
     rows = records.policies_from(project.store, project.tenant, removed.items)
     active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
     learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
-    return Erased(counts.calls, removed.items, tuple(learnt), tuple(map(str, removed.unreadable)))
+    return Erased(counts.calls, counts.feedback, removed.items, tuple(learnt), tuple(map(str, removed.unreadable)), renewed)
