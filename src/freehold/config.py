@@ -13,12 +13,17 @@ from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Reward
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
+    CreditsTable,
     DataTable,
+    EvaluationTable,
+    FeedbackTable,
     GatewayTable,
     JournalTable,
+    JudgeTable,
     MatchRow,
     MetricTable,
     ModelTable,
+    MonitorTable,
     ProjectTable,
     ProviderTable,
     ScorerTable,
@@ -56,12 +61,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Other ways to ask them, by name."""
     metrics: dict[str, MetricTable] = {}
     """What scores mean, by metric."""
+    judges: dict[str, JudgeTable] = {}
+    """Models that judge answers, by name."""
+    evaluation: EvaluationTable = EvaluationTable()
+    """What evaluations tell apart, and what they do not show."""
     scorers: dict[str, ScorerTable] = {}
     """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}
     """The tasks, by name."""
+    feedback: FeedbackTable = FeedbackTable()
+    """What people may say about answers, and how much of it."""
     telemetry: TelemetryTable = TelemetryTable()
     """Who watches it, and how."""
+    monitor: MonitorTable = MonitorTable()
+    """How live traffic is watched, and who is told."""
     match: tuple[MatchRow, ...] = ()
     """What an unchanged client sends, mapped to a task; the first row that fits wins."""
     budget: Budget = Budget()
@@ -70,6 +83,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Who shares a budget, by name."""
     plans: dict[str, Plan] = {}
     """What customers are promised and pay, by name."""
+    credits: CreditsTable = CreditsTable()
+    """What reviewers earn."""
 
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.
@@ -236,6 +251,10 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
         if row.task not in config.tasks:
             hint = nearest(row.task, list(config.tasks))
             raise OperatorError(f"{where}: [[match]] maps to task '{row.task}', which is not under [tasks].{hint}")
+    for name in config.monitor.tasks:
+        if name not in config.tasks:
+            hint = nearest(name, list(config.tasks))
+            raise OperatorError(f"{where}: [monitor.tasks.{name}] watches a task that is not under [tasks].{hint}")
     for name, task in config.tasks.items():
         if task.reference is not None and task.variants and task.reference not in task.variants:
             listed = ", ".join(task.variants)
@@ -253,6 +272,10 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
             if said is not None and said not in known:
                 raise OperatorError(f"{where}: variants.{name} names '{said}', which is not there.{nearest(said, known)}")
         _refuse_circles(config, name, (), where)
+    for name, judge in config.judges.items():
+        if judge.model not in config.models:
+            hint = nearest(judge.model, list(config.models))
+            raise OperatorError(f"{where}: judges.{name}.model is '{judge.model}', which is not under [models].{hint}")
     for kind, tables in (("models", config.models), ("tasks", config.tasks)):
         for name, table in tables.items():
             for fallback in table.serving.fallbacks:
@@ -334,6 +357,15 @@ name = "{name}"
 # content = false                     # true: spans hold prompts and answers, as far as the journal keeps them
 # logs = "json"                       # json | text
 # log_level = "info"                  # debug | info | warning | error
+
+# How 'freehold monitor' watches live traffic, and who is told.
+# [monitor]
+# serve = true                        # 'freehold serve' watches, too
+# budget_usd = 1.0                    # a day, for scorers that ask models
+# [monitor.tasks.triage]
+# scorers = ["exact"]
+# [monitor.webhook]
+# url_env = "ALERTS_URL"
 
 # What may be spent, and by whom: keys ('freehold keys create') are within a team, teams within the project.
 # [budget]

@@ -19,7 +19,8 @@ from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import Fractions
 from freehold.errors import CallerError, DataError, OperatorError, StoreBusy
 from freehold.evaluation.bounds import spend
-from freehold.improve import Request, _alone, certify_task, erase_subject, find_program, read_program, report_task, verify_file
+from freehold.curate import erase_subject
+from freehold.improve import Request, _alone, certify_task, find_program, read_program, report_task, verify_file
 from freehold.journal.call import Call
 from freehold.journal.ingest import IngestOptions
 from freehold.journal.spool import Entry, Spool

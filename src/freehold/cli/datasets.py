@@ -100,8 +100,8 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Build a data set from the journal and freeze it. The same recipe on the same journal gives the same hash."""
+    from freehold.curate import build_dataset
     from freehold.datasets.recipe import Cleaning, Recipe, Splitting, read_recipe, settled
-    from freehold.improve import build_dataset
 
     now = datetime.now(UTC)
     if (recipe is None) == (not source):
@@ -179,7 +179,7 @@ def show(
         elif dropped is not None:
             _show_dropped(version, list(dropped_in(version.folder / DROPPED, () if dropped == "all" else (dropped,))), dropped, as_json)
         elif row is not None:
-            from freehold.improve import lineage
+            from freehold.curate import lineage
 
             found = lineage(home, version, row)
             print_json(found)
@@ -290,8 +290,8 @@ def export(
     as_json: JsonOption = False,
 ) -> None:
     """Write a version for others: chats to fine-tune on, pairs, a Hugging Face folder, CSV or spans. What may not leave stays, counted."""
+    from freehold.curate import export_dataset
     from freehold.datasets.export import Wanted
-    from freehold.improve import export_dataset
 
     wanted = Wanted(format.value, openness.value, without_licence, without_consent)
     with opened(project) as home:
@@ -306,7 +306,11 @@ def export(
 
 
 def card(
-    name: _Name, out_dir: _OutOption, openness: _OpennessOption = HowOpen.STATISTICS, project: ProjectOption = None, as_json: JsonOption = False
+    name: _Name,
+    out_dir: _OutOption,
+    openness: _OpennessOption = HowOpen.STATISTICS,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a version's card alone: a README, its statistics, and Croissant JSON-LD."""
     from freehold.datasets.card import write_card
@@ -331,7 +335,7 @@ def erase(
     """Remove a data set, or one version, with the exports of it that still lie where they were written. For a person: freehold erase."""
     import sys
 
-    from freehold.improve import erase_dataset
+    from freehold.curate import erase_dataset
 
     if not yes:
         if not sys.stdin.isatty():
@@ -350,4 +354,5 @@ def erase(
 def export_lines(removed: tuple[str, ...], left: tuple[str, ...]) -> list[str]:
     """What became of exports."""
     lines = [f"Exports removed: {', '.join(removed)}."] if removed else []
-    return lines + ([f"Exports that were moved or changed since, for you to find and remove: {', '.join(left)}."] if left else [])
+    lines += [f"Exports that were moved or changed since, for you to find and remove: {', '.join(left)}."] if left else []
+    return lines + (["Whatever was trained on those keeps what it learnt: train it again on what is left."] if lines else [])

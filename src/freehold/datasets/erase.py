@@ -173,6 +173,5 @@ def _remove_exports(version: Version) -> tuple[list[str], list[str]]:
                 path.unlink()
             else:
                 is_whole = False
-        (removed if is_whole else left).append(exported.folder)
+        (removed if is_whole else left).append(f"{exported.folder} ({exported.format}, {exported.at:%Y-%m-%d})")
     return removed, left
-

@@ -51,7 +51,7 @@ class _Named(NamedTuple):
     deadline_s: float
 
     def __call__(self, function: Callable[P, R]) -> FunctionScorer[P, R]:
-        name = self.name or getattr(function, "__name__", "")
+        name = self.name if self.name is not None else str(getattr(function, "__name__", ""))
         return FunctionScorer(function, Metric(id=name, kind=self.kind, better=self.better, range=self.range), self.deadline_s)
 
 

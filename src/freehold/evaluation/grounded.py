@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 from freehold.catalog import Metric
 from freehold.evaluation.plain import Plain, Settings, words_of
-from freehold.evaluation.scorer import Case, Score
+from freehold.evaluation.scorer import Case, Score, Scorer
 
 _MOST_CLAIMS = 200
 _MOST_SOURCE = 2_000_000
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"”»')\]]*\s+(?=[\"“«'(\[]?[A-Z0-9À-ÖØ-Þ])|\n+\s*(?:[-*•]|\d{1,3}[.)])?\s*")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
 _FILLERS = frozenset(
-    "a about after all also am an and any are as at be because been before being but by can could did do does for from had has have he her here his "
+    "a about after all also am an and any are as at be because been before being but by can could did do does for from had has have he her here his "  # noqa: SIM905
     "how i if in into is it its just may me more most my no not of on one or other our out over she so some such than that the their them then there "
-    "these they this those to up us was we were what when where which while who will with would you your".split()  # noqa: SIM905
+    "these they this those to up us was we were what when where which while who will with would you your".split()
 )
 SUPPORTED = 0.75
 """The share of a claim's telling words that one passage of a source has to hold."""
@@ -22,14 +22,17 @@ _WINDOW = 60
 """Words that a passage has."""
 
 
-def grounded(settings: Settings) -> Plain:
+def grounded(settings: Settings) -> Scorer:
     """The share of the answer's claims (its sentences) that a passage of a source holds: all of their numbers, and three quarters of their other
     telling words.
 
     It goes by words: a claim in other words counts as unsupported, and one that twists what a source says in its own words as supported.
     `grounded:MODEL` has a model say it.
     """
-    settings.no_option()
+    if settings.option:
+        from freehold.evaluation.judge import grounded_by_model
+
+        return grounded_by_model(settings)
     return Plain(Metric(id=settings.name, deterministic=True), _by_words)
 
 

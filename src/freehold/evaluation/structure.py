@@ -115,11 +115,10 @@ def _is_same(said: tuple[bool, JSON], right: JSON) -> bool:
     found, value = said
     if not found:
         return False
-    return (
-        plain_words(value) == plain_words(right)
-        if isinstance(value, str) and isinstance(right, str)
-        else digest_of(value) == digest_of(right)
-    )
+    if isinstance(value, str) and isinstance(right, str):
+        return plain_words(value) == plain_words(right)
+    is_number = type(value) in (int, float) and type(right) in (int, float)
+    return bool(value == right) if is_number else digest_of(value) == digest_of(right)
 
 
 def _members(value: JSON) -> Iterator[str]:

@@ -26,7 +26,7 @@ _MOST_WORDS = 50_000
 
 
 def exact(settings: Settings) -> Plain:
-    """1 where the answer is the right one, as JSON: `1.0` is `1`, and a text is itself to the last blank."""
+    """1 where the answer is the right one, as JSON, to the last blank of a text."""
     settings.no_option()
     return Plain(binary(settings.name, deterministic=True), lambda case: yes(digest_of(case.output) == digest_of(case.truth)), True)
 
