@@ -141,7 +141,7 @@ def _records(name: str, columns: Sequence[str]) -> dict[str, JSON]:
 
 
 def _kind(name: str) -> str:
-    return {".parquet": "application/vnd.apache.parquet", ".csv": "text/csv"}.get(Path(name).suffix, "application/jsonlines")
+    return {".parquet": "application/x-parquet", ".csv": "text/csv"}.get(Path(name).suffix, "application/jsonlines")
 
 
 def _licence(name: str) -> str:
