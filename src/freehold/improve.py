@@ -13,20 +13,32 @@ import numpy as np
 
 from freehold.catalog import AGREEMENT, Metric, Task
 from freehold.chat import canonical_json
+from freehold.datasets.build import Sources, build
+from freehold.datasets.contamination import Evaluation, shingled
+from freehold.datasets.example import Example
 from freehold.datasets.freeze import erase_frozen, erased_items, freeze, thaw
 from freehold.datasets.load import Loaded, Usable, load_pairs, usable
 from freehold.datasets.pairs import Pairs
-from freehold.datasets.split import CALIBRATE, Fractions, checked
+from freehold.datasets.personal import finder_of
+from freehold.datasets.recipe import Recipe
+from freehold.datasets.rights import Rights
+from freehold.datasets.split import CALIBRATE, TRAIN, Fractions, checked
+from freehold.datasets.versions import Version, rows_alike, texts_of, versions
 from freehold.errors import CallerError, DataError, OperatorError, StoreBusy, nearest
 from freehold.evaluation import records as evaluations
 from freehold.journal.answers import items_of_subject, tags_of, variants_of
+from freehold.journal.call import Call, Feedback
 from freehold.journal.erase import erase
+from freehold.journal.read import calls_by_id, feedback_by_id
+from freehold.journal.redact import redact_text
 from freehold.project import Project
 from freehold.promotion import records
 from freehold.promotion.certificate import Certificate, Unpaired, identity
 from freehold.promotion.certify import Certification, certify, parts
 from freehold.promotion.draw import picture
+from freehold.promotion.estimate import Estimated, estimate
 from freehold.promotion.gate import active_hash
+from freehold.promotion.served import load as load_policy
 from freehold.promotion.settings import Settings
 from freehold.promotion.verify import Verdict, Verification, read_certificate, remake, verify
 from freehold.routing import artefact
@@ -35,6 +47,7 @@ from freehold.routing.check import Scope, check
 from freehold.routing.decide import scores_used
 from freehold.routing.embed import Embedder
 from freehold.routing.features import SURFACE, features
+from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import Program, parse, show
 from freehold.routing.program import digest as program_digest
 from freehold.routing.scorer import Scorer
@@ -377,6 +390,35 @@ def find_program(project: Project, task: str | None, name: str) -> Program:
     return parse(records.find_policy(project.store, project.tenant, task, name).source)
 
 
+def estimate_policy(
+    project: Project, task: str, name: str, metric: str | None, by_reward: bool = False, since: datetime | None = None
+) -> Estimated:
+    """What the policy in a file, or the one whose hash begins with `name`, would be worth on the task's logged traffic.
+
+    By the metric, the task's own where none is named, or by its reward. Raises CallerError, DataError.
+    """
+    known = project.task(task)
+    by = None if by_reward else metric or known.metric
+    if by is None and known.reward is None:
+        raise CallerError(f"By what measure? Say --metric NAME or --reward, or set metric under [tasks.{task}].")
+    policy = _online(project, task, name)
+    measure = project.catalog.metric(by) if by is not None else None
+    return estimate(project.store, project.tenant, known, project.catalog, policy, measure, since)
+
+
+def _online(project: Project, task: str, name: str) -> OnlinePolicy:
+    """A policy as it would be served: of a file, with the arrays of the task's newest policy that has some."""
+    if not Path(name).is_file():
+        return load_policy(project.store, project.tenant, records.find_policy(project.store, project.tenant, task, name))
+    program = read_program(project, Path(name))
+    if program.task != task:
+        raise CallerError(f"{name} is a policy of task '{program.task}', not of '{task}'.")
+    rows = records.policy_rows(project.store, project.tenant, task)
+    digest = next((row.artefact for row in reversed(rows) if row.artefact), None)
+    scorer = artefact.load(project.store.blobs.get(digest)) if digest is not None else None
+    return OnlinePolicy(program_digest(program), program, scorer)
+
+
 def _scope(project: Project, name: str) -> Scope:
     """What a program for this task may name: its variants in the file, the journal and its newest arrays, the arrays' regions, the calls'
     tags."""
@@ -447,6 +489,75 @@ def report_task(project: Project, task: str, out: Path, certificate: Path | None
     beside = [c for c in known if c.dataset_hash == main.dataset_hash and c.id != main.id and c.metric == main.metric]
     say("drawing")
     return write_report(picture(project.config.project.name, made, main, beside), out)
+
+
+def build_dataset(project: Project, recipe: Recipe, say: Report = lambda _: None, wait_s: float = _OTHERS_S) -> Version:
+    """Builds a data set by its recipe and freezes it. Nothing in its training part is a text of any evaluation set of the project.
+
+    Raises CallerError, DataError, and StoreBusy where another build takes longer than `wait_s`.
+    """
+    with datasets_alone(project, wait_s):
+        sources = Sources(
+            store=project.store,
+            tenant=project.tenant,
+            catalog=project.catalog,
+            rights=Rights(project.config),
+            evaluations=evaluation_sets(project),
+            finder=finder_of(recipe.clean.finder),
+        )
+        return build(sources, recipe, project.datasets, datetime.now(UTC), say)
+
+
+def evaluation_sets(project: Project) -> Iterator[Evaluation]:
+    """What nothing may be trained on: test parts of data sets, data sets for evaluation, and what certificates were proved and tested on."""
+    for version in versions(project.datasets):
+        yield Evaluation(f"{version.label} test", shingled(texts_of(version, "test")))
+    seen: set[str] = set()
+    for certificate in records.certificates_on_data(project.store, project.tenant):
+        path = project.folder / (certificate.dataset or "")
+        if certificate.dataset_hash not in seen and path.is_file():
+            seen.add(certificate.dataset_hash)
+            pairs, part_N, _ = parts(thaw(path), project.tenant, Fractions(certificate.train_fraction, certificate.calibrate_fraction))
+            texts = (redact_text(text) for text, part in zip(pairs.texts, part_N, strict=True) if part != TRAIN)
+            yield Evaluation(f"certificate {certificate.id[:12]}", shingled(texts))
+
+
+class Lineage(NamedTuple):
+    """All that a row came from, as far as the journal still has it."""
+
+    row: Example
+    split: str
+    calls: tuple[Call, ...]
+    feedback: tuple[Feedback, ...]
+    missing: tuple[str, ...]
+    """Ids that the journal no longer has."""
+
+
+def lineage(project: Project, version: Version, start: str) -> Lineage:
+    """The row whose id begins so, with its calls and what was said about them. Raises CallerError where none or several do."""
+    rows = list(rows_alike(version, start))
+    if len(rows) != 1:
+        raise CallerError(f"{len(rows)} rows of {version.label} have an id that begins with '{start}'; expected one. Say more of it.")
+    row, split = rows[0]
+    with project.store.reading() as connection:
+        asked = calls_by_id(project.store, connection, row.calls)
+        said = feedback_by_id(connection, row.feedback)
+    missing = [id for id in (*row.calls, *row.feedback) if id not in asked and id not in said]
+    return Lineage(row, split, tuple(asked.values()), tuple(said.values()), tuple(missing))
+
+
+@contextmanager
+def datasets_alone(project: Project, wait_s: float = _OTHERS_S) -> Iterator[None]:
+    """Nobody else builds, exports or erases data sets of the project meanwhile: what is built during an erasure would bring the person back.
+
+    Raises StoreBusy.
+    """
+    lock = KernelLock(project.folder / ".datasets.lock")
+    try:
+        with lock.held(wait_s):
+            yield
+    finally:
+        lock.close()
 
 
 class Erased(NamedTuple):

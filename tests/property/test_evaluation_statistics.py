@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from freehold.evaluation.difference import paired
 from freehold.evaluation.interval import mean_interval
-from freehold.evaluation.verdict import adjusted, verdict
+from freehold.evaluation.multiplicity import adjusted, verdict
 
 Floats: TypeAlias = NDArray[np.float64]
 Rng: TypeAlias = np.random.Generator

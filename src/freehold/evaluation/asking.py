@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from freehold.chat import JSON
+from freehold.catalog import Sampling
+from freehold.journal.call import Call
 
 
 class Said(NamedTuple):
@@ -19,8 +20,19 @@ class Said(NamedTuple):
     """The call's id in the journal; None where nobody was asked."""
 
 
+class About(NamedTuple):
+    """On whose behalf a model is asked, and about what: that is how the journal knows the call, and whose data is in it."""
+
+    judge: str
+    """The judge's name, such as `judge:quality`."""
+    item: str
+    """What was asked of whoever is judged."""
+    call: Call | None = None
+    """The call that is judged."""
+
+
 class Ask(Protocol):
     """Puts messages to a model. Never raises for what a model or its provider does."""
 
-    async def __call__(self, model: str, messages: Sequence[dict[str, str]], schema: JSON, judge: str) -> Said:
-        """`schema`: of the JSON that is wanted. `judge`: on whose behalf."""
+    async def __call__(self, model: str, messages: Sequence[dict[str, str]], about: About, sampling: Sampling) -> Said:
+        """What it said."""

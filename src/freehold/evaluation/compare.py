@@ -8,9 +8,9 @@ import numpy as np
 from freehold.catalog import Metric
 from freehold.errors import CallerError
 from freehold.evaluation.difference import paired
+from freehold.evaluation.multiplicity import adjusted, verdict
 from freehold.evaluation.records import Single
 from freehold.evaluation.result import Against, Evaluation
-from freehold.evaluation.verdict import adjusted, verdict
 
 
 class Change(NamedTuple):

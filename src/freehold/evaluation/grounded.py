@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from freehold.catalog import Metric
 from freehold.evaluation.plain import Plain, Settings, words_of
-from freehold.evaluation.scorer import Case, Score
+from freehold.evaluation.scorer import Case, Score, Scorer
 
 _MOST_CLAIMS = 200
 _MOST_SOURCE = 2_000_000
@@ -22,14 +22,17 @@ _WINDOW = 60
 """Words that a passage has."""
 
 
-def grounded(settings: Settings) -> Plain:
+def grounded(settings: Settings) -> Scorer:
     """The share of the answer's claims (its sentences) that a passage of a source holds: all of their numbers, and three quarters of their other
     telling words.
 
     It goes by words: a claim in other words counts as unsupported, and one that twists what a source says in its own words as supported.
     `grounded:MODEL` has a model say it.
     """
-    settings.no_option()
+    if settings.option:
+        from freehold.evaluation.judge import grounded_by_model
+
+        return grounded_by_model(settings)
     return Plain(Metric(id=settings.name, deterministic=True), _by_words)
 
 

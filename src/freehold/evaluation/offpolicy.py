@@ -12,6 +12,7 @@ outcome model's own mean is never given an interval: measured, such intervals co
 from statistics import NormalDist
 from typing import NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,15 +62,18 @@ class Log(NamedTuple):
     """The outcome."""
 
 
-class Interval(NamedTuple):
+class Interval(msgspec.Struct, frozen=True):
     """An estimate with its 95 % interval."""
 
     value: float
+    """The estimate."""
     low: float
+    """The lower end."""
     high: float
+    """The upper end."""
 
 
-class Value(NamedTuple):
+class Value(msgspec.Struct, frozen=True, kw_only=True):
     """What a target is worth by this log."""
 
     ips: Interval
@@ -105,19 +109,18 @@ def value_of(log: Log, target_N: Ints, variants: int, seed: int = 0, confidence:
     count = len(log.unit_N)
     names, unit_N = np.unique(log.unit_N, return_inverse=True)
     units = len(names)
-    by_unit_G = np.bincount(unit_N[where], weights=weight, minlength=units)
-    size_G = np.bincount(unit_N, weights=log.weight_N, minlength=units)
+
+    def summed(value_K: Floats, decision_K: Ints) -> Floats:
+        return _sums(value_K, unit_N[decision_K], units)
+
+    every = np.arange(count)
+    by_unit_G, size_G = summed(weight, where), summed(log.weight_N, every)
     square = float((by_unit_G**2).sum())
     effective = float(by_unit_G.sum() ** 2 / square) if square > 0 else 0.0
     z = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
     overlap = _ratio(by_unit_G, size_G, _SURE)
     _refuse(effective, overlap, count, int(matched_M.sum()))
-
-    def summed(value_K: Floats, decision_K: Ints) -> Floats:
-        return np.bincount(unit_N[decision_K], weights=value_K, minlength=units)
-
     predicted_N = _predicted(log, unit_N, target_N, variants, seed)
-    every = np.arange(count)
     corrected_G = summed(log.weight_N * predicted_N, every) + summed(weight * (value - predicted_N[where]), where)
     return Value(
         ips=_ratio(summed(weight * value, where), size_G, z),
@@ -154,7 +157,12 @@ def mean_of(value_K: Floats, unit_K: Ints, weight_K: Floats, confidence: float =
     """A plain weighted mean over units: what the log itself was worth."""
     _, unit = np.unique(unit_K, return_inverse=True)
     z = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
-    return _ratio(np.bincount(unit, weights=weight_K * value_K), np.bincount(unit, weights=weight_K), z)
+    units = int(unit.max(initial=-1)) + 1
+    return _ratio(_sums(weight_K * value_K, unit, units), _sums(weight_K, unit, units), z)
+
+
+def _sums(value_K: Floats, unit_K: Ints, units: int) -> Floats:
+    return np.asarray(np.bincount(unit_K, weights=value_K, minlength=units), dtype=np.float64)
 
 
 def _ratio(above_G: Floats, below_G: Floats, z: float) -> Interval:

@@ -13,6 +13,7 @@ from freehold.chat import JSON, canonical_json
 from freehold.errors import CallerError, nearest
 from freehold.evaluation.asking import Ask
 from freehold.evaluation.scorer import Case, Score
+from freehold.tables import JudgeTable
 
 MOST_CHARACTERS = 1_000_000
 """Of a longer answer there is no score: it would hold up everybody else's."""
@@ -34,6 +35,16 @@ class Settings(NamedTuple):
     """Where relative paths begin."""
     ask: Ask | None = None
     """Asks a model; None where nobody may be asked."""
+    judges: Mapping[str, JudgeTable] = {}
+    """The project's judges, by name."""
+
+    def asks(self) -> Ask:
+        """Raises CallerError where nobody may be asked."""
+        if self.ask is None:
+            raise CallerError(
+                f"scorer '{self.name}' asks a model, and nobody is asked here. Score with 'freehold judge run' or 'freehold evaluate'."
+            )
+        return self.ask
 
     def no_option(self) -> None:
         """Raises CallerError where something stands behind the colon."""

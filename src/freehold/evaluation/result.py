@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from freehold.catalog import Metric
-from freehold.evaluation.verdict import Verdict
+from freehold.evaluation.multiplicity import Verdict
 
 
 class Mean(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from freehold.catalog import Metric
 from freehold.chat import JSON
 from freehold.errors import CallerError
 from freehold.evaluation.plain import Plain, Settings, binary, words_of, yes
-from freehold.evaluation.scorer import Case, Score
+from freehold.evaluation.scorer import Case, Score, Scorer
 from freehold.evaluation.text import plain_words
 from freehold.journal.redact import taken_out
 
@@ -52,9 +52,14 @@ def refusal(settings: Settings) -> Plain:
     return Plain(binary(settings.name, "lower"), of, needs_answer=False)
 
 
-def toxicity(settings: Settings) -> Plain:
-    """The share of the answer's words that are insults or curses. `words`: a file of your own, one a line, in the place of the built-in list."""
-    settings.no_option()
+def toxicity(settings: Settings) -> Scorer:
+    """The share of the answer's words that are insults or curses. `words`: a file of your own, one a line, in the place of the built-in list.
+    `toxicity:MODEL` has a model say it, from 0 to 10.
+    """
+    if settings.option:
+        from freehold.evaluation.judge import toxic_by_model
+
+        return toxic_by_model(settings)
     listed = settings.taken(words="").words
     words = frozenset(_lines(settings.file(listed).read_text(encoding="utf-8"))) if listed else WORDS
 

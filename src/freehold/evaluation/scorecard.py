@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from freehold.chat import canonical_json
 from freehold.evaluation.bounds import spend
 from freehold.evaluation.difference import Difference
+from freehold.evaluation.multiplicity import holm
 from freehold.evaluation.result import Confirmed, Target, Targets
 from freehold.evaluation.summary import compared
 from freehold.evaluation.table import Table
-from freehold.evaluation.verdict import holm
 
 PROMISING = 0.1
 """A claim becomes a target where chance would show as much on the choosing half in at most this share of cases."""

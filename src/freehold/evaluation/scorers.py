@@ -12,9 +12,10 @@ from freehold.config import Config
 from freehold.errors import CallerError, FreeholdError, OperatorError, nearest
 from freehold.evaluation.asking import Ask
 from freehold.evaluation.function import FunctionScorer
+from freehold.evaluation.judge import DeclaredJudge
 from freehold.evaluation.plain import Plain, Settings, in_field
 from freehold.evaluation.scorer import Scorer
-from freehold.tables import ScorerTable
+from freehold.tables import JudgeTable, ScorerTable
 
 Factory: TypeAlias = Callable[[Settings], Scorer]
 """Makes a scorer of a kind. Raises CallerError for an option that the kind does not take."""
@@ -35,6 +36,7 @@ _HERE = {
     "sql": "sql:sql",
     "unit_tests": "code:unit_tests",
     "grounded": "grounded:grounded",
+    "judge": "judge:named_judge",
     "refusal": "safety:refusal",
     "toxicity": "safety:toxicity",
     "personal_data": "safety:personal_data",
@@ -66,7 +68,8 @@ def named(config: Config, specs: Sequence[str], modules: Iterable[ModuleType] = 
     are called by, and an option that its kind does not take.
     """
     known = tuple(modules)
-    return [_one(config, spec.strip(), functions_in(known), ask) for spec in specs]
+    has = _Has(config, functions_in(known), judges_of(config, known), ask, _points())
+    return [_one(has, spec.strip()) for spec in specs]
 
 
 def functions_in(modules: Iterable[ModuleType]) -> dict[str, Scorer]:
@@ -77,6 +80,15 @@ def functions_in(modules: Iterable[ModuleType]) -> dict[str, Scorer]:
             raise CallerError(
                 f"Two functions are the scorer '{value.metric.id}'. Give one of them another name, by @freehold.scorer(name=…)."
             )
+    return found
+
+
+def judges_of(config: Config, modules: Iterable[ModuleType] = ()) -> dict[str, JudgeTable]:
+    """The judges of a project, by name: of its file, and those that its programs declare. Raises CallerError where two have one name."""
+    found = dict(config.judges)
+    for value in (value for module in modules for value in vars(module).values()):
+        if isinstance(value, DeclaredJudge) and found.setdefault(value.name, value.table) != value.table:
+            raise CallerError(f"'{value.name}' is two judges. Give one of them another name.")
     return found
 
 
@@ -92,22 +104,29 @@ def kinds() -> list[Kind]:
     ]
 
 
-def _one(config: Config, spec: str, functions: Mapping[str, Scorer], ask: Ask | None) -> Scorer:
-    table = config.scorers.get(spec)
-    if table is not None and spec in functions:
-        raise CallerError(f"'{spec}' is a scorer in freehold.toml and a function of the program. Give one of them another name.")
-    if spec in functions:
-        return functions[spec]
-    return _made(config, spec, table or ScorerTable(kind=spec), functions, ask)
+class _Has(NamedTuple):
+    """What scorers are made of."""
+
+    config: Config
+    functions: Mapping[str, Scorer]
+    judges: Mapping[str, JudgeTable]
+    ask: Ask | None
+    points: Mapping[str, EntryPoint]
 
 
-def _made(config: Config, name: str, table: ScorerTable, functions: Mapping[str, Scorer], ask: Ask | None) -> Scorer:
+def _one(has: _Has, name: str) -> Scorer:
+    table = has.config.scorers.get(name)
+    if table is not None and name in has.functions:
+        raise CallerError(f"'{name}' is a scorer in freehold.toml and a function of the program. Give one of them another name.")
+    return has.functions[name] if name in has.functions else _made(has, name, table or ScorerTable(kind=name))
+
+
+def _made(has: _Has, name: str, table: ScorerTable) -> Scorer:
     kind, _, option = table.kind.partition(":")
-    points = _points()
-    if kind not in points:
-        hint = nearest(kind, {*points, *config.scorers, *functions})
+    if kind not in has.points:
+        hint = nearest(kind, {*has.points, *has.config.scorers, *has.functions})
         raise CallerError(f"There is no scorer '{kind[:120]}'.{hint} 'freehold scorers' shows what each says.")
-    made = _loaded(points[kind])(Settings(name, option, table.options, config.folder, ask))
+    made = _loaded(has.points[kind])(Settings(name, option, table.options, has.config.folder, has.ask, has.judges))
     if table.field is None:
         return made
     if not isinstance(made, Plain):

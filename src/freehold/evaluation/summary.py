@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from freehold.catalog import Metric
 from freehold.evaluation.difference import Difference, paired
 from freehold.evaluation.interval import mean_interval
+from freehold.evaluation.multiplicity import adjusted, verdict
 from freehold.evaluation.result import Against, Gap, Mean, Part, Side, Suppressed
 from freehold.evaluation.table import Table
-from freehold.evaluation.verdict import adjusted, verdict
 
 
 def side(table: Table, v: int, keep_N: NDArray[np.bool_], confidence: float) -> Side:

@@ -1,49 +1,43 @@
-"""What many comparisons together allow to be said, so that one of them is wrong by chance no more often than was agreed."""
+"""What a scorer said of a call, as feedback: with its source, and for a judge the rubric it went by."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from datetime import datetime
 
-from freehold.evaluation.difference import Difference
-
-Verdict: TypeAlias = Literal["better", "worse", "no difference shown", "equivalent"]
-
-
-class Adjusted(NamedTuple):
-    """The p values of one comparison, once all are looked at."""
-
-    p: float
-    p_equivalent: float
+from freehold.chat import JSON
+from freehold.evaluation.judge import PREFIX, Judge
+from freehold.evaluation.scorer import Case, Score, Scorer
+from freehold.journal.build import feedback_id
+from freehold.journal.call import Feedback
 
 
-def adjusted(found: Sequence[Difference]) -> list[Adjusted]:
-    """Holm's step-down over both tests of every comparison: a difference, and none larger than the margin.
-
-    Of one comparison at most one of the two null hypotheses is true (no difference; one as large as the margin), so that a step counts
-    comparisons and not tests: Shaffer, JASA 81 (1986) 826, S1. With these p values the chance of any false verdict is at most 1 - confidence.
-    """
-    tests = sorted([(d.p, i, 0) for i, d in enumerate(found)] + [(d.p_equivalent, i, 1) for i, d in enumerate(found)])
-    open_tests = [2] * len(found)
-    made = [[1.0, 1.0] for _ in found]
-    least = 0.0
-    for p, i, which in tests:
-        least = max(least, min(1.0, p * sum(left > 0 for left in open_tests)))
-        made[i][which] = least
-        open_tests[i] -= 1
-    return [Adjusted(*each) for each in made]
+def source_of(scorer: Scorer) -> str:
+    """Who says it: `judge:NAME`, and `scorer:NAME` for others."""
+    name = scorer.metric.id
+    return name if name.startswith(PREFIX) else f"scorer:{name}"
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values (Scandinavian Journal of Statistics 6 (1979) 65)."""
-    least, made = 0.0, [1.0] * len(p_values)
-    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, p_values[i] * (len(p_values) - rank)))
-        made[i] = least
-    return made
+def verdict_id(scorer: Scorer, call: str) -> str:
+    """The id of what this scorer says of a call: a judge that goes by another rubric says something else."""
+    return feedback_id(call, scorer.metric.id, source_of(scorer), _going_by(scorer))
 
 
-def verdict(found: Difference, by: Adjusted, confidence: float, higher_is_better: bool) -> Verdict:
-    """What may be said of the first against the second."""
-    level = 1.0 - confidence
-    if by.p <= level and found.mean != 0:
-        return "better" if (found.mean > 0) == higher_is_better else "worse"
-    return "equivalent" if by.p_equivalent <= level else "no difference shown"
+def feedback_from(scorer: Scorer, case: Case, score: Score, tenant: str, at: datetime) -> Feedback | None:
+    """The feedback that a score is; None where there is none, for a scorer that failed says nothing of the call."""
+    if score.value is None or case.call is None:
+        return None
+    content: dict[str, JSON] = {"why": score.why, "parts": dict(score.parts), "cost_usd": score.cost_usd}
+    if isinstance(scorer, Judge):
+        content |= {"rubric": scorer.rubric, "model": scorer.table.model}
+    return Feedback(
+        id=verdict_id(scorer, case.call.id),
+        tenant=tenant,
+        call=case.call.id,
+        metric=scorer.metric.id,
+        value=score.value,
+        content=content,
+        source=source_of(scorer),
+        at=at,
+    )
+
+
+def _going_by(scorer: Scorer) -> str:
+    return scorer.rubric if isinstance(scorer, Judge) else "score"

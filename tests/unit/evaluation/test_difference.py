@@ -6,7 +6,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, ttest_1samp
 
 from freehold.evaluation.difference import paired
-from freehold.evaluation.verdict import adjusted, holm, verdict
+from freehold.evaluation.multiplicity import adjusted, holm, verdict
 
 
 def binary(gains: int, losses: int, both: int, neither: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]

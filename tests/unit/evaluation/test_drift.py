@@ -43,7 +43,7 @@ def test_evidence_is_a_fair_bet() -> None:
 def test_repeated_looks_rarely_add_up_to_an_alarm_while_nothing_changes() -> None:
     """20 streams of 30 looks each at a threshold of 100 looks: 6 false alarms on average at most; 13 would be 3 standard errors."""
     rng, alarms = np.random.default_rng(4), 0
-    for stream in range(20):
+    for _ in range(20):
         seen, evidence = points(rng, 50), 0.0
         for look in range(30):
             now = points(rng, 30)
