@@ -2,7 +2,6 @@
 # shellcheck shell=bash
 
 BENCHES=(features parsing policy journal crash ledger routing certificates judges offpolicy drift datasets zeroeval evaluate banking certify demo gateway faults tasks batch telemetry fuzz)
-BENCHES=(features parsing policy journal crash ledger routing certificates judges zeroeval evaluate banking certify demo gateway faults tasks batch telemetry fuzz)
 # What needs more than scripts/test installs, or measures what changes seldom: scripts/soak alone runs them.
 SOAK_BENCHES=(real counting history pace thinking)
 
