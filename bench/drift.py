@@ -48,7 +48,7 @@ class Months(NamedTuple):
 def months(task: str, model: str) -> Months:
     """A model's answers to one of the tasks that have right ones."""
     rows = pq.read_table(need("llmdrift") / "records.parquet", columns=["task", "model", "id", "correct"]).to_pylist()
-    found = {row["model"].split("-")[-1]: [] for row in rows if row["task"] == task and row["model"].startswith(model)}
+    found: dict[str, list[tuple[str, float]]] = {row["model"].split("-")[-1]: [] for row in rows if row["task"] == task and row["model"].startswith(model)}
     for row in rows:
         if row["task"] == task and row["model"].startswith(model):
             found[row["model"].split("-")[-1]].append((row["id"], float(row["correct"])))

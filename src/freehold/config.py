@@ -13,6 +13,10 @@ from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Reward
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
+    CreditsTable,
+    DataTable,
+    EvaluationTable,
+    FeedbackTable,
     GatewayTable,
     JournalTable,
     JudgeTable,
@@ -45,6 +49,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Where calls are kept, and how safely."""
     journal: JournalTable = JournalTable()
     """What of them is kept, and how long."""
+    data: DataTable = DataTable()
+    """On what terms calls may be made into data sets."""
     gateway: GatewayTable = GatewayTable()
     """How it is asked."""
     providers: dict[str, ProviderTable] = {}
@@ -57,10 +63,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What scores mean, by metric."""
     judges: dict[str, JudgeTable] = {}
     """Models that judge answers, by name."""
+    evaluation: EvaluationTable = EvaluationTable()
+    """What evaluations tell apart, and what they do not show."""
     scorers: dict[str, ScorerTable] = {}
     """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}
     """The tasks, by name."""
+    feedback: FeedbackTable = FeedbackTable()
+    """What people may say about answers, and how much of it."""
     telemetry: TelemetryTable = TelemetryTable()
     """Who watches it, and how."""
     monitor: MonitorTable = MonitorTable()
@@ -73,6 +83,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Who shares a budget, by name."""
     plans: dict[str, Plan] = {}
     """What customers are promised and pay, by name."""
+    credits: CreditsTable = CreditsTable()
+    """What reviewers earn."""
 
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.
@@ -115,8 +127,11 @@ def with_declared(config: Config, tasks: Mapping[str, TaskTable]) -> Config:
     return msgspec.structs.replace(config, tasks={**config.tasks, **said})
 
 
+_NOT_IN_THE_CATALOG = ("serving", "explore", "reward", "licence", "consent")
+
+
 def _task(name: str, table: TaskTable) -> Task:
-    said = {key: value for key, value in msgspec.structs.asdict(table).items() if key not in ("serving", "explore", "reward")}
+    said = {key: value for key, value in msgspec.structs.asdict(table).items() if key not in _NOT_IN_THE_CATALOG}
     return Task(id=name, **said, reward=_reward(name, table))
 
 
@@ -365,6 +380,11 @@ name = "{name}"
 
 # [gateway]
 # unpriced = "allow"                  # allow | refuse | assume, with assumed_price: models whose price nobody knows
+
+# On what terms calls may be made into data sets; a task may say otherwise, and a call by its tags 'licence' and 'consent'.
+# [data]
+# licence = "LicenseRef-ours"         # left out: rows have none, and stay out of exports
+# consent = "terms-2026"              # what people agreed to; "no": they did not
 
 # Traffic an unchanged client already sends, mapped to a task.
 # [[match]]

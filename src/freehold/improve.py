@@ -13,20 +13,18 @@ import numpy as np
 
 from freehold.catalog import AGREEMENT, Metric, Task
 from freehold.chat import canonical_json
-from freehold.datasets.freeze import erase_frozen, erased_items, freeze, thaw
+from freehold.datasets.freeze import erased_items, freeze, thaw
 from freehold.datasets.load import Loaded, Usable, load_pairs, usable
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE, Fractions, checked
 from freehold.errors import CallerError, DataError, OperatorError, StoreBusy, nearest
-from freehold.journal.answers import items_of_subject, tags_of, variants_of
-from freehold.journal.erase import erase
+from freehold.journal.answers import tags_of, variants_of
 from freehold.project import Project
 from freehold.promotion import records
 from freehold.promotion.certificate import Certificate, Unpaired, identity
 from freehold.promotion.certify import Certification, certify, parts
 from freehold.promotion.draw import picture
 from freehold.promotion.estimate import Estimated, estimate
-from freehold.promotion.gate import active_hash
 from freehold.promotion.served import load as load_policy
 from freehold.promotion.settings import Settings
 from freehold.promotion.verify import Verdict, Verification, read_certificate, remake, verify
@@ -478,36 +476,3 @@ def report_task(project: Project, task: str, out: Path, certificate: Path | None
     beside = [c for c in known if c.dataset_hash == main.dataset_hash and c.id != main.id and c.metric == main.metric]
     say("drawing")
     return write_report(picture(project.config.project.name, made, main, beside), out)
-
-
-class Erased(NamedTuple):
-    """What an erasure removed."""
-
-    calls: int
-    frozen: dict[str, int]
-    """Items by frozen data set; certificates on those are unverifiable from now on."""
-    learnt: tuple[str, ...]
-    """Policies, as `TASK HASH` and `(active)` where they are served, whose arrays learnt from such data and keep what they learnt."""
-    unreadable: tuple[str, ...]
-    """Frozen files that are damaged, so that nobody can say whose items they hold."""
-
-
-def erase_subject(project: Project, subject: str) -> Erased:
-    """Removes a person's calls and what was said about them from the journal, and their items from every frozen data set.
-
-    Raises OperatorError while calls wait outside the journal: they may be this person's, and would come in afterwards.
-    """
-    if any(project.spool.glob("*")):
-        raise OperatorError(
-            f"Calls wait in '{project.spool}' that are not in the journal, and may be this person's. Let 'freehold serve' bring them in, or "
-            "remove the files, then erase. 'freehold doctor' says what there is."
-        )
-    items: dict[str, set[str]] = {}
-    for task, item in items_of_subject(project.store, project.tenant, subject):
-        items.setdefault(task, set()).add(item)
-    removed = erase_frozen(project.datasets, items)
-    counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
-    rows = records.policies_from(project.store, project.tenant, removed.items)
-    active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
-    learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
-    return Erased(counts.calls, removed.items, tuple(learnt), tuple(map(str, removed.unreadable)))

@@ -16,10 +16,12 @@ from freehold.catalog import Catalog, Task, Variant
 from freehold.chat import Usage
 from freehold.config import Config, with_declared
 from freehold.errors import CallerError, FreeholdError, nearest
+from freehold.feedback.early import sweep
 from freehold.gateway.answers import Answers
 from freehold.gateway.caller import Caller, Callers
 from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
+from freehold.gateway.granted import granted
 from freehold.gateway.head import Head
 from freehold.gateway.keys import Keyring, Role
 from freehold.gateway.ledger import Settlement
@@ -63,6 +65,8 @@ OWN = "rules"
 """The variant that a task's own function is."""
 _CACHE_S = 3_600.0
 _NO_CACHE = Variant(id=CACHE)
+_EARLY_S = 60.0
+"""How often it is looked whether calls came that somebody has spoken of."""
 _HERE = frozenset({"head", "cache", "rules", "code"})
 """Kinds that answer on this machine, at no price by name."""
 _NO_FUNCTIONS = Functions()
@@ -175,6 +179,7 @@ class Resources:
         self.tariff = Tariff(config, self._prices)
         self.keyring = Keyring(store, tenant)
         self.callers = Callers(self.keyring, config, self.tariff.plan)
+        self.callers.learn(granted(store, tenant))
         self._builder = self._priced_by(self.catalog)
         self._targets = self._find_targets()
         self._pools = {name for name, table in config.models.items() if table.provider is None and table.serving.fallbacks}
@@ -184,6 +189,7 @@ class Resources:
         self._configured = config
         self._declared: dict[str, Declaration] = {}
         self._untold: dict[str, State] = {}
+        self._looks_for_early_at = 0.0
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
 
@@ -202,8 +208,19 @@ class Resources:
         self.breakers.learn(known_breakers(self.store, self.tenant))
         self.look_for_policies()
         self.keyring.refresh()
+        self._look_for_early()
+        self.callers.learn(granted(self.store, self.tenant))
         if expired := expire(self.store, self.tenant, datetime.now(UTC)):
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
+
+    def _look_for_early(self) -> None:
+        """Now and then, for it need not be soon."""
+        now = time.monotonic()
+        if now < self._looks_for_early_at:
+            return
+        self._looks_for_early_at = now + _EARLY_S
+        if gone := sweep(self.store, self.tenant, datetime.now(UTC)):
+            _log.warning("feedback.late: %d pieces of feedback are gone, for the calls they are about never came", gone)
 
     def caller(self, headers: Head, role: Role, about: Mapping[bytes, str]) -> Caller:
         """Whoever sent a request with these headers. Raises as `Callers.caller`."""

@@ -13,6 +13,7 @@ from freehold.errors import OperatorError
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _HASH = re.compile("[0-9a-f]{12,64}")
+_ORIGIN = re.compile("https?://(?:[a-z0-9.-]+|\\[[0-9a-f:]+\\])(?::[0-9]{1,5})?")
 _HEADER = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 
@@ -48,6 +49,15 @@ class JournalTable(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.keep_days < 1:
             raise OperatorError(f"journal.keep_days is {self.keep_days}; it is a number of days from 1, such as 90")
+
+
+class DataTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[data]`: on what terms calls may be made into data sets. A task may say otherwise, and a call by its tags `licence` and `consent`."""
+
+    licence: str | None = None
+    """The licence of what is asked and answered, such as an SPDX identifier; None for none known."""
+    consent: str | None = None
+    """On what the people agreed to its use for data sets, such as `terms-2026`; `no` where they did not; None where nobody knows."""
 
 
 class GatewayTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +176,8 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table of rules in the project's folder that answers by itself, such as `rules.csv`; what no row fits goes to the reference."""
     price: Rates | None = None
     """A price of one's own, in USD per million tokens."""
+    trains_others: Literal["yes", "no", "ask"] | None = None
+    """Whether its answers may train other models; as its provider says when left out. For models known from recordings, too."""
     limits: LimitsTable = LimitsTable()
     """How much may be asked of it; what is beyond waits its turn, and is refused where that takes too long."""
     serving: ServingTable = ServingTable()
@@ -209,6 +221,23 @@ class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
             raise OperatorError(f"a variant's n is {self.n}; it is a number from 1 to 100, for a vote from 2, and for verify from 0")
         if not 0 <= self.examples <= 100:
             raise OperatorError(f"a variant's examples is {self.examples}; it is a number from 0 to 100")
+
+
+class CreditsTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[credits]`: what reviewers earn."""
+
+    per_verdict_usd: float = 0.0
+    """For each verdict that is accepted."""
+    tasks: dict[str, float] = {}
+    """The same for tasks with a tariff of their own, by task."""
+    by: Literal["tariff", "worth"] = "tariff"
+    """`tariff`: each accepted verdict alike. `worth`: the tariff times how far the reviewer can be trusted, times how much the verdict narrowed
+    the interval, where 1 is the average verdict."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("per_verdict_usd", self.per_verdict_usd), *((f"tasks.{task}", usd) for task, usd in self.tasks.items())):
+            if not 0 <= value <= 1e6:
+                raise OperatorError(f"credits.{name} is {value}; it is a number of USD from 0 to 1,000,000")
 
 
 class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -288,6 +317,10 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """What of this task's calls is kept; the journal's rule when left out."""
     instruction: str = ""
     """What the task asks, in words."""
+    licence: str | None = None
+    """The licence of its calls; that of `[data]` when left out."""
+    consent: str | None = None
+    """On what the people agreed to its calls' use for data sets; as in `[data]` when left out."""
     explore: float = 0.0
     """The share of its calls after which another of its variants, drawn at random, is asked the same, to learn from. It is never the answer."""
     serving: ServingTable = ServingTable()
@@ -304,6 +337,62 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
         usual = TaskTable()
         said = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) != getattr(usual, name)}
         return msgspec.structs.replace(declared, **said)
+
+
+class FeedbackTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[feedback]`."""
+
+    early_days: int = 7
+    """How long what is said about a call that is not in the journal yet waits for it."""
+    most_early: int = 10_000
+    """How many pieces of feedback wait so at most; of these one voice may have a tenth."""
+    public: bool = False
+    """Whether those without a key may speak, each with a token for one call."""
+    origins: tuple[str, ...] = ()
+    """The web pages from which they may, such as `https://app.example.com`; pages of the gateway's own hosts always."""
+    secret_env: str | None = None
+    """The environment variable with the secret that tokens are signed with; the file `feedback.secret` of the project where none is named."""
+    token_days: float = 30.0
+    """How long a token is taken."""
+    token_header: bool = False
+    """Whether every answer carries a token for its call, as `x-freehold-feedback-token`."""
+    address_per_hour: int = 30
+    """How many tokens may be used from one address in an hour."""
+    author_per_day: int = 50
+    """How many tokens one author may use in a day."""
+    issuer_per_hour: int = 1_000
+    """How many tokens that one key made may be used in an hour."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies of yours, whose word in `x-forwarded-for` on where a request comes from is believed."""
+
+    def __post_init__(self) -> None:
+        for name in ("early_days", "most_early", "address_per_hour", "author_per_day", "issuer_per_hour"):
+            if getattr(self, name) < 1:
+                raise OperatorError(f"feedback.{name} is {getattr(self, name)}; it is a number from 1 up")
+        if not 0 < self.token_days <= 3650:
+            raise OperatorError(f"feedback.token_days is {self.token_days}; it is a number of days above 0, such as 30")
+        if self.secret_env is not None and not _VARIABLE.fullmatch(self.secret_env):
+            raise OperatorError("feedback.secret_env is no name of an environment variable. The secret stands there, not in the file.")
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise OperatorError(f"feedback.origins has '{origin[:120]}'; expected a web page's origin, such as https://app.example.com")
+        if (self.origins or self.token_header) and not self.public:
+            raise OperatorError(
+                "feedback.origins and feedback.token_header are for public feedback; set feedback.public = true, or leave them out"
+            )
+
+
+class EvaluationTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[evaluation]`."""
+
+    people: tuple[str, ...] = ()
+    """Tags that name groups of people: evaluations tell results apart by them, and show no group that is small."""
+    least_people: int = 20
+    """The fewest independent items (groups of dependent ones count once) of a group of people that is shown."""
+
+    def __post_init__(self) -> None:
+        if self.least_people < 2:
+            raise OperatorError(f"evaluation.least_people is {self.least_people}; it is a number from 2 up, such as 20")
 
 
 class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,11 @@ from freehold.cli import (
     batching,
     calls,
     checking,
+    credits,
+    datasets,
     demo,
     embedder,
+    evaluating,
     importing,
     judging,
     keys,
@@ -24,8 +27,10 @@ from freehold.cli import (
     project,
     prompts,
     proof,
+    reviews,
     runs,
     serve,
+    speaking,
     streaming,
     usage,
 )
@@ -40,9 +45,32 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, asking,
-    judging, monitoring, embedder,
-)  # fmt: skip
+    demo,
+    project,
+    importing,
+    calls,
+    matching,
+    labels,
+    proof,
+    policies,
+    checking,
+    prompts,
+    batching,
+    streaming,
+    runs,
+    serve,
+    keys,
+    usage,
+    asking,
+    credits,
+    datasets,
+    embedder,
+    speaking,
+    judging,
+    reviews,
+    evaluating,
+    monitoring,
+)
 for group in _GROUPS:
     group.register(app)
 

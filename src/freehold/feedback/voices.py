@@ -98,7 +98,9 @@ def capped(weights: Mapping[_P, float], most: Mapping[str, float]) -> dict[_P, f
             return fixed if left <= _ROUNDING else None
         total = sum(rest.values())
         shares = {name: weight / total * left for name, weight in rest.items()}
-        over = {name: most[name] for name, share in shares.items() if isinstance(name, str) and share > most.get(name, 1.0) + _ROUNDING}
+        over: dict[_P, float] = {
+            name: most[name] for name, share in shares.items() if isinstance(name, str) and share > most.get(name, 1.0) + _ROUNDING
+        }
         if not over:
             return fixed | shares
         fixed |= over

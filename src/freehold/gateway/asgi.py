@@ -91,7 +91,7 @@ def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> 
         method, path = scope["method"].encode(), scope["raw_path"] or scope["path"].encode()
         headers = Head.of(scope["headers"])
         handler = routes.get((method, path)) or others.get(path)
-        body: bytes | Refusal | None = guard.why_not(headers, scope["http_version"])
+        body: bytes | Refusal | None = guard.why_not(headers, scope["http_version"], path=path)
         if headers.size() > guard.header_bytes:
             body = LONG_HEAD
         if body is None:
@@ -102,7 +102,7 @@ def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> 
             reply.send(*told(body if isinstance(body, Refusal) else NOT_FOUND, path, method))
         else:
             try:
-                handler(Request(method, path, headers, body), reply)
+                handler(Request(method, path, headers, body, (scope.get("client") or ("",))[0]), reply)
             except Exception:  # noqa: BLE001 the caller hears of it
                 _log.exception("request.failed: %s", path)
                 reply.send(*told(FAILED, path, method))

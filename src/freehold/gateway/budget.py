@@ -3,8 +3,10 @@
 Amounts are whole billionths of a dollar, so that sums are exact.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from freehold.catalog import Budget
@@ -17,6 +19,7 @@ PROJECT = "project"
 """The scope that every call is in."""
 Period: TypeAlias = Literal["day", "month", "total"]
 _EPOCH = date(1970, 1, 1)
+_NO_CREDITS: Mapping[str, int] = MappingProxyType({})
 
 
 class Scope(NamedTuple):
@@ -77,11 +80,20 @@ def scope_names(key: str | None, team: str | None) -> tuple[str, ...]:
     return (*([f"key:{key}"] if key is not None else []), *([f"team:{team}"] if team is not None else []), PROJECT)
 
 
-def scopes_of(key: str | None, budget: Budget, team: str | None, config: Config) -> tuple[Scope, ...]:
-    """Those scopes of a key, with its own budget and team, that have a limit. Where there are none, nothing has to be reserved."""
+def scopes_of(
+    key: str | None, budget: Budget, team: str | None, config: Config, credits: Mapping[str, int] = _NO_CREDITS
+) -> tuple[Scope, ...]:
+    """Those scopes of a key, with its own budget and team, that have a limit. Where there are none, nothing has to be reserved.
+
+    `credits`: by how much credits raise what may be spent altogether, in billionths of a dollar, by scope.
+    """
     of_team = config.teams[team].budget if team in config.teams else Budget()
     budgets = {f"key:{key}": budget, f"team:{team}": of_team, PROJECT: config.budget}
-    scopes = [Scope(name, *map(_limit, (b.day_usd, b.month_usd, b.total_usd))) for name in scope_names(key, team) for b in [budgets[name]]]
+    scopes = [
+        Scope(name, _limit(b.day_usd), _limit(b.month_usd), _raised(_limit(b.total_usd), credits.get(name, 0)))
+        for name in scope_names(key, team)
+        for b in [budgets[name]]
+    ]
     return tuple(scope for scope in scopes if any(limit is not None for limit in scope[1:]))
 
 
@@ -117,6 +129,10 @@ def usd(amount_nano: int) -> str:
 
 def _limit(amount_usd: float | None) -> int | None:
     return None if amount_usd is None else nano(amount_usd)
+
+
+def _raised(limit: int | None, credit: int) -> int | None:
+    return None if limit is None else limit + credit
 
 
 def _named(scope: str) -> str:

@@ -66,6 +66,12 @@ class Callers:
         self._config = config
         self._plan_of = plan_of
         self._known: dict[str, Caller] = {}
+        self._credits: Mapping[str, int] = {}
+
+    def learn(self, credits: Mapping[str, int]) -> None:
+        """Has credits raise what may be spent, as of `scopes_of`. Whoever asks from then on is known anew where they changed."""
+        if credits != self._credits:
+            self._credits, self._known = credits, {}
 
     def caller(self, headers: Head, role: Role, now: float, about: Mapping[bytes, str]) -> Caller:
         """Whoever sent a request with these headers. `about`: what those say to us; they come before what the key says.
@@ -99,7 +105,7 @@ class Callers:
             team=grant.team,
             tags=grant.tags,
             limits=grant.limits,
-            scopes=scopes_of(key.id, grant.budget, grant.team, self._config),
+            scopes=scopes_of(key.id, grant.budget, grant.team, self._config, self._credits),
             customer=grant.customer,
             plan_name=grant.plan,
         )

@@ -1,16 +1,30 @@
 """Erasing a person: every call about them and all that hangs on it, out of the tables, the log and the blobs."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Delete, Update, delete, exists, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Delete, Update, delete, exists, insert, or_, select, text, update
 
 from freehold.context.conversation import forget
 from freehold.journal.read import slices
 from freehold.journal.rows import digest_of
 from freehold.store.open import Store
-from freehold.store.schema import attempts, calls, contents, draws, episodes, erasures, feedback, ledger, looks
+from freehold.store.schema import (
+    attempts,
+    calls,
+    contents,
+    credits,
+    draws,
+    episodes,
+    erasures,
+    feedback,
+    ledger,
+    looks,
+    review_items,
+    review_verdicts,
+    used_tokens,
+)
 from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
@@ -24,7 +38,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     """Requests made for those calls."""
     feedback: int
-    """What was said about those calls, and about the episodes that they or the person have."""
+    """What was said about those calls, and about the episodes that they or the person have, and what the person said as an author."""
     episodes: int
     """The person's episodes."""
     contents: int
@@ -33,10 +47,14 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Files among those."""
     draws: int
     """Places in labelling sessions whose item is gone."""
+    reviews: int
+    """What people were asked and said in review queues about items of the person's calls."""
     conversation_messages: int
     """Messages of the conversations about the person, and of those in which one of the calls was made."""
     billed: int
     """Rows of the ledger whose customer was the person, by that name: they stay, and the customer is a hash now."""
+    credits: int
+    """Rows of the credits that the person earned as a reviewer: likewise."""
     items: tuple[tuple[str | None, str], ...]
     """Task and item of what was asked and is gone altogether: what data sets made earlier have to drop."""
 
@@ -60,16 +78,45 @@ def erase(store: Store, tenant: str, subject: str, now: datetime) -> Erased:
     return erased
 
 
+class Named(NamedTuple):
+    """By what a person's calls and signals are known, before they are erased."""
+
+    calls: frozenset[str]
+    """Ids of the calls about them."""
+    feedback: frozenset[str]
+    """Ids of what was said about those and about their runs, and of what they said themselves."""
+
+
+def named_by(store: Store, tenant: str, subject: str) -> Named:
+    """What erasing the person will remove, by id."""
+    ids = select(calls.c.id).where(calls.c.tenant == tenant, calls.c.subject == subject)
+    said = select(feedback.c.id).where(_said(tenant, subject), feedback.c.tenant == tenant)
+    with store.reading() as connection:
+        return Named(frozenset(connection.execute(ids).scalars()), frozenset(connection.execute(said).scalars()))
+
+
+def _said(tenant: str, subject: str) -> ColumnElement[bool]:
+    """What was said about a person's calls and runs, and what the person said as an author."""
+    theirs = (calls.c.tenant == tenant) & (calls.c.subject == subject)
+    runs = (episodes.c.tenant == tenant) & (episodes.c.subject == subject)
+    of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
+    return or_(
+        feedback.c.call.in_(select(calls.c.id).where(theirs)),
+        feedback.c.episode.in_(select(episodes.c.id).where(runs)),
+        feedback.c.episode.in_(of_calls),
+        feedback.c.author == subject,
+    )
+
+
 def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> Erased:
     theirs = (calls.c.tenant == tenant) & (calls.c.subject == subject)
     runs = (episodes.c.tenant == tenant) & (episodes.c.subject == subject)
-    ids, run_ids = select(calls.c.id).where(theirs), select(episodes.c.id).where(runs)
+    ids = select(calls.c.id).where(theirs)
     rows = connection.execute(select(calls.c.task, calls.c.item, calls.c.input, calls.c.body_digest).where(theirs)).all()
     digests = {digest for row in rows for digest in (row.input, row.body_digest) if digest is not None}
 
-    of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
-    about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
-    said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
+    said = _count(connection, delete(feedback).where(_said(tenant, subject), feedback.c.tenant == tenant))
+    connection.execute(delete(used_tokens).where(used_tokens.c.tenant == tenant, used_tokens.c.call.in_(ids)))
     messages = forget(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
     connection.execute(delete(looks).where(looks.c.call.in_(ids), looks.c.tenant == tenant))
@@ -84,9 +131,11 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         episodes=_count(connection, delete(episodes).where(runs)),
         contents=removed,
         blobs=blobs,
+        reviews=sum(_erase_reviews(connection, tenant, task, item) for task, item in {(row.task, row.item) for row in rows}),
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
         conversation_messages=messages,
         billed=_count(connection, _unnamed(tenant, subject)),
+        credits=_count(connection, _unpaid(tenant, subject)),
         items=gone,
     )
 
@@ -95,6 +144,12 @@ def _unnamed(tenant: str, subject: str) -> Update:
     """Money stays accounted for: of the ledger's rows the person's name goes, and no amount."""
     theirs = (ledger.c.tenant == tenant) & (ledger.c.customer == subject)
     return update(ledger).where(theirs).values(customer=digest_of([tenant, subject]))
+
+
+def _unpaid(tenant: str, subject: str) -> Update:
+    """Likewise of what the person earned as a reviewer."""
+    theirs = (credits.c.tenant == tenant) & (credits.c.reviewer == subject)
+    return update(credits).where(theirs).values(reviewer=digest_of([tenant, subject]))
 
 
 def _erase_contents(store: Store, connection: Connection, tenant: str, digests: set[bytes]) -> tuple[int, int]:
@@ -120,6 +175,14 @@ def _used(connection: Connection, tenant: str, among: set[bytes]) -> set[bytes]:
 
 def _erase_draws(connection: Connection, tenant: str, task: str, item: str) -> int:
     return _count(connection, delete(draws).where(draws.c.tenant == tenant, draws.c.task == task, draws.c.item == item))
+
+
+def _erase_reviews(connection: Connection, tenant: str, task: str | None, item: str) -> int:
+    """Also where others asked the same: a correction or a comment may quote anybody's answer."""
+    i, v = review_items.c, review_verdicts.c
+    ours = (i.tenant == tenant) & (i.task == task) & (i.item == item)
+    verdicts = delete(review_verdicts).where(v.tenant == tenant, v.ticket.in_(select(i.ticket).where(ours)))
+    return _count(connection, verdicts) + _count(connection, delete(review_items).where(ours))
 
 
 def _has_calls(connection: Connection, tenant: str, task: str | None, item: str) -> bool:

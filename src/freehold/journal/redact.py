@@ -39,10 +39,20 @@ def redact(call: Call, content: Content) -> Call:
 
 
 def redact_feedback(said: Feedback, content: Content) -> Feedback:
-    """Feedback as it may be kept: `none` drops a correction or comment, `redacted` puts placeholders into it."""
+    """Feedback as it may be kept: `none` drops a correction, a comment or the other answer of a preference, `redacted` puts placeholders into
+    it. Which call a preference names stays, as names by which the journal connects things do."""
     if content == "full" or said.content is None:
         return said
+    if said.kind == "preference" and isinstance(said.content, dict):
+        compared = {verdict: _redacted_other(other, content) for verdict, other in said.content.items()}
+        return msgspec.structs.replace(said, content=compared)
     return msgspec.structs.replace(said, content=None if content == "none" else redact_json(said.content))
+
+
+def _redacted_other(other: JSON, content: Content) -> JSON:
+    if not isinstance(other, dict):
+        return None
+    return {name: value if name == "call" else None if content == "none" else redact_json(value) for name, value in other.items()}
 
 
 def redact_json(value: JSON) -> JSON:

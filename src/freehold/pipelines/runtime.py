@@ -31,13 +31,15 @@ from freehold.config import find_project
 from freehold.context.prompt import Prompt
 from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, Deferred, FreeholdError
+from freehold.feedback.receive import Receiver
+from freehold.feedback.reward import RewardFunction
 from freehold.gateway.budget import nano
 from freehold.gateway.formats import OPENAI, Format, error_message
 from freehold.gateway.reply import Headers
 from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
-from freehold.pipelines.examples import Rated, Shown, well_rated
+from freehold.pipelines.examples import Rated, Shown, well_rated, well_rewarded
 from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
@@ -116,6 +118,10 @@ class Asks(Protocol):
     def functions(self) -> Functions | None:
         """Its own answer, where it has one."""
 
+    @property
+    def reward(self) -> RewardFunction | None:
+        """Its reward, where that is a function."""
+
 
 class Runtime:
     """A project at work."""
@@ -158,6 +164,8 @@ class Runtime:
         self._waiting: set[asyncio.Task[Any]] = set()
         """Who waits for an answer."""
         self._shown: dict[str, Shown] = {}
+        self._rewards: dict[str, RewardFunction] = {}
+        """The rewards that tasks say by a function of their own."""
         self._runs: dict[str, _UnderWay] = {}
         self._noting = threading.Lock()
         """Held while it is written down how runs stand, so that nothing older comes after."""
@@ -178,6 +186,11 @@ class Runtime:
                 if not threading.main_thread().is_alive():  # the program ends, and begins no threads any more
                     return
                 _log.warning("look.failed: what changed since in the store is not known yet: %s", error)
+
+    @property
+    def receiver(self) -> Receiver:
+        """Who takes what is said about answers."""
+        return self._gateway.receiver
 
     # From any thread, and from any loop.
 
@@ -291,6 +304,8 @@ class Runtime:
                 functions[OWN], variants[OWN] = body, Variant(id=OWN, kind="code")
             self.resources.declare(task.name, Declaration(task.table(), variants, functions))
             known = self._manners[task.name] = self._made(task, own)
+            if task.reward is not None:
+                self._rewards[task.name] = task.reward
             await asyncio.to_thread(self._look_for_examples)
         return known
 
@@ -303,11 +318,15 @@ class Runtime:
 
     def _look_for_examples(self) -> None:
         """Looks up what was rated well, in a thread, for the tasks whose variants show any."""
+        catalog, store, tenant = self.resources.catalog, self.project.store, self.project.tenant
         for name, manner in list(self._manners.items()):
-            variants = [self.resources.variant(each) for each in manner.task.variants]
-            if manner.task.metric is not None and any(variant.examples for variant in variants):
-                metric = self.resources.catalog.metric(manner.task.metric)
-                self._shown[name] = Shown(well_rated(self.project.store, self.project.tenant, name, metric))
+            if not any(self.resources.variant(each).examples for each in manner.task.variants):
+                continue
+            rule = manner.task.reward or self._rewards.get(name)
+            if rule is not None:
+                self._shown[name] = Shown(well_rewarded(store, tenant, name, rule, catalog))
+            elif manner.task.metric is not None:
+                self._shown[name] = Shown(well_rated(store, tenant, name, catalog.metric(manner.task.metric)))
 
     def _made(self, task: Asks, own: Prompt) -> Manner:
         def takes_schema(variant: str) -> bool:

@@ -115,6 +115,15 @@ def certificates_of(store: Store, tenant: str, task: str) -> list[Certificate]:
         return [msgspec.json.decode(row.body, type=Certificate) for row in connection.execute(wanted)]
 
 
+def certificates_on_data(store: Store, tenant: str) -> list[Certificate]:
+    """Every certificate of any task that rests on frozen data, oldest first."""
+    c = certificates.c
+    with store.reading() as connection:
+        rows = connection.execute(select(c.body).where(c.tenant == tenant).order_by(c.seq)).all()
+    found = [msgspec.json.decode(row.body, type=Certificate) for row in rows]
+    return [certificate for certificate in found if certificate.dataset is not None]
+
+
 def add_policy(
     store: Store, tenant: str, task: str, hash: str, source: str, artefact: str | None, certificate: str | None, origin: str, now: datetime
 ) -> None:

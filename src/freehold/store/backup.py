@@ -39,6 +39,7 @@ _CHUNK = 1 << 20
 _BUSY_S = 10.0
 _MOST_MANIFEST_BYTES = 1 << 30
 _FOLDERS = ("datasets", "certificates", "policies", "calibrations")
+_FOLDERS = ("datasets", "certificates", "policies", "evaluations")
 _FILE = re.compile(rf"(?:{'|'.join(_FOLDERS)})(?:/[\w-][\w. -]*)+")
 _BLOB = re.compile(r"blobs/([0-9a-f]{2})/([0-9a-f]{38})")
 _TABLE = re.compile(r"tables/([a-z_]{1,63})")
