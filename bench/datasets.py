@@ -21,10 +21,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from freehold.curate import build_dataset
 from freehold.datasets.dropped import dropped_in
 from freehold.datasets.recipe import Recipe, settled
 from freehold.datasets.versions import DROPPED, find
-from freehold.improve import build_dataset
 from freehold.journal.call import Call, Feedback
 from freehold.journal.write import append_many
 from freehold.project import Project

@@ -62,7 +62,8 @@ def people(found: Verdicts, draws: int) -> dict[str, object]:
 
 def judged(found: Verdicts, draws: int) -> dict[str, object]:
     """Each judge against people, over all items."""
-    human_N, told = found.human_N3.mean(axis=1), {}
+    human_N = found.human_N3.mean(axis=1)
+    told: dict[str, object] = {}
     majority_N = np.array([max(set(row), key=list(row).count) for row in found.human_N3.tolist()])
     for name, judge_N in found.judge_N.items():
         whole = ppi.mean(human_N, judge_N, group_N=found.group_N)

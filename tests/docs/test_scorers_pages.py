@@ -45,6 +45,8 @@ def test_what_a_judge_saves_is_what_was_measured() -> None:
         drawn, judged = result["intervals"][name]["fresh"], result["judges"].get(name)
         bias = f"{judged['bias']:+.3f} [{judged['bias_interval'][0]:+.3f}, {judged['bias_interval'][1]:+.3f}]" if judged else ""
         agrees = f"{judged['agrees_with_majority'][0]:.0%}" if judged else ""
-        rows.append(f"| {label} | {bias} | {agrees} | {drawn['width']:.3f} beside {drawn['labels_only_width']:.3f} | {drawn['coverage']:.1%} |")
+        rows.append(
+            f"| {label} | {bias} | {agrees} | {drawn['width']:.3f} beside {drawn['labels_only_width']:.3f} | {drawn['coverage']:.1%} |"
+        )
     assert "\n".join(rows) in JUDGES
     assert f"{result['items']} pairs" in JUDGES and f"{result['draws']} draws" in JUDGES

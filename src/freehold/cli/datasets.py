@@ -17,6 +17,25 @@ _SHOWN = 20
 """Dropped rows that are shown for people, and rows of a difference."""
 
 
+class Formats(StrEnum):
+    """The forms that others read."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    PREFERENCES = "preferences"
+    HUGGINGFACE = "huggingface"
+    CSV = "csv"
+    SPANS = "spans"
+
+
+class HowOpen(StrEnum):
+    """How much of each row leaves."""
+
+    FULL = "full"
+    REDACTED = "redacted"
+    STATISTICS = "statistics"
+
+
 class Personal(StrEnum):
     """What becomes of personal data."""
 
@@ -42,7 +61,7 @@ class LabelErrors(StrEnum):
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     datasets = typer.Typer(help="Data sets made of calls and of what was said about them.", no_args_is_help=True, rich_markup_mode=None)
-    for command in (build, show, diff):
+    for command in (build, show, diff, export, card, erase):
         datasets.command()(command)
     datasets.command("list")(list_them)
     app.add_typer(datasets, name="dataset")
@@ -81,8 +100,8 @@ def build(
     as_json: JsonOption = False,
 ) -> None:
     """Build a data set from the journal and freeze it. The same recipe on the same journal gives the same hash."""
+    from freehold.curate import build_dataset
     from freehold.datasets.recipe import Cleaning, Recipe, Splitting, read_recipe, settled
-    from freehold.improve import build_dataset
 
     now = datetime.now(UTC)
     if (recipe is None) == (not source):
@@ -160,7 +179,7 @@ def show(
         elif dropped is not None:
             _show_dropped(version, list(dropped_in(version.folder / DROPPED, () if dropped == "all" else (dropped,))), dropped, as_json)
         elif row is not None:
-            from freehold.improve import lineage
+            from freehold.curate import lineage
 
             found = lineage(home, version, row)
             print_json(found)
@@ -252,3 +271,88 @@ def diff(
     ]
     if rows:
         print_table("", ["", "row", "kind", "task", "item", ""], rows)
+
+
+_OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
+_OpennessOption = Annotated[
+    HowOpen, typer.Option(help="full: with all that rows came from; redacted: questions and answers; statistics: no row.")
+]
+
+
+def export(
+    name: _Name,
+    out_dir: _OutOption,
+    format: Annotated[Formats, typer.Option(help="The form.")] = Formats.HUGGINGFACE,
+    openness: _OpennessOption = HowOpen.REDACTED,
+    without_licence: Annotated[bool, typer.Option("--without-licence", help="Let rows without a licence leave, too.")] = False,
+    without_consent: Annotated[bool, typer.Option("--without-consent", help="Let rows without consent leave, too.")] = False,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a version for others: chats to fine-tune on, pairs, a Hugging Face folder, CSV or spans. What may not leave stays, counted."""
+    from freehold.curate import export_dataset
+    from freehold.datasets.export import Wanted
+
+    wanted = Wanted(format.value, openness.value, without_licence, without_consent)
+    with opened(project) as home:
+        exported = export_dataset(home, name, wanted, out_dir)
+    if as_json:
+        print_json(exported)
+        return
+    told = ", ".join(f"{part} {n:,}" for part, n in exported.rows.items()) or "no row"
+    out().print(f"Wrote {out_dir}: {told}.", markup=False, soft_wrap=True)
+    for reason, n in exported.left_out.items():
+        out().print(f"Left out: {n:,}, {reason}.", markup=False, soft_wrap=True)
+
+
+def card(
+    name: _Name,
+    out_dir: _OutOption,
+    openness: _OpennessOption = HowOpen.STATISTICS,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a version's card alone: a README, its statistics, and Croissant JSON-LD."""
+    from freehold.datasets.card import write_card
+    from freehold.datasets.versions import find
+
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise CallerError(f"'{out_dir}' is there and not empty. Name a new folder.")
+    with opened(project) as home:
+        files = write_card(find(home.datasets, name).manifest, openness.value, out_dir)
+    if as_json:
+        print_json({"files": [str(file) for file in files]})
+    else:
+        out().print(f"Wrote {out_dir}: {', '.join(file.name for file in files)}.", markup=False, soft_wrap=True)
+
+
+def erase(
+    name: Annotated[str, typer.Argument(metavar="NAME[@HASH]", help="All versions of a data set, or one of them.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a data set, or one version, with the exports of it that still lie where they were written. For a person: freehold erase."""
+    import sys
+
+    from freehold.curate import erase_dataset
+
+    if not yes:
+        if not sys.stdin.isatty():
+            raise CallerError("Erasing asks for a yes, and there is nobody to ask. Say --yes.")
+        typer.confirm(f"Remove {name} for good?", abort=True)
+    with opened(project) as home:
+        erased = erase_dataset(home, name)
+    if as_json:
+        print_json(erased)
+        return
+    out().print(f"Removed {', '.join(erased.removed)}.", markup=False, soft_wrap=True)
+    for line in export_lines(erased.exports_removed, erased.exports_left):
+        out().print(line, markup=False, soft_wrap=True)
+
+
+def export_lines(removed: tuple[str, ...], left: tuple[str, ...]) -> list[str]:
+    """What became of exports."""
+    lines = [f"Exports removed: {', '.join(removed)}."] if removed else []
+    lines += [f"Exports that were moved or changed since, for you to find and remove: {', '.join(left)}."] if left else []
+    return lines + (["Whatever was trained on those keeps what it learnt: train it again on what is left."] if lines else [])

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.catalog import Catalog
-from freehold.chat import JSON, text_of
+from freehold.chat import text_of
 from freehold.datasets.contamination import Evaluation
 from freehold.datasets.decide import PAIRS, REASONS, Decision, decide
 from freehold.datasets.dropped import Dropped, DroppedFile
 from freehold.datasets.example import Example
+from freehold.datasets.facts import answer_text, counts_of, lengths_of
 from freehold.datasets.language import languages_of
 from freehold.datasets.personal import Finder, replace_personal
-from freehold.datasets.query import KINDS
 from freehold.datasets.recipe import Cleaning, Recipe
 from freehold.datasets.rights import Rights
 from freehold.datasets.scratch import Scratch
@@ -31,7 +31,6 @@ from freehold.datasets.words import shingles_of, words_of
 from freehold.errors import DataError
 from freehold.store.files import sync_folder
 from freehold.store.open import Store
-from freehold.store.times import moment
 
 Say = Callable[[str], None]
 
@@ -91,7 +90,6 @@ class _Counted:
         self.wanted = 0
         self.refused: Counter[str] = Counter()
         self.personal: Counter[str] = Counter()
-        self.licences: Counter[str] = Counter()
 
 
 def _gather(
@@ -138,16 +136,12 @@ def _gather(
 
 
 def _wrong_length(clean: Cleaning, example: Example, text: str) -> tuple[str, str] | None:
-    for what, told in (("question", text), ("answer", _answer_text(example.output))):
+    for what, told in (("question", text), ("answer", answer_text(example.output))):
         if len(told) < clean.least_chars:
             return "too short", f"{what} of {len(told):,} characters"
         if len(told) > clean.most_chars:
             return "too long", f"{what} of {len(told):,} characters"
     return None
-
-
-def _answer_text(output: JSON) -> str:
-    return output if isinstance(output, str) else text_of(output) or str(output)
 
 
 def _as_dropped(example: Example, reason: str, detail: str) -> Dropped:
@@ -192,59 +186,26 @@ def _manifest(
 ) -> Manifest:
     kept = np.flatnonzero(decision.reason_N == 0)
     number_K = scratch.number_N[kept]
-    told = _told(draft / ROWS)
-    known_at = number_K["at"][number_K["at"] < np.iinfo(np.int64).max]
-    ids = {row: f"{scratch.number_N['id'][row]:016x}" for row in decision.suspected}
+    suspected = [(f"{scratch.number_N['id'][row]:016x}", suspect.suggested) for row, suspect in decision.suspected.items()]
     against = decision.evaluations
     return Manifest(
         name=recipe.name,
-        hash=content_hash(
-            scratch.digests[kept].tobytes(),
-            decision.part_N[kept],
-            [(ids[row], suspect.suggested) for row, suspect in decision.suspected.items()],
-        ),
+        hash=content_hash(scratch.digests[kept].tobytes(), decision.part_N[kept], suspected),
         recipe=recipe,
-        rows=len(kept),
+        **counts_of(draft / ROWS),
         groups=len(np.unique(decision.group_N[kept])),
-        parts=_counts(decision.part_N[kept], PARTS),
-        kinds=_counts(number_K["kind"], KINDS),
-        tasks={task or "": n for task, n in _by_task(scratch, number_K)},
-        languages=dict(sorted(told["language"].items())),
-        licences=dict(sorted(told["licence"].items())),
-        consents=dict(sorted(told["consent"].items())),
-        writers=dict(sorted(told["writer"].items())),
         answers=_answers(scratch, number_K),
+        chars=lengths_of(number_K["chars"]),
         wanted=counted.wanted,
         dropped=dict(sorted(dropped.counts.items())),
         refused=dict(sorted(counted.refused.items())),
         personal=dict(sorted(counted.personal.items())),
         evaluations=tuple(Checked(name, size) for name, size in zip(against.names, against.sizes, strict=True)),
-        suspects=len(decision.suspected),
+        suspects=len(suspected),
         unseen=decision.unseen,
-        chars=(int(number_K["chars"].min()), int(np.median(number_K["chars"])), int(number_K["chars"].max())),
-        asked=(moment(int(known_at.min())), moment(int(known_at.max()))) if len(known_at) else None,
         files=(file_of(draft / ROWS), file_of(draft / DROPPED)),
         created_at=now,
     )
-
-
-def _told(path: Path) -> dict[str, Counter[str]]:
-    """How many rows have each licence, consent, writer and language."""
-    found: dict[str, Counter[str]] = {name: Counter() for name in ("licence", "consent", "writer", "language")}
-    for table in batches_of(path, list(found)):
-        for name, counts in found.items():
-            for one in table.column(name).value_counts().to_pylist():
-                counts[one["values"] or ""] += one["counts"]
-    return found
-
-
-def _counts(code_N: NDArray[Any], names: Sequence[str]) -> dict[str, int]:
-    return {name: int(count) for name, count in zip(names, np.bincount(code_N, minlength=len(names)), strict=True) if count}
-
-
-def _by_task(scratch: Scratch, number_K: NDArray[Any]) -> list[tuple[str | None, int]]:
-    count = np.bincount(number_K["task"], minlength=len(scratch.tasks))
-    return sorted(((task, int(count[code])) for task, code in scratch.tasks.items() if count[code]), key=lambda pair: pair[0] or "")
 
 
 def _answers(scratch: Scratch, number_K: NDArray[Any]) -> dict[str, dict[str, int]]:
@@ -255,7 +216,7 @@ def _answers(scratch: Scratch, number_K: NDArray[Any]) -> dict[str, dict[str, in
         rows = number_K[(number_K["task"] == code) & (number_K["kind"] != PAIRS)]
         if known and len(rows):
             answers, count = np.unique(rows["answer"], return_counts=True)
-            by_answer = {_answer_text(json_at(known[a])): int(n) for a, n in zip(answers.tolist(), count.tolist(), strict=True)}
+            by_answer = {answer_text(json_at(known[a])): int(n) for a, n in zip(answers.tolist(), count.tolist(), strict=True)}
             found[task or ""] = dict(sorted(by_answer.items()))
     return dict(sorted(found.items()))
 

@@ -73,7 +73,7 @@ def _out_of_fold(texts: Sequence[str], label_N: NDArray[np.int64], place_N: NDAr
         seen = np.unique(label_N[outside])
         if not len(inside) or len(seen) < 2:
             continue
-        model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=_EPOCHS, tol=None, random_state=0).fit(x[outside], label_N[outside])
+        model = SGDClassifier(loss="log_loss", alpha=1e-4, max_iter=_EPOCHS, tol=None, random_state=0).fit(x[outside], label_N[outside])
         proba_NC[inside] = 0.0
         proba_NC[np.ix_(inside, seen)] = model.predict_proba(x[inside])
     return proba_NC

@@ -137,6 +137,7 @@ class Decision(NamedTuple):
     """What has become of an item."""
 
     state: Literal["open", "decided", "disputed"]
+    """How far it is."""
     scores: Mapping[str, float]
     """The score of each answer by digest; empty unless it is decided."""
     accepted: tuple[Verdict, ...]

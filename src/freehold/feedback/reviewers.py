@@ -59,7 +59,10 @@ class Reviewer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Body(msgspec.Struct, frozen=True):
+    """What a row holds beside its columns."""
+
     tags: tuple[str, ...] = ()
+    """What the person knows about."""
 
 
 def invite(store: Store, tenant: str, name: str, role: Role, tags: Sequence[str], now: datetime, lasts: timedelta = INVITED_FOR) -> str:
@@ -127,8 +130,8 @@ def at_this_desk(store: Store, tenant: str, name: str, now: datetime) -> Reviewe
     if row is None:
         with store.writing() as connection:
             columns = ("tenant", "name", "role", "created_at", "body")
-            row = (tenant, name, "reviewer", microseconds(now), bytearray(msgspec.json.encode(_Body())))
-            store.insert_new(connection, "reviewers", columns, "tenant, name", [row])
+            new = (tenant, name, "reviewer", microseconds(now), bytearray(msgspec.json.encode(_Body())))
+            store.insert_new(connection, "reviewers", columns, "tenant, name", [new])
         return Reviewer(name=name, role="reviewer", tags=(), created_at=now)
     if row.revoked_at is not None:
         raise CallerError(f"Reviewer '{name}' was revoked. 'freehold review invite {name}' takes that back.")

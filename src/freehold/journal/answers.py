@@ -87,7 +87,8 @@ def least_inclusion(store: Store, tenant: str, task: str, metric: str) -> float 
     if count:
         drawn.append((at, round(count / inclusion), inclusion))
     newest = max(drawn)
-    return max(floor for _, frame, floor in drawn if frame == newest[1])
+    floors: list[float] = [floor for _, frame, floor in drawn if frame == newest[1]]
+    return max(floors)
 
 
 def items_of_subject(store: Store, tenant: str, subject: str) -> list[tuple[str, str]]:

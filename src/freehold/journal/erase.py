@@ -1,10 +1,10 @@
 """Erasing a person: every call about them and all that hangs on it, out of the tables, the log and the blobs."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Delete, Update, delete, exists, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Delete, Update, delete, exists, insert, or_, select, text, update
 
 from freehold.context.conversation import forget
 from freehold.journal.read import slices
@@ -20,6 +20,7 @@ from freehold.store.schema import (
     erasures,
     feedback,
     ledger,
+    looks,
     review_items,
     review_verdicts,
     used_tokens,
@@ -77,20 +78,48 @@ def erase(store: Store, tenant: str, subject: str, now: datetime) -> Erased:
     return erased
 
 
+class Named(NamedTuple):
+    """By what a person's calls and signals are known, before they are erased."""
+
+    calls: frozenset[str]
+    """Ids of the calls about them."""
+    feedback: frozenset[str]
+    """Ids of what was said about those and about their runs, and of what they said themselves."""
+
+
+def named_by(store: Store, tenant: str, subject: str) -> Named:
+    """What erasing the person will remove, by id."""
+    ids = select(calls.c.id).where(calls.c.tenant == tenant, calls.c.subject == subject)
+    said = select(feedback.c.id).where(_said(tenant, subject), feedback.c.tenant == tenant)
+    with store.reading() as connection:
+        return Named(frozenset(connection.execute(ids).scalars()), frozenset(connection.execute(said).scalars()))
+
+
+def _said(tenant: str, subject: str) -> ColumnElement[bool]:
+    """What was said about a person's calls and runs, and what the person said as an author."""
+    theirs = (calls.c.tenant == tenant) & (calls.c.subject == subject)
+    runs = (episodes.c.tenant == tenant) & (episodes.c.subject == subject)
+    of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
+    return or_(
+        feedback.c.call.in_(select(calls.c.id).where(theirs)),
+        feedback.c.episode.in_(select(episodes.c.id).where(runs)),
+        feedback.c.episode.in_(of_calls),
+        feedback.c.author == subject,
+    )
+
+
 def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> Erased:
     theirs = (calls.c.tenant == tenant) & (calls.c.subject == subject)
     runs = (episodes.c.tenant == tenant) & (episodes.c.subject == subject)
-    ids, run_ids = select(calls.c.id).where(theirs), select(episodes.c.id).where(runs)
+    ids = select(calls.c.id).where(theirs)
     rows = connection.execute(select(calls.c.task, calls.c.item, calls.c.input, calls.c.body_digest).where(theirs)).all()
     digests = {digest for row in rows for digest in (row.input, row.body_digest) if digest is not None}
 
-    of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
-    about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
-    theirs_said = or_(about, feedback.c.author == subject)
-    said = _count(connection, delete(feedback).where(theirs_said, feedback.c.tenant == tenant))
+    said = _count(connection, delete(feedback).where(_said(tenant, subject), feedback.c.tenant == tenant))
     connection.execute(delete(used_tokens).where(used_tokens.c.tenant == tenant, used_tokens.c.call.in_(ids)))
     messages = forget(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
+    connection.execute(delete(looks).where(looks.c.call.in_(ids), looks.c.tenant == tenant))
     asked = _count(connection, delete(calls).where(theirs))
     gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))
     gone = tuple(pair for pair in gone if not _has_calls(connection, tenant, *pair))
