@@ -39,7 +39,9 @@ reference = "large"
 variants = ["large", "small"]
 instruction = "Say which queue answers."
 """
-WORDS = [f"{start}{end}" for start in ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi") for end in ("lin", "mor", "tan", "ver", "sol", "quin")]
+WORDS = [
+    f"{start}{end}" for start in ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi") for end in ("lin", "mor", "tan", "ver", "sol", "quin")
+]
 
 
 def project_at(folder: Path, url: str = "sqlite:///freehold.db", more: str = "") -> Project:
@@ -83,4 +85,6 @@ def journalled(project: Project, calls: list[Call], feedback: list[Feedback] | N
 def recipe(*sources: str, name: str = "triage", purpose: Any = "training", split: Splitting | None = None, **clean: Any) -> Recipe:
     """A recipe as the command line writes it."""
     cleaning = Cleaning(**{"label_errors": "off", **clean})
-    return settled(Recipe(name=name, sources=sources or ("task=triage",), purpose=purpose, clean=cleaning, split=split or Splitting()), NOON)
+    return settled(
+        Recipe(name=name, sources=sources or ("task=triage",), purpose=purpose, clean=cleaning, split=split or Splitting()), NOON
+    )

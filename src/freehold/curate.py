@@ -89,7 +89,13 @@ def lineage(project: Project, version: Version, start: str) -> Lineage:
         asked = calls_by_id(project.store, connection, row.calls)
         said = feedback_by_id(connection, row.feedback)
     missing = [id for id in (*row.calls, *row.feedback) if id not in asked and id not in said]
-    return Lineage(row, split, tuple(asked.values()), tuple(said.values()), tuple(missing))
+    return Lineage(
+        row=row,
+        split=split,
+        calls=tuple(asked[id] for id in row.calls if id in asked),
+        feedback=tuple(said[id] for id in row.feedback if id in said),
+        missing=tuple(missing),
+    )
 
 
 @contextmanager

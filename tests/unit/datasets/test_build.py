@@ -146,7 +146,9 @@ def test_of_two_that_ask_the_same_what_people_said_is_kept(project: Project) -> 
 
 
 def test_personal_data_is_replaced_before_anything_is_written(project: Project, tmp_path: Path) -> None:
-    call = a_call(0, input="write to ann@example.com or call +49 170 1234567", output="sent to ann@example.com", tags={"to": "bob@example.com"})
+    call = a_call(
+        0, input="write to ann@example.com or call +49 170 1234567", output="sent to ann@example.com", tags={"to": "bob@example.com"}
+    )
     journalled(project, [call, a_call(1)])
     version = build_dataset(project, recipe())
     assert version.manifest.personal == {"EMAIL": 3, "PHONE": 1}
