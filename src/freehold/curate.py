@@ -12,9 +12,7 @@ from freehold.datasets.erase import ErasedFrom, Theirs, erase_from, remove
 from freehold.datasets.example import Example
 from freehold.datasets.export import Exported, Wanted, export
 from freehold.datasets.freeze import erase_frozen, thaw
-from freehold.datasets.personal import finder_of
 from freehold.datasets.recipe import Recipe
-from freehold.datasets.rights import Rights
 from freehold.datasets.split import TRAIN, Fractions
 from freehold.datasets.versions import Version, find, intact, rows_alike, texts_of, versions
 from freehold.errors import CallerError, OperatorError
@@ -46,10 +44,8 @@ def build_dataset(project: Project, recipe: Recipe, say: Report = lambda _: None
         sources = Sources(
             store=project.store,
             tenant=project.tenant,
-            catalog=project.catalog,
-            rights=Rights(project.config),
+            config=project.config,
             evaluations=evaluation_sets(project),
-            finder=finder_of(recipe.clean.finder),
         )
         return build(sources, recipe, project.datasets, datetime.now(UTC), say)
 
