@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,7 +209,13 @@ def test_erasing_a_person_takes_what_they_said_and_that_somebody_spoke_of_them(s
 
 RULED = Reward(metrics={"correct": 1.0})
 BOUND = 0.25
-"""How far all users together move a reward at most, by default: `at_most`. docs/feedback.md says the same."""
+"""How far all users together move a reward at most, by default."""
+PAGE_OF_IT = Path(__file__).parents[2] / "docs/feedback.md"
+
+
+def test_the_bound_is_the_default_rule_s_and_the_page_says_it() -> None:
+    assert Reward().at_most == {"user": BOUND}
+    assert f"A reward moves by at most {BOUND}" in PAGE_OF_IT.read_text()
 
 
 def judged(call: Call, value: float, by: str = "person:ann") -> Feedback:

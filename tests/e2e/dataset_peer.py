@@ -7,6 +7,7 @@ from pathlib import Path
 
 def main(folder: Path) -> None:
     import mlcroissant
+
     from datasets import load_dataset
 
     loaded = load_dataset(str(folder), cache_dir=str(folder.parent / "cache"))

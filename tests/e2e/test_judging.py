@@ -48,8 +48,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield found
 
 
-def remember(desk: Desk, count: int, **fields: Any) -> list[Call]:
-    """So many items that `frontier` and `claude` answered; people said that every third answer of `claude` is wrong."""
+def remember(desk: Desk, count: int, labelled: int | None = None, **fields: Any) -> list[Call]:
+    """So many items that `frontier` and `claude` answered; people said that every third answer of `claude` is wrong, of all items or of the first
+    `labelled`, which were drawn."""
     made, said = [], []
     for n in range(count):
         for variant in ("frontier", "claude"):
@@ -61,10 +62,12 @@ def remember(desk: Desk, count: int, **fields: Any) -> list[Call]:
             }
             call = Call(id=f"{variant}-{n}", task="capitals", variant=variant, item=f"i{n}", **{**plain, **fields})
             made.append(call)
+            if labelled is not None and n >= labelled:
+                continue
             said.append(
                 Feedback(
                     id=feedback_id(call.id, "correct", "person:ann"), call=call.id, metric="correct", kind="label", value=float(not wrong),
-                    source="person:ann", at=NOON,
+                    source="person:ann", at=NOON, **({} if labelled is None else {"design": "audit", "inclusion": labelled / count}),
                 )
             )  # fmt: skip
     append_many(desk.at.project.store, made, said)
@@ -204,6 +207,27 @@ def test_a_budget_ends_judging_before_it_is_overspent(desk: Desk) -> None:
     desk.up.answer = says(by_words)
     made = run(desk, "quality", budget_usd=5 * CHEAP_USD, concurrency=1)
     assert made.scored == 5 and made.left == 35
+
+
+def test_people_and_a_judge_together_say_more_than_people_alone(tmp_path: Path) -> None:
+    """People labelled 30 of 90 items; the judge, which is too kind, scored them all. A third of the answers of `claude` are wrong."""
+    with at_work(tmp_path, TOML + JUDGES) as desk:
+        remember(desk, 90, labelled=30)
+        desk.up.answer = says(by_words)
+        command("judge", "run", "quality", "--task", "capitals", cwd=tmp_path)
+        made = command("judge", "estimate", "quality", "--task", "capitals", "--json", cwd=tmp_path).json
+        assert (made["reference"], made["is_drawn"], made["unknown"]) == ("frontier", True, {})
+        found, apart = made["variants"]["claude"], made["differences"]["claude"]
+        assert (found["labels"], found["items"]) == (30, 90)
+        assert found["powered"]["value"] == pytest.approx(2 / 3, abs=0.01) and found["bias"]["value"] > 0.05
+        assert apart["powered"]["low"] <= -1 / 3 <= apart["powered"]["high"]
+        for each in (found, apart):
+            width, alone = (each[name]["high"] - each[name]["low"] for name in ("powered", "labels_only"))
+            assert width < 0.8 * alone
+        shown = command("judge", "estimate", "quality", "--task", "capitals", cwd=tmp_path)
+        assert "claude less frontier" in shown.out and "nobody drew" not in shown.err
+        few = command("judge", "estimate", "like", "--task", "capitals", cwd=tmp_path, code=2)
+        assert "has scored no answer" in few.err
 
 
 def test_no_more_is_kept_of_a_judges_words_than_of_the_strictest_tasks(tmp_path: Path) -> None:

@@ -2,13 +2,12 @@
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from command import freehold
-from conftest import NOON
 from freehold.journal.call import Call, Feedback
 from freehold.journal.write import append_many
 from freehold.project import Project
@@ -23,6 +22,7 @@ metric = "correct"
 explore = 0.2
 """
 MakeCall = Callable[..., Call]
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MakeScore = Callable[..., Feedback]
 
 

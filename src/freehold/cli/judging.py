@@ -9,6 +9,7 @@ from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, 
 
 if TYPE_CHECKING:
     from freehold.evaluation.calibrate import Calibration
+    from freehold.evaluation.estimated import Estimated
     from freehold.evaluation.ppi import Interval
     from freehold.project import Project
     from freehold.tables import JudgeTable
@@ -22,11 +23,12 @@ _TaskOption = Annotated[str, typer.Option("--task", metavar="TASK", help="Whose 
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     app.command()(scorers)
-    group = typer.Typer(help="Models as judges: list, show, run, calibrate.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help="Models as judges: list, show, run, calibrate, estimate.", no_args_is_help=True, rich_markup_mode=None)
     group.command("list")(list_judges)
     group.command("show")(show)
     group.command("run")(run)
     group.command("calibrate")(calibrate)
+    group.command("estimate")(estimate)
     app.add_typer(group, name="judge")
 
 
@@ -156,6 +158,28 @@ def calibrate(
         _print_calibration(made)
 
 
+def estimate(
+    judge: _JudgeArgument,
+    task: _TaskOption,
+    metric: Annotated[
+        str | None, typer.Option("--metric", metavar="M", help="What people's labels are of; the task's metric when left out.")
+    ] = None,
+    variants: Annotated[str | None, typer.Option("--variants", metavar="A,B,…", help="Answers of these; of all where left out.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What people would say of the answers that a judge has scored, from the labels they gave some of them: PPI++, labels alone beside it."""
+    from freehold.evaluation.estimated import estimate as estimated
+
+    named = tuple(name.strip() for name in (variants or "").split(",") if name.strip())
+    with opened(project) as home:
+        made = estimated(home, judge, _table(home, judge), task, metric, named)
+    if as_json:
+        print_json(made)
+    else:
+        _print_estimated(made)
+
+
 def _table(home: "Project", judge: str) -> "JudgeTable":
     from freehold.errors import CallerError, nearest
     from freehold.pipelines.judging import judges_in
@@ -196,6 +220,27 @@ def _print_calibration(made: "Calibration") -> None:
     title = f"{made.judge} on {made.task}, {made.answers:,} answers that people scored by {made.metric}"
     print_table(title, ["", "estimate and 95 % interval"], [row for row in rows if row[1]])
     notes().print("Scores are in [0, 1] with 1 the best. Bias: how much higher the judge scores than people do.")
+
+
+def _print_estimated(made: "Estimated") -> None:
+    rows = [
+        [name, *(_shown(each) for each in (found.powered, found.labels_only, found.bias)), f"{found.labels:,}", f"{found.items:,}"]
+        for name, found in [
+            *made.variants.items(),
+            *((f"{name} less {made.reference}", found) for name, found in made.differences.items()),
+        ]
+    ]
+    print_table(
+        f"{made.metric} on {made.task}, with {made.judge}",
+        ["", "by labels and judge, 95 %", "by labels alone", "bias of the judge", "labels", "items"],
+        rows,
+    )
+    for name, why in made.unknown.items():
+        out().print(f"{name}: {why}", markup=False, soft_wrap=True)
+    if not made.is_drawn:
+        notes().print(
+            "Some of these labels nobody drew: the numbers hold as far as what people happened to label is like the rest, which nobody knows."
+        )
 
 
 def _shown(interval: "Interval | None") -> str:

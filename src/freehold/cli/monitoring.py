@@ -127,7 +127,7 @@ def accept(alert: _AlertArgument, by: _ByOption = None, project: ProjectOption =
     from freehold.monitor.status import accept as accept_alert
 
     with opened(project) as home:
-        found = accept_alert(home, alert, by or getpass.getuser(), datetime.now(UTC))
+        found = accept_alert(home.store, home.tenant, alert, by or getpass.getuser(), datetime.now(UTC))
     print_json(found) if as_json else _show_alert(found)
 
 

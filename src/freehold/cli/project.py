@@ -98,8 +98,8 @@ def erase(
             return
         frozen = ", ".join(f"{name[:12]} (which held {n} of the items)" for name, n in erased.frozen.items()) or "none"
         out().print(
-            f"Erased {erased.calls} calls and {erased.said} signals. Frozen data removed whole: {frozen}. Importing the same log again would "
-            "bring the person back.",
+            f"Erased {erased.calls} calls and {erased.said} signals. Frozen data sets removed whole: {frozen}. "
+            "Importing the same log again would bring the person back.",
             markup=False,
             soft_wrap=True,
         )

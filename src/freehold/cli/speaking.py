@@ -11,9 +11,8 @@ from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, 
 from freehold.errors import CallerError
 
 if TYPE_CHECKING:
-    from freehold.catalog import Reward
     from freehold.chat import JSON
-    from freehold.feedback.reward import Rewarded, RewardFunction
+    from freehold.feedback.reward import Rewarded
     from freehold.journal.call import Call, Feedback
     from freehold.project import Project
 
@@ -167,13 +166,14 @@ def show(call: CallArgument, project: ProjectOption = None, as_json: JsonOption 
     """Show everything said about a call and its run, and the reward that makes, word by word."""
     from freehold.feedback.reward import reward
     from freehold.journal.read import feedback_of
+    from freehold.pipelines.rewarding import reward_of
 
     with opened(project) as home:
         found = _find(home, call)
         if found is None:
             raise CallerError(f"There is no call '{call}'. 'freehold calls' shows the last ones.")
         said = feedback_of(home.store, home.tenant, found.id, found.episode)
-        rule = _rule_of(home, found.task)
+        rule = None if found.task is None else reward_of(home.config, found.task)
         rewarded = None if rule is None else reward(rule, said, home.catalog, found.output_digest)
     if as_json:
         print_json({"call": found.id, "task": found.task, "feedback": said, "reward": rewarded})
@@ -270,23 +270,6 @@ def _preference(home: "Project", better_than: str | None, worse_than: str | None
     verdict, other = said[0]
     found = _find(home, other)
     return preference_json(verdict, other if found is None else found.id)
-
-
-def _rule_of(home: "Project", task: str | None) -> "Reward | RewardFunction | None":
-    """The task's reward: what freehold.toml says, else what the project's programs declare."""
-    known = home.catalog.tasks.get(task or "")
-    if known is not None and known.reward is not None:
-        return known.reward
-    if task is None or not home.config.project.python:
-        return None
-    from freehold.config import with_declared
-    from freehold.pipelines.program import program_of
-
-    declared = {one.name: one for one in program_of(home.config).tasks}
-    if task not in declared:
-        return None
-    rule = with_declared(home.config, {task: declared[task].table()}).catalog().tasks[task].reward
-    return rule if rule is not None else declared[task].reward
 
 
 def _print_said(title: str, said: Sequence["Feedback"]) -> None:

@@ -82,10 +82,15 @@ class About(NamedTuple):
     """What is calibrated."""
 
     judge: str
+    """As of `Calibration`."""
     task: str
+    """As of `Calibration`."""
     metric: str
+    """As of `Calibration`."""
     rubric: str
+    """As of `Calibration`."""
     model: str
+    """As of `Calibration`."""
 
 
 def calibrate(about: About, pairs: Sequence[Pair], orders: Sequence[tuple[float, float]], seed: int, now: datetime) -> Calibration:

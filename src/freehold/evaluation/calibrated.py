@@ -30,7 +30,7 @@ _INSTRUMENTS = ("judge:", "scorer:", "verifier:")
 _FAMILY = re.compile(r"[a-z]+")
 
 
-class _Verdict(NamedTuple):
+class Verdict(NamedTuple):
     """What a judge said of a call."""
 
     item: str
@@ -42,23 +42,21 @@ class _Verdict(NamedTuple):
 
 def calibrate_judge(project: Project, name: str, table: JudgeTable, task: str, metric: str | None, seed: int, now: datetime) -> Calibration:
     """A judge against the people who scored the same answers of a task, kept as a file. Raises CallerError, DataError."""
-    by_people = metric or project.task(task).metric
-    if by_people is None:
-        raise CallerError(f"Task '{task}' has no metric. Say by which people scored its answers: --metric M.")
-    human = _by_people(scores(project.store, project.tenant, task, by_people), project.catalog.metric(by_people))
-    verdicts = dict(_verdicts(project, f"{PREFIX}{name}", rubric_hash(table), task))
+    judged_by = metric_of(project, task, metric)
+    human = by_people(scores(project.store, project.tenant, task, judged_by), project.catalog.metric(judged_by))
+    verdicts = dict(verdicts_of(project, f"{PREFIX}{name}", rubric_hash(table), task))
     kin = families(project.config, table.model)
     reference = project.task(task).reference
-    others = {item: value for item, variant, value in human.values() if variant == reference}
+    others = {said.item: said.value for said in human.values() if said.variant == reference}
     pairs = [
-        Pair(said.group, said.variant, _unit(table, said.value), right, said.variant in kin)
+        Pair(said.group, said.variant, unit_of(table, said.value), right, said.variant in kin)
         for call, said in verdicts.items()
-        if (right := _right(table, human.get(call), others.get(said.item))) is not None
+        if (right := right_of(table, human.get(call), others.get(said.item))) is not None
     ]
     orders = [
         (float(said.parts["shown_first"]), float(said.parts["shown_second"])) for said in verdicts.values() if "shown_first" in said.parts
     ]
-    made = calibrate(About(f"{PREFIX}{name}", task, by_people, rubric_hash(table), table.model), pairs, orders, seed, now)
+    made = calibrate(About(f"{PREFIX}{name}", task, judged_by, rubric_hash(table), table.model), pairs, orders, seed, now)
     with private_file(_path(project.folder, name, task, made.rubric)) as file:
         file.write(msgspec.json.format(msgspec.json.encode(made), indent=2))
     return made
@@ -95,29 +93,53 @@ def _name(config: Config, model: str) -> str:
     return model if table is None else table.name or model
 
 
-def _by_people(batches: Iterable[list[Score]], metric: Metric) -> dict[str, tuple[str, str, float]]:
-    """Item, variant and mean score, in [0, 1], of each call that people scored. What somebody said last counts."""
+def metric_of(project: Project, task: str, metric: str | None) -> str:
+    """What people's labels of a task are of. Raises CallerError where nobody says."""
+    found = metric or project.task(task).metric
+    if found is None:
+        raise CallerError(f"Task '{task}' has no metric. Say by which people scored its answers: --metric M.")
+    return found
+
+
+class ByPeople(NamedTuple):
+    """What people said of a call."""
+
+    item: str
+    variant: str
+    value: float
+    """The mean of their scores, in [0, 1] with 1 the best."""
+    inclusion: float | None
+    """The probability with which the call's item was drawn for them, 1 for a census; None where nobody drew it."""
+
+
+def by_people(batches: Iterable[list[Score]], metric: Metric) -> dict[str, ByPeople]:
+    """What people said of each call that they scored. What somebody said last counts."""
     said: dict[str, dict[str, float]] = {}
-    about: dict[str, tuple[str, str]] = {}
+    about: dict[str, Score] = {}
     for score in (score for batch in batches for score in batch):
         if not score.source.startswith(_INSTRUMENTS):
             said.setdefault(score.call, {})[score.source] = metric.unit(score.value)
-            about[score.call] = score.item, score.variant
-    return {call: (*about[call], sum(by.values()) / len(by)) for call, by in said.items()}
+            if score.call not in about or score.design != "found":
+                about[score.call] = score
+    return {
+        call: ByPeople(about[call].item, about[call].variant, sum(by.values()) / len(by), about[call].inclusion)
+        for call, by in said.items()
+    }
 
 
-def _right(table: JudgeTable, said: tuple[str, str, float] | None, other: float | None) -> float | None:
+def right_of(table: JudgeTable, said: ByPeople | None, other: float | None) -> float | None:
     """What people say of an answer; of two answers which they score higher. None where they say nothing."""
     if table.kind != "pairwise" or said is None:
-        return None if said is None else said[2]
-    return None if other is None else 0.5 if said[2] == other else float(said[2] > other)
+        return None if said is None else said.value
+    return None if other is None else 0.5 if said.value == other else float(said.value > other)
 
 
-def _unit(table: JudgeTable, value: float) -> float:
+def unit_of(table: JudgeTable, value: float) -> float:
+    """A judge's score in [0, 1], with 1 the best."""
     return Metric(id="judge", range=table.scores, better=table.better).unit(value)
 
 
-def _verdicts(project: Project, metric: str, rubric: str, task: str) -> Iterator[tuple[str, _Verdict]]:
+def verdicts_of(project: Project, metric: str, rubric: str, task: str) -> Iterator[tuple[str, Verdict]]:
     """What a judge said of a task's calls by this rubric, by call."""
     c, f = calls.c, feedback.c
     wanted = (
@@ -132,7 +154,7 @@ def _verdicts(project: Project, metric: str, rubric: str, task: str) -> Iterator
         said = feedback_of_row(row._mapping)
         if said.call is not None and said.value is not None and said.id == feedback_id(said.call, metric, metric, rubric):
             parts = said.content.get("parts") if isinstance(said.content, dict) else None
-            yield said.call, _Verdict(row.item, row.variant, row.group or row.item, said.value, parts if isinstance(parts, dict) else {})
+            yield said.call, Verdict(row.item, row.variant, row.group or row.item, said.value, parts if isinstance(parts, dict) else {})
 
 
 def _path(folder: Path, name: str, task: str, rubric: str) -> Path:

@@ -1,6 +1,7 @@
 """How much several answers to one question differ, or the words of one answer."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
@@ -12,6 +13,7 @@ from freehold.evaluation.text import plain_words
 from freehold.journal.rows import digest_of
 
 _MOST_ANSWERS = 10_000
+_WORD = re.compile(r"\w+")
 
 
 def distinct_n(texts: Iterable[str], n: int) -> float | None:
@@ -21,7 +23,7 @@ def distinct_n(texts: Iterable[str], n: int) -> float | None:
     """
     runs: Counter[tuple[str, ...]] = Counter()
     for text in texts:
-        words = plain_words(text).split()
+        words = _WORD.findall(text.casefold())
         runs.update(zip(*(words[start:] for start in range(n)), strict=False))
     return len(runs) / runs.total() if runs else None
 

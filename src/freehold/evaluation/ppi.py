@@ -47,7 +47,9 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     labels: int
     """How many items people labelled: what both rest on."""
     items: int
-    """How many the judge scored, the labelled ones among them."""
+    """How many items there are, the labelled ones among them."""
+    silent: int
+    """On how many of them the judge gave no score: they are taken at the mean of those it gave, which is as good as any guess."""
     power: float
     """λ: how much the judge was listened to, from 0 for not at all to 1."""
     bias: Interval
@@ -65,14 +67,16 @@ def mean(
     confidence: float = 0.95,
     power: float | None = None,
 ) -> Estimate:
-    """The mean of what people would say of all items. NaN in `human_N`: nobody was asked; every item has a judge's score.
+    """The mean of what people would say of all items. NaN in `human_N`: nobody was asked; in `judge_N`: the judge
+    gave no score.
 
     Without `inclusion_N` the labelled items are a simple random sample of all. With it they were drawn one by one with those probabilities, as
     active labelling does. `group_N`: items that depend on each other have one number. `power`: λ, where it is fixed beforehand; otherwise the one
-    that makes the interval narrowest. Raises DataError for arrays that do not fit, a judge that is silent, or too few labels.
+    that makes the interval narrowest. Raises DataError for arrays that do not fit, a judge that gave no score at all, or too few labels.
     """
     human_N, judge_N = np.asarray(human_N, dtype=np.float64), np.asarray(judge_N, dtype=np.float64)
-    is_said_N = ~np.isnan(human_N)
+    is_said_N, is_silent_N = ~np.isnan(human_N), np.isnan(judge_N)
+    judge_N = np.where(is_silent_N, judge_N[~is_silent_N].mean() if not is_silent_N.all() else np.nan, judge_N)
     group_N = np.arange(len(human_N)) if group_N is None else np.unique(group_N, return_inverse=True)[1]
     labels = _checked(human_N, judge_N, is_said_N, group_N, inclusion_N)
     t = float(stdtrit(labels - 1, (1.0 + confidence) / 2))
@@ -88,6 +92,7 @@ def mean(
         labels_only=_around(*alone, t),
         labels=int(is_said_N.sum()),
         items=len(human_N),
+        silent=int(is_silent_N.sum()),
         power=used,
         bias=_around(off, off_s, t),
         confidence=confidence,
@@ -116,9 +121,7 @@ def _checked(human_N: Floats, judge_N: Floats, is_said_N: NDArray[np.bool_], gro
     if human_N.ndim != 1 or human_N.shape != judge_N.shape or group_N.shape != human_N.shape:
         raise DataError(f"labels {human_N.shape}, judge {judge_N.shape} and groups {group_N.shape} are not one each for every item")
     if not np.isfinite(judge_N).all() or np.isinf(human_N).any():
-        raise DataError(
-            f"{int((~np.isfinite(judge_N)).sum())} of {len(judge_N)} items have no score of the judge; leave those out, and say how many they were"
-        )
+        raise DataError("the judge gave no score at all, or a score is infinite; people's labels alone say what there is to say")
     if inclusion_N is not None and not ((np.asarray(inclusion_N) > 0) & (np.asarray(inclusion_N) <= 1)).all():
         raise DataError("inclusion probabilities lie above 0 and at most at 1, of every item")
     labels = len(np.unique(group_N[is_said_N]))

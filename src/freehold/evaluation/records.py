@@ -7,7 +7,7 @@ look into. The row in the store has sums, and reasons that were counted.
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -228,18 +228,26 @@ def erase(store: Store, tenant: str, folder: Path, items: Mapping[str, set[str]]
         if not theirs or not path.exists():
             continue
         try:
-            table = pq.read_table(path)
-            is_theirs = pc.is_in(table.column("item").cast(pa.string()), value_set=pa.array(sorted(theirs), pa.string()))
+            table = _spelt_out(pq.read_table(path))
+            is_theirs = pc.is_in(table.column("item"), value_set=pa.array(sorted(theirs), pa.string()))
             lost = len(set(table.filter(is_theirs).column("item").to_pylist()))
         except (OSError, pa.ArrowException, KeyError):
             unreadable.append(path)
             continue
         if lost:
             with private_file(path) as file:
-                pq.write_table(table.filter(pc.invert(is_theirs)).unify_dictionaries(), file, compression="zstd")
+                pq.write_table(table.filter(pc.invert(is_theirs)), file, compression="zstd")
             _without_reasons(store, tenant, row, lost)
             gone[row.id] = lost
     return Removed(gone, tuple(unreadable))
+
+
+def _spelt_out(table: Any) -> Any:
+    """The table with every text in its place: a dictionary would keep those that no row has any more."""
+    import pyarrow as pa
+
+    texts = [pa.field(field.name, pa.string()) if pa.types.is_dictionary(field.type) else field for field in table.schema]
+    return table.cast(pa.schema(texts))
 
 
 def _without_reasons(store: Store, tenant: str, row: Row, lost: int) -> None:

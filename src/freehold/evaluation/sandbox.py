@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -165,13 +166,11 @@ class _Watch:
         entries = size = 0
         for at, folders, files in os.walk(self._folder):
             entries += len(folders) + len(files)
-            for file in files:
-                try:
-                    size += (Path(at) / file).lstat().st_size
-                except FileNotFoundError:
-                    continue
             if entries > _MOST_ENTRIES:
                 return True
+            for file in files:
+                with suppress(FileNotFoundError):
+                    size += (Path(at) / file).lstat().st_size
         return size > self._bounds.files_mb * 2**20
 
 

@@ -68,7 +68,7 @@ def named(config: Config, specs: Sequence[str], modules: Iterable[ModuleType] = 
     are called by, and an option that its kind does not take.
     """
     known = tuple(modules)
-    has = _Has(config, functions_in(known), judges_of(config, known), ask)
+    has = _Has(config, functions_in(known), judges_of(config, known), ask, _points())
     return [_one(has, spec.strip()) for spec in specs]
 
 
@@ -111,6 +111,7 @@ class _Has(NamedTuple):
     functions: Mapping[str, Scorer]
     judges: Mapping[str, JudgeTable]
     ask: Ask | None
+    points: Mapping[str, EntryPoint]
 
 
 def _one(has: _Has, name: str) -> Scorer:
@@ -122,11 +123,10 @@ def _one(has: _Has, name: str) -> Scorer:
 
 def _made(has: _Has, name: str, table: ScorerTable) -> Scorer:
     kind, _, option = table.kind.partition(":")
-    points = _points()
-    if kind not in points:
-        hint = nearest(kind, {*points, *has.config.scorers, *has.functions})
+    if kind not in has.points:
+        hint = nearest(kind, {*has.points, *has.config.scorers, *has.functions})
         raise CallerError(f"There is no scorer '{kind[:120]}'.{hint} 'freehold scorers' shows what each says.")
-    made = _loaded(points[kind])(Settings(name, option, table.options, has.config.folder, has.ask, has.judges))
+    made = _loaded(has.points[kind])(Settings(name, option, table.options, has.config.folder, has.ask, has.judges))
     if table.field is None:
         return made
     if not isinstance(made, Plain):

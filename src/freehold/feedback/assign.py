@@ -52,12 +52,18 @@ def waiting(queue: Queue, places: Sequence[Place], rows: Iterable[Row], reviewer
             mine[row.ticket] = row
         elif row.reviewer not in queue.excluded:
             others[row.ticket].append(row)
+    turn: str | None
     in_hand = [place.ticket for place in places if place.state != "withdrawn" and _is_shown(mine.get(place.ticket))]
     wanted = [place for place in places if place.ticket not in mine and _is_open(queue, place, others[place.ticket], role, now)]
     wanted = wanted if any(not place.is_gold for place in wanted) else []  # gold alone would be known for what it is
     put_off = [row.ticket for row in mine.values() if row.state == "skipped" and row.skips <= MOST_SKIPS]
-    turn = in_hand or sorted((place.ticket for place in wanted), key=lambda ticket: order(queue.id, reviewer, ticket)) or put_off
-    return Waiting(turn[0] if turn else None, len(in_hand) + len(wanted) + len(put_off))
+    if in_hand:
+        turn = in_hand[0]
+    elif wanted:
+        turn = min((place.ticket for place in wanted), key=lambda ticket: order(queue.id, reviewer, ticket))
+    else:
+        turn = next(iter(put_off), None)
+    return Waiting(turn, len(in_hand) + len(wanted) + len(put_off))
 
 
 def order(queue: str, reviewer: str, ticket: str) -> bytes:

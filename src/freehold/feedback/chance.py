@@ -31,9 +31,9 @@ def unit(tenant: str, task: str, metric: str, item: str) -> float:
 def chances(worth: Sequence[float], size: float, explore: float) -> Chances:
     """Probabilities that sum to `size`: an equal share of `explore` in all, the rest in proportion to what an item is worth, at most 1 each."""
     count = len(worth)
-    if count == 0 or size >= count:
-        return Chances((1.0,) * count, 1.0)
     total = sum(worth)
+    if size >= count and (explore > 0 or total <= 0):
+        return Chances((1.0,) * count, 1.0)
     raw = [explore + (1.0 - explore) * each * count / total for each in worth] if total > 0 else [1.0] * count
     scale = _scale(raw, size)
     return Chances(tuple(min(1.0, scale * each) for each in raw), min(1.0, scale * (explore if total > 0 else 1.0)))

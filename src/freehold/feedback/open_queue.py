@@ -75,16 +75,19 @@ class _Drawn(NamedTuple):
     floor: float
 
 
-def open_queue(store: Store, tenant: str, catalog: Catalog, request: QueueRequest, worth: Worth | None, now: datetime) -> Opened:
+def open_queue(
+    store: Store, tenant: str, catalog: Catalog, request: QueueRequest, worth: Worth | None, now: datetime, id: str | None = None
+) -> Opened:
     """Draws the items of a new queue and keeps them. `worth`: what the rule makes of items, for all rules but `random`.
 
     By `random` these are the first items of the task's order of labels, each with one probability, as `freehold label` draws them. By any
-    other rule every item has its own and falls in by itself, so that `size` is what is to be expected. Raises CallerError, OperatorError.
+    other rule every item has its own and falls in by itself, so that `size` is what is to be expected. `id`: one of twelve hex digits, which
+    also orders what is shown; None for a new one. Raises CallerError, OperatorError.
     """
     _check(request)
     asked = population(store, tenant, catalog, request.about, may_be_alone=True)
     drawn = _draw(tenant, asked, request, worth)
-    id = token_hex(6)
+    id = id or token_hex(6)
     low, high = asked.metric.range
     queue = Queue(
         id=id,
@@ -97,6 +100,7 @@ def open_queue(store: Store, tenant: str, catalog: Catalog, request: QueueReques
         region=request.region,
         size=request.about.budget,
         explore=1.0 if request.rule == "random" else request.explore,
+        frame=len(asked.order),
         floor=drawn.floor or None,
         reviewers=request.reviewers,
         is_unanimous=request.is_unanimous,

@@ -43,6 +43,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """About how many questions were to be drawn."""
     explore: float = 1.0
     """The share of the draw that looks at no rule: every item has at least this part of an equal chance."""
+    frame: int
+    """How many items could be drawn, those that need nobody among them."""
     floor: float | None = None
     """The least probability with which any item could be drawn; None where some could not be, so that labels teach and certify nothing."""
     reviewers: int = 1
@@ -135,6 +137,7 @@ class Decision(NamedTuple):
     """What has become of an item."""
 
     state: Literal["open", "decided", "disputed"]
+    """How far it is."""
     scores: Mapping[str, float]
     """The score of each answer by digest; empty unless it is decided."""
     accepted: tuple[Verdict, ...]

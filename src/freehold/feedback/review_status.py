@@ -19,6 +19,7 @@ from freehold.feedback.queue import Queue, QueueItem, Verdict, decide, missed
 from freehold.feedback.queues import contents, queues_of
 from freehold.feedback.reliability import Reliability, reliability
 from freehold.feedback.worth import Verdict as Worked
+from freehold.feedback.worth import due as due_of
 from freehold.feedback.worth import narrowings
 from freehold.store.open import Store
 from freehold.tables import CreditsTable
@@ -82,7 +83,7 @@ def status_of(store: Store, queue: Queue, metric: Metric, table: CreditsTable, s
     worked = found.worked(tariff_of(queue, table))
     due = dict.fromkeys(names, 0)
     for one in worked:
-        due[one.reviewer] += _due(one, queue, table)
+        due[one.reviewer] += due_of(one, tariff_of(queue, table))
     told = [found.reviewer(name, due[name] / 1e9) for name in names]
     states: dict[str, int] = {}
     for item in items:
@@ -117,12 +118,6 @@ def book(store: Store, tenant: str, task: str | None, metrics: Mapping[str, Metr
     return count
 
 
-def _due(worked: Worked, queue: Queue, table: CreditsTable) -> int:
-    from freehold.feedback.worth import due
-
-    return due(worked, tariff_of(queue, table))
-
-
 class _Table:
     """The verdicts of a queue as a table of answers by reviewers, and what follows from it."""
 
@@ -137,6 +132,11 @@ class _Table:
         self.by_ticket = by_ticket
         self.accepted = {
             (verdict.ticket, verdict.reviewer) for ticket in by_ticket for verdict in decide(queue, by_ticket[ticket]).accepted
+        }
+        self.accepted |= {
+            (verdict.ticket, verdict.reviewer)
+            for verdict in self.given
+            if self.items[verdict.ticket].expected is not None and not self._missed(verdict) and verdict.reviewer not in queue.excluded
         }
         self.names = sorted({verdict.reviewer for verdict in self.given})
         self.rows = [(ticket, digest) for ticket in by_ticket for digest in self.items[ticket].ballot.calls]

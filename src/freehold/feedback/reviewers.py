@@ -59,7 +59,10 @@ class Reviewer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Body(msgspec.Struct, frozen=True):
+    """What a row holds beside its columns."""
+
     tags: tuple[str, ...] = ()
+    """What the person knows about."""
 
 
 def invite(store: Store, tenant: str, name: str, role: Role, tags: Sequence[str], now: datetime, lasts: timedelta = INVITED_FOR) -> str:
@@ -126,8 +129,9 @@ def at_this_desk(store: Store, tenant: str, name: str, now: datetime) -> Reviewe
         row = connection.execute(select(reviewers).where(r.tenant == tenant, r.name == name)).first()
     if row is None:
         with store.writing() as connection:
-            values = {"tenant": tenant, "name": name, "role": "reviewer", "created_at": microseconds(now)}
-            connection.execute(insert(reviewers).values(**values, body=msgspec.json.encode(_Body())))
+            columns = ("tenant", "name", "role", "created_at", "body")
+            new = (tenant, name, "reviewer", microseconds(now), bytearray(msgspec.json.encode(_Body())))
+            store.insert_new(connection, "reviewers", columns, "tenant, name", [new])
         return Reviewer(name=name, role="reviewer", tags=(), created_at=now)
     if row.revoked_at is not None:
         raise CallerError(f"Reviewer '{name}' was revoked. 'freehold review invite {name}' takes that back.")

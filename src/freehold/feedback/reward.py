@@ -42,7 +42,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True):
     """The ids of what it rests on."""
 
 
-class Unheard(NamedTuple):
+class Unheard(msgspec.Struct, frozen=True):
     """Something that was said and is not in the reward."""
 
     feedback: str
@@ -68,7 +68,9 @@ class _Reading(NamedTuple):
     """What one piece of feedback is worth."""
 
     said: Feedback
+    """What was said."""
     value: float
+    """Its worth in [0, 1]."""
 
 
 def reward(rule: Reward | RewardFunction, said: Sequence[Feedback], catalog: Catalog, answer: str | None = None) -> Rewarded:

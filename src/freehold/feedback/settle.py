@@ -54,7 +54,14 @@ def put_queue(connection: Connection, queue: Queue, is_new: bool = False) -> Non
     values: dict[str, Any] = {"floor": queue.floor, "body": msgspec.json.encode(queue)}
     values["closed_at"] = None if queue.closed_at is None else microseconds(queue.closed_at)
     if is_new:
-        named = {"tenant": queue.tenant, "id": queue.id, "task": queue.task, "metric": queue.metric, "at": microseconds(queue.opened_at)}
+        named = {
+            "tenant": queue.tenant,
+            "id": queue.id,
+            "task": queue.task,
+            "metric": queue.metric,
+            "at": microseconds(queue.opened_at),
+            "frame": queue.frame,
+        }
         connection.execute(insert(review_queues).values(**named, **values))
     else:
         connection.execute(update(review_queues).where(review_queues.c.id == queue.id).values(**values))

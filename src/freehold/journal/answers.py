@@ -70,12 +70,25 @@ def reviewed_items(connection: Connection, tenant: str, task: str, metric: str) 
 
 
 def least_inclusion(store: Store, tenant: str, task: str, metric: str) -> float | None:
-    """The least probability with which any item could be drawn by a queue whose items have unequal ones; None where there is none."""
-    q = review_queues.c
-    wanted = select(func.min(q.floor)).where(q.tenant == tenant, q.task == task, q.metric == metric)
+    """The least probability with which any item could be drawn, where review queues drew some; None where they drew none.
+
+    Every item that the newest draw could reach had at least that draw's floor, and at least the greatest floor of all draws from as many
+    items: a task's items only become more, so that those were the same ones.
+    """
+    q, d = review_queues.c, draws.c
+    queues = select(q.at, q.frame, q.floor).where(q.tenant == tenant, q.task == task, q.metric == metric, q.floor.isnot(None))
+    ours = (d.tenant == tenant) & (d.task == task) & (d.session == metric)
+    session = select(func.max(d.at), func.count(), func.min(d.inclusion)).where(ours)
     with store.reading() as connection:
-        least: float | None = connection.execute(wanted).scalar_one()
-        return least
+        drawn = [(row.at, row.frame, row.floor) for row in connection.execute(queues)]
+        at, count, inclusion = connection.execute(session).one()
+    if not drawn:
+        return None
+    if count:
+        drawn.append((at, round(count / inclusion), inclusion))
+    newest = max(drawn)
+    floors: list[float] = [floor for _, frame, floor in drawn if frame == newest[1]]
+    return max(floors)
 
 
 def items_of_subject(store: Store, tenant: str, subject: str) -> list[tuple[str, str]]:

@@ -133,9 +133,9 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     value: float | None = None
     """The score in the metric's own range, as it was given; None for kinds without one."""
     content: JSON = None
-    """A correction, a preference or a comment."""
+    """A label as text, a correction, a preference (`feedback/preference.py`) or a comment."""
     source: str
-    """Who said it: `import`, `person:<name>`, `judge:<name>`, `verifier:<name>`, `user`."""
+    """Who said it: `import`, `person:<name>`, `judge:<name>`, `scorer:<name>`, `verifier:<name>`, `user`; `user:public` with a token and no key."""
     author: str | None = None
     """Who of the source said it, as the product knows them: the id of an end user. None where nobody says."""
     design: LabelDesign = "found"

@@ -20,6 +20,7 @@ from freehold.store.schema import (
     erasures,
     feedback,
     ledger,
+    looks,
     review_items,
     review_verdicts,
     used_tokens,
@@ -118,6 +119,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
     connection.execute(delete(used_tokens).where(used_tokens.c.tenant == tenant, used_tokens.c.call.in_(ids)))
     messages = forget(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
+    connection.execute(delete(looks).where(looks.c.call.in_(ids), looks.c.tenant == tenant))
     asked = _count(connection, delete(calls).where(theirs))
     gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))
     gone = tuple(pair for pair in gone if not _has_calls(connection, tenant, *pair))

@@ -10,6 +10,7 @@ from freehold.monitor.alerts import Alert, close_alert, find, listed
 from freehold.monitor.deliver import undelivered
 from freehold.monitor.records import CURSOR, INPUTS, Cursor, Floor, Inputs, Quality
 from freehold.project import Project
+from freehold.store.open import Store
 
 
 class OfVariant(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,13 +108,13 @@ def status(project: Project, now: datetime) -> Status:
     )
 
 
-def accept(project: Project, id: str, by: str, now: datetime) -> Alert:
+def accept(store: Store, tenant: str, id: str, by: str, now: datetime) -> Alert:
     """What an alert is about is usual from now on: it is closed, and its watch begins anew. A certificate is not believed again by that.
 
     Raises CallerError for an alert that is none.
     """
-    alert = find(project.store, project.tenant, id)
-    store, tenant, task, watch = project.store, project.tenant, alert.task, alert.watch
+    alert = find(store, tenant, id)
+    task, watch = alert.task, alert.watch
     with store.writing() as connection:
         records.read(connection, tenant, task, CURSOR, Cursor, is_held=True)  # no round writes meanwhile
         if alert.what.kind == "quality" and (state := records.read(connection, tenant, task, watch, Quality, is_held=True)):

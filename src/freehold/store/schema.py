@@ -405,6 +405,7 @@ review_queues = Table(
     Column("metric", Text, nullable=False),
     Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
     Column("closed_at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("frame", BigInteger, nullable=False, comment="how many items could be drawn"),
     Column("floor", Double, comment="the least probability with which any item could be drawn; null where the labels certify nothing"),
     Column("body", LargeBinary, nullable=False, comment="JSON of everything else"),
 )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, ttest_1samp
 
 from freehold.evaluation.difference import paired
@@ -22,14 +23,29 @@ def test_single_binary_items_are_tested_exactly() -> None:
     assert found.low < 0.09 < found.high
 
 
-@pytest.mark.parametrize(
-    ("gains", "losses", "n", "low", "high"),
-    [(1, 3, 44, -0.1639, 0.0699), (0, 0, 30, -0.1135, 0.1135), (12, 2, 100, 0.0276, 0.1833)],
-)
-def test_tangos_interval_is_where_his_statistic_is_the_quantile(gains: int, losses: int, n: int, low: float, high: float) -> None:
-    """No discordant pair: z²/(n + z²) to either side. The others by solving the statistic with mpmath on a grid."""
+def restricted_z(gains: int, losses: int, n: int, at: float) -> float:
+    """The score statistic of a true difference `at`, its nuisance rate found by maximising the likelihood numerically."""
+
+    def minus_log_likelihood(second: float) -> float:
+        first, rest = second + at, 1 - 2 * second - at
+        return -(gains * np.log(first) + losses * np.log(second) + (n - gains - losses) * np.log(rest))
+
+    low, high = max(0.0, -at) + 1e-12, (1 - at) / 2 - 1e-12
+    second = minimize_scalar(minus_log_likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+    return float(((gains - losses) / n - at) / np.sqrt((2 * second + at - at**2) / n))
+
+
+@pytest.mark.parametrize(("gains", "losses", "n"), [(1, 3, 44), (12, 2, 100), (40, 37, 150)])
+def test_tangos_interval_ends_where_the_score_statistic_is_the_normal_quantile(gains: int, losses: int, n: int) -> None:
     found = paired(*binary(gains, losses, n - gains - losses), True)
-    assert (found.low, found.high) == (pytest.approx(low, abs=2e-3), pytest.approx(high, abs=2e-3))
+    assert restricted_z(gains, losses, n, found.low) == pytest.approx(1.959964, abs=1e-3)
+    assert restricted_z(gains, losses, n, found.high) == pytest.approx(-1.959964, abs=1e-3)
+
+
+def test_without_a_discordant_pair_it_ends_where_it_is_known_to() -> None:
+    """z²/(n + z²) to either side."""
+    found = paired(*binary(0, 0, 30), True)
+    assert (-found.low, found.high) == (pytest.approx(1.959964**2 / (30 + 1.959964**2)),) * 2
 
 
 def test_bounded_values_are_tested_by_t_over_groups() -> None:

@@ -68,6 +68,7 @@ def _reviews() -> None:
         sa.Column("metric", sa.Text, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("closed_at", sa.BigInteger),
+        sa.Column("frame", sa.BigInteger, nullable=False),
         sa.Column("floor", sa.Double),
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
