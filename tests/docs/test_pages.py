@@ -59,6 +59,7 @@ def keys() -> list[str]:
         "monitor.webhook": tables.WebhookTable,
         "monitor.email": tables.EmailTable,
         "monitor.command": tables.CommandTable,
+        "data": tables.DataTable,
         "gateway": tables.GatewayTable,
         "evaluation": tables.EvaluationTable,
         "limits": tables.LimitsTable,
