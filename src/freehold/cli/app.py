@@ -15,6 +15,7 @@ from freehold.cli import (
     credits,
     demo,
     embedder,
+    expert,
     importing,
     keys,
     labels,
@@ -39,8 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _GROUPS = (
-    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, credits, asking,
-    embedder,
+    demo, project, importing, calls, matching, labels, proof, policies, checking, prompts, batching, streaming, runs, serve, keys, usage, credits, expert,
+    asking, embedder,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

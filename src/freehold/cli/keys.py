@@ -22,6 +22,7 @@ class Roles(StrEnum):
     CALL = "call"
     FEEDBACK = "feedback"
     READ = "read"
+    EXPERT = "expert"
 
 
 def register(app: typer.Typer) -> None:

@@ -169,7 +169,8 @@ class _Table:
         if self._level == "nominal":
             return 1.0 - (a_DV * b_DV).sum(axis=1)
         x = self._x_V
-        return (a_DV @ (x * x) + b_DV @ (x * x) - 2 * (a_DV @ x) * (b_DV @ x)) / self._span
+        apart_D: Floats = (a_DV @ (x * x) + b_DV @ (x * x) - 2 * (a_DV @ x) * (b_DV @ x)) / self._span
+        return apart_D
 
     def raw(self, weights_DN: Floats) -> Floats:
         return 1.0 - self._mean(self._same_N, weights_DN)
