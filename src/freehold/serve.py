@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVarTuple
+from typing import Any, NamedTuple, TypeVarTuple
 
 import msgspec
 
@@ -65,13 +65,10 @@ from freehold.telemetry.telemetry import Telemetry
 from freehold.telemetry.trace import Trace
 from freehold.variants import terms
 from freehold.variants.compose import NoAnswer
-from freehold.variants.expert import ExpertAsk
+from freehold.variants.expert import Beside, ExpertAsk
 from freehold.variants.functions import FunctionFailed, Refuse
 from freehold.variants.outcome import Outcome as Found
 from freehold.work import Case, Unanswered, Work
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -151,13 +148,20 @@ class Gateway:
 
     async def look_after_pending(self) -> None:
         """Says which calls this worker goes on with that wait for a person, and takes up those of workers that ended. Raises OperatorError."""
-        ids = [exchange.id for exchange in self.in_flight if exchange.is_kept]
+        kept = [exchange for exchange in self.in_flight if exchange.is_kept]
+        if self.is_stopping:
+            for exchange in kept:
+                exchange.give_up("the gateway is shutting down")
+            return
+        ids = [exchange.id for exchange in kept]
         for call in await asyncio.to_thread(self.pending.look, ids, datetime.now(UTC)):
-            if call.going is None or self.is_stopping:
+            if call.going is None:
                 continue
+            reply = Nobody()
+            reply.is_gone = not call.is_told  # who was told where it will be may come for it
             door = next((one for one in (OPENAI, ANTHROPIC) if one.path == call.going.door), OPENAI)
             _log.info("call.taken_up: it waits for a person, and its worker ended", extra={"call": call.id})
-            Exchange(self, door, Nobody(), pending=call).resume(call)
+            Exchange(self, door, reply, pending=call).resume(call)
 
     def _fetch(self, request: Request, reply: Reply) -> None:
         """Gives the answer of a call that waited for a person."""
@@ -562,21 +566,25 @@ class Exchange:
 
     # A person is asked: the call outlives its connection and this process.
 
-    def _asks_person(self, ask: ExpertAsk) -> "Callable[[Connection], None] | None":
+    def _asks_person(self, ask: ExpertAsk) -> Beside | None:
         """What is written down with a question to people. Not of a program's call: it waits, and where it ends nobody does."""
         self._asks_people = True
         if self._origin is not None:
             return None
         if self._kept is None:
             self._reply = self._kept = KeptReply(self._reply, lambda answered: self._gateway.pending.answered(self.id, answered))
-            wait_s = self._asked.wait_s
-            wait_s = self._has.variant(ask.variant).wait_s if wait_s is None else wait_s
-            self._later = asyncio.get_running_loop().call_later(wait_s, self._tell_later)
+        said_s = self._asked.wait_s
+        wait_s = self._has.variant(ask.variant).wait_s if said_s is None else said_s
         until = max(ask.deadline, self._at) + timedelta(seconds=_SETTLING_S)
         call = PendingCall(
             tenant=self._has.tenant, id=self.id, key=self._caller.id or None, subject=ask.subject, until=until, going=self._going()
         )
-        return self._gateway.pending.kept(call)
+        return Beside(self._gateway.pending.kept(call), lambda: self._wait(wait_s))
+
+    def _wait(self, wait_s: float) -> None:
+        """The caller waits from now on, for so long at most."""
+        if self._later is None and self.is_kept:
+            self._later = asyncio.get_running_loop().call_later(wait_s, self._tell_later)
 
     def _going(self) -> Going:
         """All that goes on with it."""
@@ -600,10 +608,12 @@ class Exchange:
 
     def _tell_later(self) -> None:
         """The caller need not wait any longer, and others of its key need not wait for it."""
-        if self._kept is None or self._writer is not None:
+        if self._kept is None or self._kept.is_told or self._writer is not None:
             return
         status, headers, body = later(self.id)
         self._kept.tell_later(status, headers, body)
+        if self._kept.is_told:
+            self._gateway.pending.told(self.id)
         if self._pass is not None:
             self._has.limits.leave(self._pass, self._attempts.tokens)
             self._pass = None

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVarTuple
+from typing import Any, NamedTuple, TypeVarTuple
 
 import msgspec
 
@@ -30,12 +30,9 @@ from freehold.resources import Elsewhere, Resources, Words
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.trace import Trace
 from freehold.variants.compose import COMPOSED, Given, NoAnswer, compose
-from freehold.variants.expert import ExpertAsk, Shown
+from freehold.variants.expert import Beside, ExpertAsk, Shown
 from freehold.variants.functions import FunctionFailed, Pass, called
 from freehold.variants.outcome import Outcome as Found
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 _log = logging.getLogger("freehold.serve")
 _GONE = Failure("cancelled", 499, "nobody wants the answer any more")
@@ -77,8 +74,8 @@ class Case(NamedTuple):
     """Who decided that this variant is asked; None for nobody."""
     chosen: Chosen | None
     """What it decided."""
-    asks_person: Callable[[ExpertAsk], "Callable[[Connection], None] | None"] = lambda _: None
-    """Told of a question to people before it is asked. Gives what is written down with it, so that the call outlives this process."""
+    asks_person: Callable[[ExpertAsk], Beside | None] = lambda _: None
+    """Told of a question to people before it is asked. Gives what has the call outlive this process; None where it does not."""
 
 
 class Work:
@@ -167,7 +164,7 @@ class Work:
         experts, beside = self._case.has.experts, self._case.asks_person(asked)
         self._waiting.add(asked.id)
         try:
-            over = await experts.answer(asked, beside, held=beside is None)
+            over = await experts.answer(asked, beside)
         except FreeholdError as error:
             _log.warning("expert.not_asked: %s", error, extra={"call": self._case.id})
             over = None

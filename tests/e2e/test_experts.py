@@ -371,7 +371,7 @@ def test_nothing_of_a_question_stays_beside_the_journal(tmp_path: Path) -> None:
         until(lambda: http(served, "GET", first)[0] == 200)
         ask(served, "a lonely quagga")
         one_waiting(served)
-    freehold("erase", "subject-7", "--project", tmp_path)
+    freehold("erase", "subject-7", "--yes", "--project", tmp_path)
     on_disk = b"".join(path.read_bytes() for path in tmp_path.glob("freehold.db*"))
     assert not any(word in on_disk for word in (b"zebra", b"okapi", b"quagga"))
 

@@ -25,7 +25,8 @@ HOLD_S = 6.0
 """After so long without a word from its worker a call is another's."""
 KEPT_S = 86_400.0
 """How long an answer lies here."""
-_COLUMNS = ("tenant", "id", "key", "subject", "until", "holder", "held_until", "done_at", "request", "reply")
+_COLUMNS = ("tenant", "id", "key", "subject", "until", "holder", "held_until", "told_at", "done_at", "request", "reply")
+_KEPT_COLUMNS = ("tenant", "id", "key", "subject", "until", "holder", "held_until", "request")
 _MOST = 100
 AGAIN_S = 10
 """After how long it is worth asking whether an answer has come."""
@@ -86,13 +87,15 @@ class PendingCall(msgspec.Struct, frozen=True, kw_only=True):
     """What goes on with it; None once it has ended."""
     answered: Answered | None = None
     """Its answer; None until there is one."""
+    is_told: bool = False
+    """Whether its caller was told where the answer will be."""
 
 
 def keep(store: Store, connection: Connection, call: PendingCall, holder: str, now: datetime) -> None:
     """Writes down what goes on with a call, within the connection's transaction; again for one that asks another person."""
     held = microseconds(now + timedelta(seconds=HOLD_S))
-    row = (call.tenant, call.id, call.key, call.subject, microseconds(call.until), holder, held, None, bytearray(_encode(call.going)), None)
-    store.put(connection, "pending_calls", _COLUMNS, ("id",), [row])
+    row = (call.tenant, call.id, call.key, call.subject, microseconds(call.until), holder, held, bytearray(_encode(call.going)))
+    store.put(connection, "pending_calls", _KEPT_COLUMNS, ("id",), [row])  # whether its caller was told stays as it is
 
 
 def hold(store: Store, tenant: str, ids: Sequence[str], holder: str, now: datetime) -> None:
@@ -135,6 +138,13 @@ def done(store: Store, tenant: str, id: str, answered: Answered, now: datetime) 
         connection.execute(update(pending_calls).where(ours).values(**values))
 
 
+def tell(store: Store, tenant: str, id: str, now: datetime) -> None:
+    """Its caller was told where the answer will be."""
+    with store.writing() as connection:
+        ours = (pending_calls.c.tenant == tenant) & (pending_calls.c.id == id)
+        connection.execute(update(pending_calls).where(ours).values(told_at=microseconds(now)))
+
+
 def pending_call(store: Store, tenant: str, id: str) -> PendingCall | None:
     """The call of that id, where it waited for a person."""
     c = pending_calls.c
@@ -172,9 +182,16 @@ class PendingCalls:
     def answered(self, id: str, answered: Answered) -> None:
         """A call has ended so. What cannot be written down now is found out anew by whoever takes the call up."""
 
+        self._soon(id, lambda: done(self._store, self._tenant, id, answered, datetime.now(UTC)))
+
+    def told(self, id: str) -> None:
+        """Its caller was told where the answer will be."""
+        self._soon(id, lambda: tell(self._store, self._tenant, id, datetime.now(UTC)))
+
+    def _soon(self, id: str, step: Callable[[], None]) -> None:
         def write() -> None:
             try:
-                done(self._store, self._tenant, id, answered, datetime.now(UTC))
+                step()
             except FreeholdError as error:
                 _log.warning("pending.not_noted: %s", error, extra={"call": id})
 
@@ -318,5 +335,6 @@ def _call(row: Any) -> PendingCall:
         subject=row.subject,
         until=moment(row.until),
         going=None if row.request is None else msgspec.json.decode(row.request, type=Going),
+        is_told=row.told_at is not None,
         answered=None if row.reply is None else msgspec.json.decode(row.reply, type=Answered),
     )

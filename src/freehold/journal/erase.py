@@ -4,13 +4,25 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Delete, Update, delete, exists, insert, or_, select, text, update
+from sqlalchemy import Connection, Delete, Select, Update, delete, exists, insert, or_, select, text, update
 
 from freehold.context.conversation import forget
 from freehold.journal.read import slices
 from freehold.journal.rows import digest_of
 from freehold.store.open import Store
-from freehold.store.schema import attempts, calls, contents, credits, draws, episodes, erasures, feedback, ledger
+from freehold.store.schema import (
+    attempts,
+    calls,
+    contents,
+    credits,
+    draws,
+    episodes,
+    erasures,
+    expert_asks,
+    feedback,
+    ledger,
+    pending_calls,
+)
 from freehold.store.times import microseconds
 
 _UNFINISHED_S = 3600.0
@@ -33,6 +45,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Files among those."""
     draws: int
     """Places in labelling sessions whose item is gone."""
+    asks: int
+    """Questions to people that were about the person or about those calls, and calls that waited for them."""
     conversation_messages: int
     """Messages of the conversations about the person, and of those in which one of the calls was made."""
     billed: int
@@ -73,6 +87,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
     about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
     said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
     messages = forget(connection, tenant, subject, ids)
+    asked_people = _erase_asks(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
     asked = _count(connection, delete(calls).where(theirs))
     gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))
@@ -85,12 +100,21 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         episodes=_count(connection, delete(episodes).where(runs)),
         contents=removed,
         blobs=blobs,
+        asks=asked_people,
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
         conversation_messages=messages,
         billed=_count(connection, _unnamed(tenant, subject)),
         credits=_count(connection, _unpaid(tenant, subject)),
         items=gone,
     )
+
+
+def _erase_asks(connection: Connection, tenant: str, subject: str, ids: Select[tuple[str]]) -> int:
+    """What was put to people about the person, and what waits for an answer. Of what the person answered the name goes."""
+    a, p = expert_asks.c, pending_calls.c
+    connection.execute(update(expert_asks).where(a.tenant == tenant, a.expert == subject).values(expert=digest_of([tenant, subject])))
+    gone = _count(connection, delete(expert_asks).where(a.tenant == tenant, or_(a.subject == subject, a.call.in_(ids))))
+    return gone + _count(connection, delete(pending_calls).where(p.tenant == tenant, or_(p.subject == subject, p.id.in_(ids))))
 
 
 def _unnamed(tenant: str, subject: str) -> Update:

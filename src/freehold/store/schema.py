@@ -403,6 +403,7 @@ pending_calls = Table(
     Column("until", BigInteger, nullable=False, comment="when it will have ended, microseconds since 1970 UTC"),
     Column("holder", Text, nullable=False, comment="the worker that goes on with it"),
     Column("held_until", BigInteger, nullable=False, comment="from then on another may; microseconds since 1970 UTC"),
+    Column("told_at", BigInteger, comment="when its caller was told where the answer will be, likewise; null for not"),
     Column("done_at", BigInteger, comment="when it ended, likewise"),
     Column("request", LargeBinary, comment="JSON of all that goes on with it; null once it has ended"),
     Column("reply", LargeBinary, comment="JSON of the answer as its caller gets it; null until there is one"),

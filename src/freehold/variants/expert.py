@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from sqlalchemy import Connection, select, update
@@ -85,6 +85,15 @@ class ExpertAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer, until its call is durable."""
 
 
+class Beside(NamedTuple):
+    """What has a question's call outlive this process."""
+
+    write: Callable[[Connection], None]
+    """Writes it down, in the transaction in which the question is asked."""
+    written: Callable[[], None]
+    """Hears when that is durable."""
+
+
 class Experts:
     """The questions that this process waits for."""
 
@@ -96,10 +105,13 @@ class Experts:
         self._lock = threading.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
 
-    async def answer(self, ask: ExpertAsk, beside: Callable[[Connection], None] | None, held: bool) -> ExpertAsk:
-        """The question when it is over, asked now unless it was before. `beside`: what is written in the same transaction. `held`: whether
-        nobody else goes on with its call where this process ends. Raises OperatorError."""
-        kept = await asyncio.to_thread(put, self._store, ask, beside, held)
+    async def answer(self, ask: ExpertAsk, beside: Beside | None) -> ExpertAsk:
+        """The question when it is over, asked now unless it was before. `beside`: None where nobody else goes on with its call when this
+        process ends. Raises OperatorError."""
+        held = beside is None
+        kept = await asyncio.to_thread(put, self._store, ask, None if beside is None else beside.write, held)
+        if beside is not None:
+            beside.written()
         if kept.state != "waiting":
             return kept
         loop = asyncio.get_running_loop()

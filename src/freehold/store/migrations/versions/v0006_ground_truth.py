@@ -72,6 +72,7 @@ def _experts() -> None:
         sa.Column("until", sa.BigInteger, nullable=False),
         sa.Column("holder", sa.Text, nullable=False),
         sa.Column("held_until", sa.BigInteger, nullable=False),
+        sa.Column("told_at", sa.BigInteger),
         sa.Column("done_at", sa.BigInteger),
         sa.Column("request", sa.LargeBinary),
         sa.Column("reply", sa.LargeBinary),
