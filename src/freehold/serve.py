@@ -561,7 +561,7 @@ class Exchange:
             self._ends_at = longest if began is None else min(longest, began)
         return Case(
             self._has, self.id, self._task, self._asked.for_one(), self._words, self._attempts, self._caller.id, self._ends_at, self._trace,
-            self._policy, self._chosen, self._asks_person,
+            self._policy, self._chosen, self._asks_person, self._asked.about.get(b"episode", "") if self._origin is not None else "",
         )  # fmt: skip
 
     # A person is asked: the call outlives its connection and this process.
@@ -569,7 +569,7 @@ class Exchange:
     def _asks_person(self, ask: ExpertAsk) -> Beside | None:
         """What is written down with a question to people. Not of a program's call: it waits, and where it ends nobody does."""
         self._asks_people = True
-        if self._origin is not None:
+        if self._origin is not None or self._has.content_of(ask.task) != "full":  # what may not be kept is not written down for another
             return None
         if self._kept is None:
             self._reply = self._kept = KeptReply(self._reply, lambda answered: self._gateway.pending.answered(self.id, answered))
@@ -848,6 +848,8 @@ class Exchange:
         """Says no before anybody was asked: nothing happened, so nothing is journalled. `is_final`: that it helps nobody to try again."""
         self._finished()
         self._release()
+        if self._asks_people:
+            self._has.experts.free(self.id)
         self._gateway.telemetry.refused(self._door.name, status)
         self._send_error(status, message, retry_after_s, is_final)
 

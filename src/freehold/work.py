@@ -76,6 +76,8 @@ class Case(NamedTuple):
     """What it decided."""
     asks_person: Callable[[ExpertAsk], Beside | None] = lambda _: None
     """Told of a question to people before it is asked. Gives what has the call outlive this process; None where it does not."""
+    run: str = ""
+    """The run of a program that it is part of: when that is run again, what people answered it is not asked anew."""
 
 
 class Work:
@@ -174,10 +176,11 @@ class Work:
     def _ask_of(self, variant: Variant, turn: Turn) -> ExpertAsk:
         """The question as people are asked it, with an id that is the same when the call is begun anew."""
         case, now = self._case, datetime.now(UTC)
+        content, question = case.has.content_of(case.task), case.asked.question
         what = variant.id, turn.number, len(turn.more)
         self._asks[what] += 1
-        id = blake2b(repr((case.id, what, self._asks[what])).encode(), digest_size=16).hexdigest()
-        content, question = case.has.content_of(case.task), case.asked.question
+        of = (case.run, case.task, question.item) if case.run else (case.id,)
+        id = blake2b(repr((*of, *what, self._asks[what])).encode(), digest_size=16).hexdigest()
         shown = Shown(
             input=question.input,
             instruction=case.has.task(case.task).instruction,

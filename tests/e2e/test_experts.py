@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ import pytest
 
 import freehold as fh
 from at_work import at_work
-from command import freehold
+from command import RUN, freehold
 from e2e.test_gateway import Served, running
 from freehold.feedback.credits import standings
 from freehold.gateway.budget import nano
@@ -397,3 +399,41 @@ def test_a_program_waits_for_a_person(tmp_path: Path) -> None:
 def _answer_when_asked(folder: Path) -> None:
     until(lambda: freehold("expert", "list", "--json", "--project", folder).json)
     freehold("expert", "answer", "desk", "--expert", "ann", "--project", folder, stdin="cards\n")
+
+
+PROGRAM = '''
+import freehold
+
+
+@freehold.task(reference=freehold.expert("cards", deadline_s=600, price_usd=0.25))
+def desk(message: str) -> str:
+    """Say which desk a message is for."""
+'''
+
+
+def test_a_batch_that_was_killed_asks_nobody_twice(tmp_path: Path) -> None:
+    """Killed while three rows wait; one is answered while nothing runs; run again it waits for the other two, and all are paid once."""
+    (tmp_path / "freehold.toml").write_text('[project]\npython = ["program.py"]\n')
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"message": "row {n}"}}\n' for n in range(3)))
+    command = [sys.executable, "-c", RUN, "batch", "desk", "in.jsonl", "--out", "out.jsonl", "--project", str(tmp_path)]
+    with subprocess.Popen(command, cwd=tmp_path) as first:
+        before = until(lambda: found if len(found := _open(tmp_path)) == 3 else None)
+        first.kill()
+    freehold("expert", "answer", "desk", "--expert", "ann", "--project", tmp_path, stdin="first\nq\n")
+    with subprocess.Popen([*command, "--resume"], cwd=tmp_path) as second:
+        after = until(lambda: found if len(found := _open(tmp_path)) == 2 else None)
+        assert {one["id"] for one in after} < {one["id"] for one in before}
+        freehold("expert", "answer", "desk", "--expert", "ann", "--project", tmp_path, stdin="second\nthird\n")
+        assert second.wait(60) == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
+    with Project.at(tmp_path) as project:
+        (ann,) = standings(project.store, "default")
+        calls = list(read.calls(project.store, "default", "desk"))
+    assert (ann.verdicts, ann.earned_nano) == (3, 3 * nano(0.25))
+    assert sorted(str(call.output) for call in calls) == ["first", "second", "third"]
+
+
+def _open(folder: Path) -> list[Any]:
+    found: list[Any] = freehold("expert", "list", "--json", "--project", folder).json
+    return found

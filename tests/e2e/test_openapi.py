@@ -69,6 +69,7 @@ def test_it_describes_every_route(served: Served) -> None:
     described: dict[str, Any] = json.loads(document())
     assert described["openapi"].startswith("3.1.")
     routes = {"/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/v1/feedback", "/v1/models", "/healthz", "/readyz", "/metrics"}
+    routes |= {"/v1/calls/{id}", "/v1/expert/asks", "/v1/expert/answers"}
     assert set(described["paths"]) == routes | {"/openapi.json"}
     with_definitions = {"$ref": "#/components/schemas/ChatCompletionRequest", "components": described["components"]}
     validator = jsonschema.Draft202012Validator(with_definitions)

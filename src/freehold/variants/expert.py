@@ -77,6 +77,8 @@ class ExpertAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When, UTC."""
     took_s: float | None = None
     """How long the person took, as far as known."""
+    used_by: str | None = None
+    """The call that has the answer, once that is durable."""
     question: Shown | None = None
     """What is shown; None once it is over."""
     has_answer: bool = False
@@ -104,12 +106,21 @@ class Experts:
         self._held: set[str] = set()
         self._lock = threading.Lock()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._taken: dict[str, set[str]] = {}
+        """By call that is under way, the questions that are its own."""
 
     async def answer(self, ask: ExpertAsk, beside: Beside | None) -> ExpertAsk:
         """The question when it is over, asked now unless it was before. `beside`: None where nobody else goes on with its call when this
         process ends. Raises OperatorError."""
-        held = beside is None
-        kept = await asyncio.to_thread(put, self._store, ask, None if beside is None else beside.write, held)
+        held, first, n = beside is None, ask.id, 0
+        while True:
+            kept = ask if self._is_taken(ask) else await asyncio.to_thread(put, self._store, ask, beside.write if beside else None, held)
+            is_another = kept is ask or kept.used_by not in (None, ask.call) or (kept.state == "withdrawn" and held)
+            if not is_another:
+                break
+            n += 1  # the same question of the same run, asked once more
+            ask = msgspec.structs.replace(ask, id=f"{first}-{n}")
+        self._taken.setdefault(ask.call, set()).add(ask.id)
         if beside is not None:
             beside.written()
         if kept.state != "waiting":
@@ -126,6 +137,14 @@ class Experts:
             with self._lock:
                 self._waiting.pop(ask.id, None)
                 self._held.discard(ask.id)
+
+    def _is_taken(self, ask: ExpertAsk) -> bool:
+        """Whether another call of this process has this question, or its answer."""
+        return any(ask.id in ids for call, ids in self._taken.items() if call != ask.call)
+
+    def free(self, call: str) -> None:
+        """A call has ended."""
+        self._taken.pop(call, None)
 
     def look(self, now: datetime) -> None:
         """Sees what was answered, and ends what is late. To be called now and then, in a thread. Raises OperatorError."""
@@ -160,9 +179,10 @@ class Experts:
 
     def used_soon(self, call: str) -> None:
         """A call is durable: its questions need their texts no more."""
-        self._soon(lambda: use(self._store, self._tenant, call))
+        ids = sorted(self._taken.get(call, ()))
+        self._soon(lambda: use(self._store, self._tenant, call, ids), lambda: self.free(call))
 
-    def _soon(self, step: Callable[[], None]) -> None:
+    def _soon(self, step: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
         """Has something written down beside. What is not is no harm: a question that nobody says he waits for is shown no more."""
 
         def written() -> None:
@@ -175,6 +195,7 @@ class Experts:
             task = asyncio.get_running_loop().create_task(asyncio.to_thread(written))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
+            task.add_done_callback(lambda _: then())
 
 
 def put(store: Store, ask: ExpertAsk, beside: Callable[[Connection], None] | None = None, held: bool = False) -> ExpertAsk:
@@ -215,12 +236,13 @@ def take_answer(connection: Connection, tenant: str, id: str, expert: str, answe
     return int(result.rowcount) == 1
 
 
-def use(store: Store, tenant: str, call: str) -> None:
-    """Notes that a call has its answers: their text is in the journal, as far as that keeps it."""
+def use(store: Store, tenant: str, call: str, ids: Sequence[str]) -> None:
+    """Notes that a call has the answers to these: their text is in the journal, as far as that keeps it."""
     c = expert_asks.c
     with store.writing() as connection:
-        ours = (c.tenant == tenant) & (c.call == call)
-        connection.execute(update(expert_asks).where(ours).values(used_by=call, answer=None, question=None))
+        for some in _slices(ids):
+            ours = (c.tenant == tenant) & c.id.in_(some)
+            connection.execute(update(expert_asks).where(ours).values(call=call, used_by=call, answer=None, question=None))
 
 
 def end(store: Store, tenant: str, ids: Sequence[str], state: State) -> None:
@@ -280,6 +302,7 @@ def _ask(row: Any) -> ExpertAsk:
         expert=row.expert,
         answered_at=None if row.answered_at is None else moment(row.answered_at),
         took_s=row.took_s,
+        used_by=row.used_by,
         question=None if row.question is None else msgspec.json.decode(row.question, type=Shown),
         has_answer=row.answer is not None,
         answer=None if row.answer is None else msgspec.json.decode(row.answer)[0],
