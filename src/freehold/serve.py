@@ -40,7 +40,6 @@ from freehold.gateway.head import Head
 from freehold.gateway.keys import Role, Unauthorized
 from freehold.gateway.ledger import Account, Reservation
 from freehold.gateway.limits import LimitReached, Pass
-from freehold.gateway.pending import Going, KeptReply, PendingCall, PendingCalls, later
 from freehold.gateway.reply import Handler, Headers, Nobody, Reply, Request
 from freehold.gateway.seam import Seam
 from freehold.gateway.sse import comment
@@ -48,6 +47,7 @@ from freehold.gateway.tariff import released
 from freehold.journal.build import RECORDED, new_call_id
 from freehold.journal.call import Call
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
+from freehold.journal.pending import Going, KeptReply, PendingCall, PendingCalls, later
 from freehold.journal.rows import digest_of
 from freehold.journal.served import Question, outcome_of, unusual_end
 from freehold.providers.asking import Asking, Failure

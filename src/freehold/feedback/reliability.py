@@ -172,7 +172,7 @@ class _Model:
         """The logarithm of how probable each truth of each item is together with what was said of it."""
         logs_RCC = np.log(tables_RCC)
         said = [np.bincount(self._item_M, weights=logs_RCC[self._rater_M, c, self._said_M], minlength=self._N) for c in range(self._C)]
-        log_NC: Floats = np.stack(said, axis=1) + np.log(prior_C)
+        log_NC = np.stack(said, axis=1).astype(np.float64) + np.log(prior_C)
         known = self._is_known_N
         log_NC[known] = np.where(np.eye(self._C, dtype=bool)[self._known_N[known]], log_NC[known], -np.inf)
         return log_NC
