@@ -69,12 +69,11 @@ class AnswerDesk:
                 raise CallerError(f"'{next(iter(rest))}' is no field of an answer; expected id, answer, took_s and expert")
             if person is not None and name not in (None, person.name):
                 raise CallerError(f"expert is '{name[:80]}', and the key is '{person.name}'s. Leave expert out.")
-            if person is None and name is None:
+            whose = name if person is None else person.name
+            if whose is None:
                 raise CallerError("expert is missing: the name of whoever answers")
             may = None if person is None else person.may_answer
-            given = await asyncio.to_thread(
-                answer, self._store, self._tenant, id, name or person_name(person), said, took_s, datetime.now(UTC), may
-            )
+            given = await asyncio.to_thread(answer, self._store, self._tenant, id, whose, said, took_s, datetime.now(UTC), may)
             _answer(reply, 200, {"id": given.id, "state": given.state, "expert": given.expert, "earned_usd": given.price_nano / NANO})
 
         self._do(store(), reply)
@@ -96,12 +95,6 @@ class AnswerDesk:
         task = asyncio.get_running_loop().create_task(safely())
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-
-
-def person_name(person: Person | None) -> str:
-    """Who it is."""
-    assert person is not None
-    return person.name
 
 
 def _told(ask: ExpertAsk) -> dict[str, JSON]:
