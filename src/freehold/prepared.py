@@ -6,7 +6,6 @@ Nothing is changed here and nobody is asked: `evaluator.py` carries it out.
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -24,11 +23,12 @@ from freehold.evaluation.result import Asked
 from freehold.evaluation.scorer import Scorer
 from freehold.evaluation.scorers import functions_in, kinds, named
 from freehold.evaluation.summary import known_tags
+from freehold.items import items_of
 from freehold.journal.answers import metrics_of, variants_of
 from freehold.journal.build import Builder, new_call_id
 from freehold.journal.samples import Sample
 from freehold.project import Project
-from freehold.questions import Question, Questions, of_file, of_journal, whole
+from freehold.questions import Question, Questions, of_journal, whole
 from freehold.scoring import Agreement, Instrument
 from freehold.trials import Candidate
 
@@ -41,7 +41,7 @@ class Request(NamedTuple):
     task: str
     variants: tuple[str, ...] | None = None
     dataset: str | None = None
-    """A file of items; None for those of the journal."""
+    """A file of items, or a data set; None for those of the journal."""
     scorers: tuple[str, ...] = ()
     limit: int | None = None
     seed: int = 0
@@ -147,7 +147,7 @@ def read(project: Project, task: Task, request: Request, reference: str | None, 
     """The items, with what is known of them now."""
     if request.dataset is None:
         return of_journal(project, task, request.limit, request.seed, reference)
-    return of_file(project, task, Path(request.dataset), request.limit, request.seed, now)
+    return items_of(project, task, request.dataset, request.limit, request.seed, now)
 
 
 def _variants(

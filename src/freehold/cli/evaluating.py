@@ -60,7 +60,7 @@ def run(
         typer.Option(metavar="A,B,…", help="Who is evaluated; NAME=PROGRAM for a function of a program. The task's own when left out."),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The items: .jsonl, .csv or .parquet. The journal's when left out.")
+        str | None, typer.Option(metavar="FILE|NAME", help="The items: a file, or a data set. The journal's when left out.")
     ] = None,
     scorers: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="Scorers, or metrics with recorded scores; the task's metric when left out.")
@@ -93,8 +93,9 @@ def run(
     of live variants, at a price that is told first. Exit 3 when a requirement does not hold."""
     from freehold.evaluator import evaluate
     from freehold.prepared import Request, prepare
+    from freehold.scoring import judging
 
-    with opened(project) as home:
+    with opened(project) as home, judging(home) as ask:
         names, candidates, modules = _who(home, variants)
         request = Request(
             task=task,
@@ -113,7 +114,7 @@ def run(
             margin=margin,
             confidence=confidence,
         )
-        prepared = prepare(home, request, datetime.now(UTC), candidates, modules)
+        prepared = prepare(home, request, datetime.now(UTC), candidates, modules, ask)
         _price(prepared, as_json, yes)
         with progress_bar(len(prepared.questions.rows), not as_json) as show:
 
