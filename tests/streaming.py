@@ -10,8 +10,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from tests.command import RUN
 from tests.upstream import Said, Upstream, openai_answer, upstream, whole
+
+from command import RUN
 
 PROGRAM = '''
 import freehold

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from freehold.catalog import Reward as Reward
     from freehold.catalog import Sampling as Sampling
     from freehold.context.history import Retrieve as Retrieve
     from freehold.context.history import Summarise as Summarise
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from freehold.context.video import EveryS as EveryS
     from freehold.context.video import Frame as Frame
     from freehold.context.video import Video as Video
+    from freehold.evaluation.function import scorer as scorer
+    from freehold.evaluation.judge import judge as judge
+    from freehold.evaluation.scorer import Case as Case
+    from freehold.evaluation.scorer import Score as Score
+    from freehold.evaluator import called as evaluate  # noqa: F401
     from freehold.pipelines.failure import AnswerRefused as AnswerRefused
     from freehold.pipelines.failure import BudgetSpent as BudgetSpent
     from freehold.pipelines.failure import Cancelled as Cancelled
@@ -41,6 +47,9 @@ if TYPE_CHECKING:
     from freehold.pipelines.plan import Plan as plan  # noqa: F401, N813 it is called as a function is
     from freehold.pipelines.remember import History as History
     from freehold.pipelines.runtime import use as use
+    from freehold.pipelines.say import agive_feedback as agive_feedback
+    from freehold.pipelines.say import feedback_token as feedback_token
+    from freehold.pipelines.say import give_feedback as give_feedback
     from freehold.pipelines.scope import scope as scope
     from freehold.pipelines.task import Answer as Answer
     from freehold.pipelines.task import task as task
@@ -57,10 +66,13 @@ if TYPE_CHECKING:
 _WHERE = {
     **dict.fromkeys(("Goal", "NotReached"), "pipelines.plan"),
     "plan": "pipelines.plan:Plan",
-    "Sampling": "catalog",
+    **dict.fromkeys(("Reward", "Sampling"), "catalog"),
     **dict.fromkeys(("Retrieve", "Summarise", "Trim"), "context.history"),
     **dict.fromkeys(("Audio", "File", "Image"), "context.media"),
     **dict.fromkeys(("EveryS", "Evenly", "Frame", "Video"), "context.video"),
+    **dict.fromkeys(("Case", "Score"), "evaluation.scorer"),
+    "scorer": "evaluation.function",
+    "judge": "evaluation.judge",
     **dict.fromkeys(
         (
             "AnswerRefused",
@@ -76,12 +88,14 @@ _WHERE = {
         ),
         "pipelines.failure",
     ),
+    "evaluate": "evaluator:called",
     "History": "pipelines.remember",
     "Job": "pipelines.job",
     "Voice": "pipelines.media",
     "episode": "pipelines.pipeline",
     "pipeline": "pipelines.pipeline",
     "use": "pipelines.runtime",
+    **dict.fromkeys(("agive_feedback", "feedback_token", "give_feedback"), "pipelines.say"),
     "scope": "pipelines.scope",
     "Answer": "pipelines.task",
     "task": "pipelines.task",

@@ -8,7 +8,7 @@ import asyncio
 import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from freehold import asked as wire
-from freehold.candidates import SOURCE, Plan, Planned, body_of
+from freehold.candidates import SOURCE, Plan, Planned, body_of, model_behind
 from freehold.config import Config
 from freehold.datasets.sample import RESPONDED, Item
 from freehold.errors import FreeholdError, OperatorError, StoreBusy
@@ -30,6 +30,7 @@ from freehold.journal.served import Question
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer
 from freehold.project import Project
+from freehold.providers.pacing import Pacing
 from freehold.resources import Resources
 from freehold.serve import Exchange, Gateway, Origin
 from freehold.store.lock import KernelLock
@@ -39,6 +40,7 @@ from freehold.telemetry.telemetry import Telemetry
 
 MOST_FAILURES = 10
 """After so many calls of one variant in a row without an answer nobody is asked any more: something is wrong that asking does not mend."""
+_FEWEST = 16
 _MOST_WAIT_S = 86_400.0
 _encode = msgspec.json.Encoder().encode
 
@@ -152,14 +154,15 @@ async def _run(project: Project, planned: Planned, tell: Callable[[Progress], No
     on_failure = project.config.journal.on_failure
     writer = Writer(project.store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort")
     try:
-        config = alone(project.config, planned.task.id, [bill.variant for bill in planned.plan.bills])
+        config = alone(project.config, planned.task.id, [bill.variant for bill in planned.plan.bills], planned.under)
         resources = _Resources(config, project.store, writer, project.tenant)
         gateway = Gateway(resources, Telemetry(TelemetryTable()))
         run = _Run(planned, gateway, resources, tell, tell_stopping)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, run.interrupt)
         try:
-            await run.through()
+            with resources.paced() if planned.request.concurrency is None else nullcontext() as run.pacing:
+                await run.through()
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             gateway.close()
@@ -169,20 +172,24 @@ async def _run(project: Project, planned: Planned, tell: Callable[[Progress], No
     return run
 
 
-def alone(config: Config, task: str, variants: Sequence[str]) -> Config:
-    """The configuration with these models and nobody to answer in their place: no fallback, no memory, no breaker. Limits are waited for."""
+def alone(config: Config, task: str, variants: Sequence[str], under: str | None = None) -> Config:
+    """The configuration with these variants and nobody to answer in their place: no fallback, no memory, no breaker. Limits are waited for.
+
+    `under`: what the task is called meanwhile.
+    """
 
     def without_others(serving: ServingTable) -> ServingTable:
         return msgspec.structs.replace(serving, fallbacks=(), hedge_after_s=None, cache_s=None, open_after=0)
 
-    models = {name: config.models[name] for name in variants}
-    tasks = {task: config.tasks[task]} if task in config.tasks else {}
+    models = {name: config.models[name] for name in (model_behind(config, variant) for variant in variants)}
+    tasks = {under or task: config.tasks[task]} if task in config.tasks else {}
     return msgspec.structs.replace(
         config,
         providers={name: config.providers[name] for name in {model.provider for model in models.values()} if name is not None},
         models={name: msgspec.structs.replace(model, serving=without_others(model.serving)) for name, model in models.items()},
         tasks={name: msgspec.structs.replace(table, serving=without_others(table.serving)) for name, table in tasks.items()},
         gateway=msgspec.structs.replace(config.gateway, wait_s=_MOST_WAIT_S),
+        variants={name: config.variants[name] for name in variants if name in config.variants},
         match=(),
     )
 
@@ -248,6 +255,8 @@ class _Run:
         self._under_way: dict[str, _UnderWay] = {}
         self._in_a_row: Counter[str] = Counter()
         self._news = asyncio.Event()
+        self.pacing: Pacing | None = None
+        """The lines of models whose pace is found out; None where so many are asked at one time as was said."""
 
     def interrupt(self) -> None:
         """Sends nothing more; where nothing is sent any more, breaks off what is under way."""
@@ -266,12 +275,18 @@ class _Run:
                         self._end("budget", "")
                     else:
                         await self._one_ends()  # it may have cost less than was set aside for it
-                elif len(self._under_way) >= self._planned.request.concurrency:
+                elif len(self._under_way) >= self._most():
                     await self._one_ends()
                 else:
                     self._send(item, left.popleft())
         while self._under_way:
             await self._one_ends()
+
+    def _most(self) -> int:
+        """Calls under way at one time, at most: where the pace is found out, as many as models take, and some that wait for their turn."""
+        if self._planned.request.concurrency is not None:
+            return self._planned.request.concurrency
+        return max(_FEWEST, 2 * (self.pacing.window() if self.pacing is not None else 0))
 
     def _end(self, ended: Ended, why: str) -> None:
         if self.ended == "done":
@@ -299,7 +314,7 @@ class _Run:
 
     def _origin(self, item: Item) -> Origin:
         asked = item.asked
-        return Origin(SOURCE, self._planned.task.id, _question(item), asked.group, asked.customer)
+        return Origin(SOURCE, self._planned.under, _question(item), asked.group, asked.customer)
 
     def _heard(self, id: str, status: int, told: bytes) -> None:
         """An exchange has ended. One that is not in the journal cannot be put to this provider, or something of ours failed."""

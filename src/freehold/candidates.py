@@ -39,8 +39,8 @@ class AskRequest(NamedTuple):
     """By which random order."""
     budget_usd: float | None = None
     """The most that may be spent on this sample, earlier runs included; None for no limit."""
-    concurrency: int = 8
-    """The most calls at one time."""
+    concurrency: int | None = 8
+    """The most calls at one time to one model; None to find out what its provider takes."""
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +122,8 @@ class Planned(NamedTuple):
     """Who has to be asked each item."""
     prices: dict[tuple[str, str], Price]
     """About what each call takes, by item and variant."""
+    under: str
+    """The task under which the calls are journalled: another one than `task`, whose settings hold, where the questions are no traffic of it."""
 
 
 def plan(project: Project, request: AskRequest, now: datetime) -> Planned:
@@ -132,16 +134,16 @@ def plan(project: Project, request: AskRequest, now: datetime) -> Planned:
     """
     task, reference, variants = _who(project, request)
     store, tenant = project.store, project.tenant
-    is_askable = _is_askable(project.config, reference)
+    can_ask = is_askable(project.config, reference)
     known = samples_of(store, tenant, task.id)
     of_this_seed = [known[name] for name in variants if name in known and known[name].seed == request.seed]
     sample = max(of_this_seed, key=lambda one: len(one.items), default=None)
     if sample is None or len(sample.items) < request.size:
-        fresh = draw(store, tenant, task.id, None if is_askable else reference, request.size, request.seed, now)
+        fresh = draw(store, tenant, task.id, None if can_ask else reference, request.size, request.seed, now)
         if not fresh.frame:
             raise OperatorError(
                 f"There is nothing to ask: no item of task '{task.id}' has its question in the journal"
-                f'{"" if is_askable else f" and an answer of {reference!r}"}. Asking needs content: set content = "full" under [journal], and '
+                f'{"" if can_ask else f" and an answer of {reference!r}"}. Asking needs content: set content = "full" under [journal], and '
                 "import again."
             )
         sample = fresh.sample._replace(at=now if sample is None else sample.at)
@@ -149,34 +151,55 @@ def plan(project: Project, request: AskRequest, now: datetime) -> Planned:
     if len(sample.items) > request.size:  # the beginning of a larger one
         sample = sample._replace(items=sample.items[: request.size], inclusion=request.size / frame)
     items = items_of(store, tenant, task.id, sample, reference, variants)
-    asked = [*([reference] if is_askable else []), *variants]
-    missing = [tuple(name for name in asked if not item.responded(name)) for item in items]
+    asked = [*([reference] if can_ask else []), *variants]
     builder = Builder(None, tenant, "found", project.catalog, project.prices, now)
-    prices = {
-        (item.asked.item, name): _price(builder, task, item, name, now)
-        for item, names in zip(items, missing, strict=True)
-        for name in names
-    }
-    bills = [_bill(name, items, missing, prices) for name in asked]
+    missing, prices, bills = priced(builder, task, items, asked, now)
     found = Plan(
         task=task.id,
         reference=reference,
         frame=frame,
-        needs_reference=not is_askable,
+        needs_reference=not can_ask,
         items=len(items),
         inclusion=sample.inclusion,
         seed=request.seed,
         bills=tuple(bill for bill in bills if bill.calls or bill.variant != reference),
         spent_usd=_spent(items, asked, sample.at, builder, task),
     )
-    if found.unpriced and request.budget_usd is not None:
-        names = ", ".join(f"'{name}'" for name in found.unpriced)
+    check_budget(found, request.budget_usd)
+    kept_for = tuple(bill.variant for bill in found.bills if bill.calls or bill.variant in known)
+    return Planned(found, request, task, sample, kept_for, items, missing, prices, task.id)
+
+
+def check_budget(plan: Plan, budget_usd: float | None) -> None:
+    """Raises CallerError for a budget that cannot be kept."""
+    if plan.unpriced and budget_usd is not None:
+        names = ", ".join(f"'{name}'" for name in plan.unpriced)
         raise CallerError(
-            f"No budget can be kept: the price of {names} is unknown. Set price under [models.{found.unpriced[0]}] in freehold.toml, or leave "
+            f"No budget can be kept: the price of {names} is unknown. Set price under [models.{plan.unpriced[0]}] in freehold.toml, or leave "
             "--budget-usd out and say --yes."
         )
-    kept_for = tuple(bill.variant for bill in found.bills if bill.calls or bill.variant in known)
-    return Planned(found, request, task, sample, kept_for, items, missing, prices)
+
+
+class Priced(NamedTuple):
+    """What is missing of some items, and about what that takes."""
+
+    missing: list[tuple[str, ...]]
+    """Who has to be asked each item."""
+    prices: dict[tuple[str, str], Price]
+    """About what each call takes, by item and variant."""
+    bills: list[Bill]
+    """The same by variant."""
+
+
+def priced(builder: Builder, task: Task, items: Sequence[Item], asked: Sequence[str], now: datetime) -> Priced:
+    """Who of `asked` has said nothing yet to each item, and about what asking them takes."""
+    missing = [tuple(name for name in asked if not item.responded(name)) for item in items]
+    prices = {
+        (item.asked.item, name): _price(builder, task, item, name, now)
+        for item, names in zip(items, missing, strict=True)
+        for name in names
+    }
+    return Priced(missing, prices, [_bill(name, items, missing, prices) for name in asked])
 
 
 # Who is asked, what, and about for how much.
@@ -187,31 +210,38 @@ def _who(project: Project, request: AskRequest) -> tuple[Task, str, tuple[str, .
     task = project.task(request.task)
     if task.reference is None:
         raise CallerError(f"Compare with what? Set reference under [tasks.{task.id}] in freehold.toml.")
-    if request.size < 1 or request.concurrency < 1:
+    if request.size < 1 or (request.concurrency is not None and request.concurrency < 1):
         raise CallerError(f"--sample {request.size} and --concurrency {request.concurrency} are numbers from 1 up, such as 500 and 8.")
     if request.budget_usd is not None and not 0 < request.budget_usd < float("inf"):
         raise CallerError(f"--budget-usd {request.budget_usd:g} is no budget; it is a number of dollars above 0, such as 5.")
     if request.seed < 0:
         raise CallerError(f"--seed {request.seed} is no seed; it is a whole number from 0 up.")
     config = project.config
-    named = request.variants or tuple(name for name in task.variants if _is_askable(config, name))
+    named = request.variants or tuple(name for name in task.variants if is_askable(config, name))
     variants = tuple(dict.fromkeys(name for name in named if name != task.reference))
-    askable = sorted(name for name in config.models if _is_askable(config, name))
+    askable = sorted(name for name in (*config.models, *config.variants) if is_askable(config, name))
     for name in variants:
-        if not _is_askable(config, name):
+        if not is_askable(config, name):
             raise CallerError(f"'{name}' cannot be asked: it is no model under [models] with a provider to call.{nearest(name, askable)}")
     if not variants:
         raise CallerError(f"Whom to ask? Name models with a provider by --variants.{nearest('', askable)}")
-    if not _is_askable(config, task.reference) and task.reference not in variants_of(project.store, project.tenant, task.id):
+    if not is_askable(config, task.reference) and task.reference not in variants_of(project.store, project.tenant, task.id):
         raise CallerError(
             f"'{task.reference}', the reference of '{task.id}', has no answers, and no provider that could be asked for some."
         )
     return task, task.reference, variants
 
 
-def _is_askable(config: Config, name: str) -> bool:
-    model = config.models.get(name)
+def is_askable(config: Config, name: str) -> bool:
+    """Whether somebody can be asked by this name: a model with a provider to call, or such a model in a way of its own."""
+    model = config.models.get(model_behind(config, name))
     return model is not None and model.provider is not None and not config.is_recorded(model)
+
+
+def model_behind(config: Config, name: str) -> str:
+    """The model that is asked by this name."""
+    variant = config.variants.get(name)
+    return variant.model if variant is not None and variant.kind == "llm" and variant.model is not None else name
 
 
 def body_of(asked: JSON, instruction: str) -> dict[str, JSON]:

@@ -9,6 +9,7 @@ from freehold.errors import CallerError, OperatorError, nearest
 VariantKind: TypeAlias = Literal["llm", "head", "rules", "code", "cache", "vote", "best_of", "verify", "guard", "expert", "recorded"]
 Durability: TypeAlias = Literal["process", "power"]
 Content: TypeAlias = Literal["full", "redacted", "none"]
+FeedbackKind: TypeAlias = Literal["score", "label", "correction", "preference", "comment", "verifier"]
 
 _MOST_USD = 1e9
 """Sums of billionths of a dollar have to fit into 64 bits."""
@@ -197,6 +198,70 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         return share if self.better == "higher" else 1.0 - share
 
 
+TRUST: dict[str, float] = {"verifier": 1.0, "person": 1.0, "import": 1.0, "scorer": 0.5, "judge": 0.5, "user": 0.25}
+"""The kinds of source that feedback has, and what the word of each weighs where a reward does not say."""
+
+
+class Reward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How everything that was said about a call becomes one number in [0, 1].
+
+    Where a field goes by source, `judge` is every judge and `judge:gpt-5` that one; the longer name comes first.
+    """
+
+    metrics: dict[str, float] = {}
+    """The metrics that count, and the weight of each; the task's own alone where none is named."""
+    needs: tuple[str, ...] = ()
+    """Those of them without which there is no reward."""
+    trust: dict[str, float] = {}
+    """What one voice of a source weighs; 0 is not heard. Sources that are not named weigh what they weigh by default."""
+    first: tuple[str, ...] = ()
+    """Sources in order: where one of them said something, it alone is heard, and the others only where it is silent."""
+    at_most: dict[str, float] = msgspec.field(default_factory=lambda: {"user": 0.25})
+    """The greatest share of the weight that all voices of a source may have together, however many they are. Below 1, they alone are no
+    reward."""
+    voices: dict[str, int] = msgspec.field(default_factory=lambda: {"user": 3})
+    """How many different voices of a source have to speak before any of them counts."""
+    kinds: tuple[FeedbackKind, ...] = ("score", "label", "correction", "preference", "verifier")
+    """The kinds of feedback that are heard."""
+    labels: dict[str, float] = {}
+    """What labels that are text are worth; others are not heard."""
+    corrected: float = 0.0
+    """What an answer is worth to those who corrected it and gave it no score."""
+    preferred: float = 1.0
+    """What an answer is worth to those who preferred it to another; the other is worth the rest, and equals a half."""
+    episode: float = 0.5
+    """What a word about the whole episode weighs beside one about the call itself, for each of its calls."""
+
+    def __post_init__(self) -> None:
+        for name in ("metrics", "trust"):
+            for key, weight in getattr(self, name).items():
+                if not 0 <= weight <= 1e6:
+                    raise OperatorError(f"reward.{name}.{key} is {weight}; a weight is a number from 0 to a million")
+        if self.metrics and not any(self.metrics.values()):
+            raise OperatorError("reward.metrics gives every metric a weight of 0; one at least has to count")
+        for name in ("at_most", "labels"):
+            for key, share in getattr(self, name).items():
+                if not 0 <= share <= 1:
+                    raise OperatorError(f"reward.{name}.{key} is {share}; it is a number from 0 to 1")
+        for name in ("corrected", "preferred", "episode"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OperatorError(f"reward.{name} is {getattr(self, name)}; it is a number from 0 to 1")
+        for key, least in self.voices.items():
+            if least < 1:
+                raise OperatorError(f"reward.voices.{key} is {least}; it is a number from 1 up")
+        for name in ("trust", "first", "at_most", "voices"):
+            for source in getattr(self, name):
+                if (kind := source.partition(":")[0]) not in TRUST:
+                    raise OperatorError(f"reward.{name} names the source '{source}'.{nearest(kind, list(TRUST))}")
+        if "comment" in self.kinds:
+            raise OperatorError("reward.kinds has 'comment'; a comment is worth no number, and is not heard")
+        for metric in self.needs:
+            if self.metrics and metric not in self.metrics:
+                raise OperatorError(
+                    f"reward.needs names the metric '{metric}', which reward.metrics does not.{nearest(metric, list(self.metrics))}"
+                )
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A typed function whose implementation is chosen at run time, with its quality floor."""
 
@@ -220,6 +285,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What of its calls is kept; None takes the journal's."""
     instruction: str = ""
     """What the task asks, in words."""
+    reward: Reward | None = None
+    """How what is said about its calls becomes one number; None where nobody declared it."""
 
     def __post_init__(self) -> None:
         if not 0 < self.max_loss < 1:

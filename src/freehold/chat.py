@@ -500,7 +500,7 @@ def text_of(asked: JSON) -> str:
 def key_of(asked: JSON) -> str:
     """What recordings and memories know an input by: its words, and a digest of the images, recordings, films and documents beside them."""
     text, messages = text_of(asked), _messages_in(asked)
-    media = [canonical_json(one) for one in _media_in(asked if messages is None else messages)]
+    media = [canonical_json(one) for one in media_in(asked if messages is None else messages)]
     return f"{text}\0{blake2b(b' '.join(media), digest_size=16).hexdigest()}" if media else text
 
 
@@ -593,18 +593,18 @@ def _leaves(value: JSON) -> Iterator[str]:
             yield from _leaves(entry)
 
 
-def _media_in(value: JSON) -> Iterator[JSON]:
+def media_in(value: JSON) -> Iterator[JSON]:
     """The media in a JSON value: objects of ours, and content parts of either format."""
     if isinstance(value, list):
         for entry in value:
-            yield from _media_in(entry)
+            yield from media_in(entry)
     elif isinstance(value, dict):
         kind = value.get("type")
         if is_media(value) or (isinstance(kind, str) and kind in _PARTS_WITHOUT_WORDS):
             yield value
             return
         for entry in value.values():
-            yield from _media_in(entry)
+            yield from media_in(entry)
 
 
 def _part(part: Mapping[str, JSON]) -> Iterator[str]:

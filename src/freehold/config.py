@@ -9,18 +9,24 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Task, Variant, VariantKind
+from freehold.catalog import Budget, Catalog, Metric, Model, Plan, Rates, Reward, Task, Variant, VariantKind
 from freehold.errors import OperatorError, nearest
 from freehold.pricing.book import PriceBook
 from freehold.tables import (
     CreditsTable,
+    DataTable,
+    EvaluationTable,
+    FeedbackTable,
     GatewayTable,
     JournalTable,
+    JudgeTable,
     MatchRow,
     MetricTable,
     ModelTable,
+    MonitorTable,
     ProjectTable,
     ProviderTable,
+    ScorerTable,
     StoreTable,
     TaskTable,
     TeamTable,
@@ -43,6 +49,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Where calls are kept, and how safely."""
     journal: JournalTable = JournalTable()
     """What of them is kept, and how long."""
+    data: DataTable = DataTable()
+    """On what terms calls may be made into data sets."""
     gateway: GatewayTable = GatewayTable()
     """How it is asked."""
     providers: dict[str, ProviderTable] = {}
@@ -53,10 +61,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Other ways to ask them, by name."""
     metrics: dict[str, MetricTable] = {}
     """What scores mean, by metric."""
+    judges: dict[str, JudgeTable] = {}
+    """Models that judge answers, by name."""
+    evaluation: EvaluationTable = EvaluationTable()
+    """What evaluations tell apart, and what they do not show."""
+    scorers: dict[str, ScorerTable] = {}
+    """Scorers with settings of their own, by name."""
     tasks: dict[str, TaskTable] = {}
     """The tasks, by name."""
+    feedback: FeedbackTable = FeedbackTable()
+    """What people may say about answers, and how much of it."""
     telemetry: TelemetryTable = TelemetryTable()
     """Who watches it, and how."""
+    monitor: MonitorTable = MonitorTable()
+    """How live traffic is watched, and who is told."""
     match: tuple[MatchRow, ...] = ()
     """What an unchanged client sends, mapped to a task; the first row that fits wins."""
     budget: Budget = Budget()
@@ -80,7 +98,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         kinds |= {kind: kind for kind in local if kind not in served}
         named = {name for task in self.tasks.values() for name in (*task.variants, *([task.reference] if task.reference else []))}
         return Catalog(
-            tasks={name: Task(id=name, **_without_serving(table)) for name, table in self.tasks.items()},
+            tasks={name: _task(name, table) for name, table in self.tasks.items()},
             variants={
                 **{name: Variant(id=name, kind=kinds.get(name, "llm"), model=name) for name in sorted(named | set(self.models))},
                 **{name: Variant(id=name, **table.fields()) for name, table in self.variants.items()},
@@ -109,8 +127,23 @@ def with_declared(config: Config, tasks: Mapping[str, TaskTable]) -> Config:
     return msgspec.structs.replace(config, tasks={**config.tasks, **said})
 
 
-def _without_serving(table: TaskTable) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(table).items() if name not in ("serving", "explore")}
+_NOT_IN_THE_CATALOG = ("serving", "explore", "reward", "licence", "consent")
+
+
+def _task(name: str, table: TaskTable) -> Task:
+    said = {key: value for key, value in msgspec.structs.asdict(table).items() if key not in _NOT_IN_THE_CATALOG}
+    return Task(id=name, **said, reward=_reward(name, table))
+
+
+def _reward(name: str, table: TaskTable) -> Reward | None:
+    """A task's reward, which is of its metric where it names none."""
+    if table.reward is None or table.reward.metrics:
+        return table.reward
+    if table.metric is None:
+        raise OperatorError(
+            f"tasks.{name}.reward names no metrics, and the task has none. Say which count, such as metrics = {{ correct = 1 }}."
+        )
+    return msgspec.structs.replace(table.reward, metrics={table.metric: 1.0})
 
 
 def find_project(start: Path) -> Path:
@@ -218,6 +251,10 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
         if row.task not in config.tasks:
             hint = nearest(row.task, list(config.tasks))
             raise OperatorError(f"{where}: [[match]] maps to task '{row.task}', which is not under [tasks].{hint}")
+    for name in config.monitor.tasks:
+        if name not in config.tasks:
+            hint = nearest(name, list(config.tasks))
+            raise OperatorError(f"{where}: [monitor.tasks.{name}] watches a task that is not under [tasks].{hint}")
     for name, task in config.tasks.items():
         if task.reference is not None and task.variants and task.reference not in task.variants:
             listed = ", ".join(task.variants)
@@ -235,6 +272,10 @@ def _refuse_unknown_names(config: Config, where: str) -> None:
             if said is not None and said not in known:
                 raise OperatorError(f"{where}: variants.{name} names '{said}', which is not there.{nearest(said, known)}")
         _refuse_circles(config, name, (), where)
+    for name, judge in config.judges.items():
+        if judge.model not in config.models:
+            hint = nearest(judge.model, list(config.models))
+            raise OperatorError(f"{where}: judges.{name}.model is '{judge.model}', which is not under [models].{hint}")
     for kind, tables in (("models", config.models), ("tasks", config.tasks)):
         for name, table in tables.items():
             for fallback in table.serving.fallbacks:
@@ -317,6 +358,15 @@ name = "{name}"
 # logs = "json"                       # json | text
 # log_level = "info"                  # debug | info | warning | error
 
+# How 'freehold monitor' watches live traffic, and who is told.
+# [monitor]
+# serve = true                        # 'freehold serve' watches, too
+# budget_usd = 1.0                    # a day, for scorers that ask models
+# [monitor.tasks.triage]
+# scorers = ["exact"]
+# [monitor.webhook]
+# url_env = "ALERTS_URL"
+
 # What may be spent, and by whom: keys ('freehold keys create') are within a team, teams within the project.
 # [budget]
 # month_usd = 500.0                   # day_usd, month_usd, total_usd
@@ -330,6 +380,11 @@ name = "{name}"
 
 # [gateway]
 # unpriced = "allow"                  # allow | refuse | assume, with assumed_price: models whose price nobody knows
+
+# On what terms calls may be made into data sets; a task may say otherwise, and a call by its tags 'licence' and 'consent'.
+# [data]
+# licence = "LicenseRef-ours"         # left out: rows have none, and stay out of exports
+# consent = "terms-2026"              # what people agreed to; "no": they did not
 
 # Traffic an unchanged client already sends, mapped to a task.
 # [[match]]

@@ -13,19 +13,19 @@ import numpy as np
 
 from freehold.catalog import AGREEMENT, Metric, Task
 from freehold.chat import canonical_json
-from freehold.datasets.freeze import erase_frozen, erased_items, freeze, thaw
+from freehold.datasets.freeze import erased_items, freeze, thaw
 from freehold.datasets.load import Loaded, Usable, load_pairs, usable
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import CALIBRATE, Fractions, checked
 from freehold.errors import CallerError, DataError, OperatorError, StoreBusy, nearest
-from freehold.journal.answers import items_of_subject, tags_of, variants_of
-from freehold.journal.erase import erase
+from freehold.journal.answers import tags_of, variants_of
 from freehold.project import Project
 from freehold.promotion import records
 from freehold.promotion.certificate import Certificate, Unpaired, identity
 from freehold.promotion.certify import Certification, certify, parts
 from freehold.promotion.draw import picture
-from freehold.promotion.gate import active_hash
+from freehold.promotion.estimate import Estimated, estimate
+from freehold.promotion.served import load as load_policy
 from freehold.promotion.settings import Settings
 from freehold.promotion.verify import Verdict, Verification, read_certificate, remake, verify
 from freehold.routing import artefact
@@ -34,6 +34,7 @@ from freehold.routing.check import Scope, check
 from freehold.routing.decide import scores_used
 from freehold.routing.embed import Embedder
 from freehold.routing.features import SURFACE, features
+from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import Program, parse, show
 from freehold.routing.program import digest as program_digest
 from freehold.routing.scorer import Scorer
@@ -376,6 +377,35 @@ def find_program(project: Project, task: str | None, name: str) -> Program:
     return parse(records.find_policy(project.store, project.tenant, task, name).source)
 
 
+def estimate_policy(
+    project: Project, task: str, name: str, metric: str | None, by_reward: bool = False, since: datetime | None = None
+) -> Estimated:
+    """What the policy in a file, or the one whose hash begins with `name`, would be worth on the task's logged traffic.
+
+    By the metric, the task's own where none is named, or by its reward. Raises CallerError, DataError.
+    """
+    known = project.task(task)
+    by = None if by_reward else metric or known.metric
+    if by is None and known.reward is None:
+        raise CallerError(f"By what measure? Say --metric NAME or --reward, or set metric under [tasks.{task}].")
+    policy = _online(project, task, name)
+    measure = project.catalog.metric(by) if by is not None else None
+    return estimate(project.store, project.tenant, known, project.catalog, policy, measure, since)
+
+
+def _online(project: Project, task: str, name: str) -> OnlinePolicy:
+    """A policy as it would be served: of a file, with the arrays of the task's newest policy that has some."""
+    if not Path(name).is_file():
+        return load_policy(project.store, project.tenant, records.find_policy(project.store, project.tenant, task, name))
+    program = read_program(project, Path(name))
+    if program.task != task:
+        raise CallerError(f"{name} is a policy of task '{program.task}', not of '{task}'.")
+    rows = records.policy_rows(project.store, project.tenant, task)
+    digest = next((row.artefact for row in reversed(rows) if row.artefact), None)
+    scorer = artefact.load(project.store.blobs.get(digest)) if digest is not None else None
+    return OnlinePolicy(program_digest(program), program, scorer)
+
+
 def _scope(project: Project, name: str) -> Scope:
     """What a program for this task may name: its variants in the file, the journal and its newest arrays, the arrays' regions, the calls'
     tags."""
@@ -446,36 +476,3 @@ def report_task(project: Project, task: str, out: Path, certificate: Path | None
     beside = [c for c in known if c.dataset_hash == main.dataset_hash and c.id != main.id and c.metric == main.metric]
     say("drawing")
     return write_report(picture(project.config.project.name, made, main, beside), out)
-
-
-class Erased(NamedTuple):
-    """What an erasure removed."""
-
-    calls: int
-    frozen: dict[str, int]
-    """Items by frozen data set; certificates on those are unverifiable from now on."""
-    learnt: tuple[str, ...]
-    """Policies, as `TASK HASH` and `(active)` where they are served, whose arrays learnt from such data and keep what they learnt."""
-    unreadable: tuple[str, ...]
-    """Frozen files that are damaged, so that nobody can say whose items they hold."""
-
-
-def erase_subject(project: Project, subject: str) -> Erased:
-    """Removes a person's calls and what was said about them from the journal, and their items from every frozen data set.
-
-    Raises OperatorError while calls wait outside the journal: they may be this person's, and would come in afterwards.
-    """
-    if any(project.spool.glob("*")):
-        raise OperatorError(
-            f"Calls wait in '{project.spool}' that are not in the journal, and may be this person's. Let 'freehold serve' bring them in, or "
-            "remove the files, then erase. 'freehold doctor' says what there is."
-        )
-    items: dict[str, set[str]] = {}
-    for task, item in items_of_subject(project.store, project.tenant, subject):
-        items.setdefault(task, set()).add(item)
-    removed = erase_frozen(project.datasets, items)
-    counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
-    rows = records.policies_from(project.store, project.tenant, removed.items)
-    active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
-    learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
-    return Erased(counts.calls, removed.items, tuple(learnt), tuple(map(str, removed.unreadable)))

@@ -16,6 +16,7 @@ from freehold.catalog import Catalog, Content, Task, Variant
 from freehold.chat import Usage
 from freehold.config import Config, with_declared
 from freehold.errors import CallerError, FreeholdError, nearest
+from freehold.feedback.early import sweep
 from freehold.gateway.answers import Answers
 from freehold.gateway.budget import nano
 from freehold.gateway.caller import Caller, Callers
@@ -66,6 +67,8 @@ OWN = "rules"
 """The variant that a task's own function is."""
 _CACHE_S = 3_600.0
 _NO_CACHE = Variant(id=CACHE)
+_EARLY_S = 60.0
+"""How often it is looked whether calls came that somebody has spoken of."""
 _HERE = frozenset({"head", "cache", "rules", "code", "expert"})
 """Kinds that no provider answers, and that have no price by name."""
 _NO_FUNCTIONS = Functions()
@@ -190,6 +193,7 @@ class Resources:
         self._configured = config
         self._declared: dict[str, Declaration] = {}
         self._untold: dict[str, State] = {}
+        self._looks_for_early_at = 0.0
         self._hows: dict[tuple[str | None, str], How] = {}
         self.look_for_policies()
 
@@ -208,10 +212,20 @@ class Resources:
         self.breakers.learn(known_breakers(self.store, self.tenant))
         self.look_for_policies()
         self.keyring.refresh()
+        self._look_for_early()
         self.callers.learn(granted(self.store, self.tenant))
         self.experts.look(datetime.now(UTC))
         if expired := expire(self.store, self.tenant, datetime.now(UTC)):
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
+
+    def _look_for_early(self) -> None:
+        """Now and then, for it need not be soon."""
+        now = time.monotonic()
+        if now < self._looks_for_early_at:
+            return
+        self._looks_for_early_at = now + _EARLY_S
+        if gone := sweep(self.store, self.tenant, datetime.now(UTC)):
+            _log.warning("feedback.late: %d pieces of feedback are gone, for the calls they are about never came", gone)
 
     def caller(self, headers: Head, role: Role, about: Mapping[bytes, str]) -> Caller:
         """Whoever sent a request with these headers. Raises as `Callers.caller`."""

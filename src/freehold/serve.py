@@ -29,7 +29,10 @@ from freehold.chat import (
 )
 from freehold.errors import CallerError, DataError, FreeholdError
 from freehold.feedback.answering import AnswerDesk
+from freehold.feedback.public import PATH, Public
 from freehold.feedback.receive import Receiver
+from freehold.feedback.review_api import ReviewApi
+from freehold.feedback.secret import secret_of
 from freehold.gateway import openapi
 from freehold.gateway.answers import key_of
 from freehold.gateway.budget import BudgetExceeded
@@ -123,16 +126,28 @@ class Gateway:
         telemetry.watch(DROPPED_CALLS, lambda: writer.dropped)
         telemetry.watch(UNCHECKED_CALLS, lambda: writer.unchecked)
         content = resources.config.journal.content
-        self._receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant)
+        rule = resources.config.feedback
+        self.receiver = Receiver(resources.store, resources.writer, resources.catalog, content, resources.tenant, rule)
+        """Who takes what is said about answers."""
+        self.public: Public | None = None
+        """What those without a key may do, where this is asked over HTTP."""
+        self._reviews = ReviewApi(resources.store, resources.catalog, content, resources.tenant)
         self._answers = AnswerDesk(resources.store, resources.tenant, lambda request: resources.caller(request.headers, "expert", {}).key)
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
-        """The hot routes."""
+        """The hot routes. Raises OperatorError where public feedback has no secret."""
+        has, rule = self.resources, self.resources.config.feedback
+        secret = secret_of(has.config.folder, rule) if rule.public else None
+        public = self.public = Public(self.receiver, has.store, has.catalog, has.tenant, rule, secret)
         return {
             (b"POST", b"/v1/chat/completions"): lambda request, reply: Exchange(self, OPENAI, reply).begin(request),
             (b"POST", b"/v1/messages"): lambda request, reply: Exchange(self, ANTHROPIC, reply).begin(request),
             (b"POST", b"/v1/embeddings"): lambda request, reply: Exchange(self, EMBEDDINGS, reply).begin(request),
-            (b"POST", b"/v1/feedback"): self._open_to("feedback", self._receiver.take),
+            (b"POST", b"/v1/feedback"): self._asked_by("feedback", self.receiver.take),
+            (b"POST", b"/v1/feedback/tokens"): self._asked_by("vouch", public.make),
+            (b"POST", PATH): public.take,
+            (b"OPTIONS", PATH): public.preflight,
+            **self._reviews.routes(),
             (b"GET", b"/v1/expert/asks"): self._open_to("expert", self._answers.list_asks),
             (b"POST", b"/v1/expert/answers"): self._open_to("expert", self._answers.take),
             (b"GET", b"/v1/models"): self._open_to("call", self._list_models),
@@ -201,14 +216,18 @@ class Gateway:
 
     def _open_to(self, role: Role, handler: Handler) -> Handler:
         """A route for keys of a role; for everybody where there are no keys."""
+        return self._asked_by(role, lambda _, request, reply: handler(request, reply))
+
+    def _asked_by(self, role: Role, handler: Callable[[Caller, Request, Reply], None]) -> Handler:
+        """As `_open_to`, for a handler that wants to know who asks."""
 
         def answer(request: Request, reply: Reply) -> None:
             try:
-                self.resources.caller(request.headers, role, {})
+                caller = self.resources.caller(request.headers, role, {})
             except CallerError as error:
                 _tell(reply, _status_of(error), _encode(OPENAI.error(_status_of(error), str(error), "")))
             else:
-                handler(request, reply)
+                handler(caller, request, reply)
 
         return answer
 
@@ -835,8 +854,12 @@ class Exchange:
         self._reply.end()
 
     def _headers(self) -> Headers:
-        about = (b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self.variant.encode("ascii", "replace"))
-        return about if self._policy_hash is None else (*about, (b"x-freehold-policy", self._policy_hash.encode()))
+        about: Headers = ((b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self.variant.encode("ascii", "replace")))
+        if self._policy_hash is not None:
+            about = (*about, (b"x-freehold-policy", self._policy_hash.encode()))
+        public = self._gateway.public
+        token = None if public is None else public.token(self.id, self._caller.id)
+        return about if token is None else (*about, (b"x-freehold-feedback-token", token.encode()))
 
     def _send_error(self, status: int, message: str, retry_after_s: float | None = None, is_final: bool = False) -> None:
         body = _encode(self._door.error(status, message, self.id))

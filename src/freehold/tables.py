@@ -6,12 +6,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.catalog import Budget, Content, Durability, Rates, Sampling
+from freehold.catalog import Budget, Content, Durability, Rates, Reward, Sampling
+from freehold.chat import JSON
 from freehold.errors import OperatorError
 
 ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "recorded"]
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _HASH = re.compile("[0-9a-f]{12,64}")
+_ORIGIN = re.compile("https?://(?:[a-z0-9.-]+|\\[[0-9a-f:]+\\])(?::[0-9]{1,5})?")
 _HEADER = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 
@@ -47,6 +49,15 @@ class JournalTable(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.keep_days < 1:
             raise OperatorError(f"journal.keep_days is {self.keep_days}; it is a number of days from 1, such as 90")
+
+
+class DataTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[data]`: on what terms calls may be made into data sets. A task may say otherwise, and a call by its tags `licence` and `consent`."""
+
+    licence: str | None = None
+    """The licence of what is asked and answered, such as an SPDX identifier; None for none known."""
+    consent: str | None = None
+    """On what the people agreed to its use for data sets, such as `terms-2026`; `no` where they did not; None where nobody knows."""
 
 
 class GatewayTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +176,8 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table of rules in the project's folder that answers by itself, such as `rules.csv`; what no row fits goes to the reference."""
     price: Rates | None = None
     """A price of one's own, in USD per million tokens."""
+    trains_others: Literal["yes", "no", "ask"] | None = None
+    """Whether its answers may train other models; as its provider says when left out. For models known from recordings, too."""
     limits: LimitsTable = LimitsTable()
     """How much may be asked of it; what is beyond waits its turn, and is refused where that takes too long."""
     serving: ServingTable = ServingTable()
@@ -274,6 +287,49 @@ class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
     """Whether equal answers always get equal scores."""
 
 
+class ScorerTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[scorers.NAME]`: a scorer with settings of its own."""
+
+    kind: str
+    """What it is, with what stands behind the colon, such as `numeric:0.01`."""
+    field: str | None = None
+    """The field of answer and right answer that it looks at, such as `queue` or `address.city`; all of them where nothing is said."""
+    options: dict[str, JSON] = {}
+    """What else its kind takes."""
+
+
+class JudgeTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[judges.NAME]`: a model that judges answers."""
+
+    model: str
+    """Who judges: a name under `[models]`."""
+    kind: Literal["rubric", "reference", "pairwise"] = "rubric"
+    """`rubric`: a score by the rubric. `reference`: by how far it says what the right answer says. `pairwise`: which of two answers is better,
+    asked in both orders."""
+    rubric: str = ""
+    """What it goes by, in words. Needed for `rubric`; the others have words of their own."""
+    range: tuple[float, float] = (1.0, 5.0)
+    """The least and the greatest score it may give; a pairwise judge gives 0, 0.5 or 1."""
+    better: Literal["higher", "lower"] = "higher"
+    """Which end of the range is good."""
+    sampling: Sampling = Sampling()
+    """How the model writes."""
+
+    def __post_init__(self) -> None:
+        low, high = self.range
+        if not -1e9 <= low < high <= 1e9:
+            raise OperatorError(f"a judge's range is [{low}, {high}]; it takes two numbers, the lower one first")
+        if self.kind == "rubric" and not self.rubric.strip():
+            raise OperatorError('a judge of kind "rubric" has no rubric; say in words what it goes by')
+        if self.kind == "pairwise" and (self.range != (1.0, 5.0) or self.better == "lower"):
+            raise OperatorError("a pairwise judge says which of two answers is better: 0, 0.5 or 1. Take out range and better.")
+
+    @property
+    def scores(self) -> tuple[float, float]:
+        """The least and the greatest score it gives."""
+        return (0.0, 1.0) if self.kind == "pairwise" else self.range
+
+
 class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[tasks.NAME]`."""
 
@@ -295,10 +351,16 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """What of this task's calls is kept; the journal's rule when left out."""
     instruction: str = ""
     """What the task asks, in words."""
+    licence: str | None = None
+    """The licence of its calls; that of `[data]` when left out."""
+    consent: str | None = None
+    """On what the people agreed to its calls' use for data sets; as in `[data]` when left out."""
     explore: float = 0.0
     """The share of its calls after which another of its variants, drawn at random, is asked the same, to learn from. It is never the answer."""
     serving: ServingTable = ServingTable()
     """How serving asks for its answers."""
+    reward: Reward | None = None
+    """How what is said about its calls becomes one number in [0, 1]."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.explore <= 1:
@@ -309,6 +371,62 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
         usual = TaskTable()
         said = {name: getattr(self, name) for name in self.__struct_fields__ if getattr(self, name) != getattr(usual, name)}
         return msgspec.structs.replace(declared, **said)
+
+
+class FeedbackTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[feedback]`."""
+
+    early_days: int = 7
+    """How long what is said about a call that is not in the journal yet waits for it."""
+    most_early: int = 10_000
+    """How many pieces of feedback wait so at most; of these one voice may have a tenth."""
+    public: bool = False
+    """Whether those without a key may speak, each with a token for one call."""
+    origins: tuple[str, ...] = ()
+    """The web pages from which they may, such as `https://app.example.com`; pages of the gateway's own hosts always."""
+    secret_env: str | None = None
+    """The environment variable with the secret that tokens are signed with; the file `feedback.secret` of the project where none is named."""
+    token_days: float = 30.0
+    """How long a token is taken."""
+    token_header: bool = False
+    """Whether every answer carries a token for its call, as `x-freehold-feedback-token`."""
+    address_per_hour: int = 30
+    """How many tokens may be used from one address in an hour."""
+    author_per_day: int = 50
+    """How many tokens one author may use in a day."""
+    issuer_per_hour: int = 1_000
+    """How many tokens that one key made may be used in an hour."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies of yours, whose word in `x-forwarded-for` on where a request comes from is believed."""
+
+    def __post_init__(self) -> None:
+        for name in ("early_days", "most_early", "address_per_hour", "author_per_day", "issuer_per_hour"):
+            if getattr(self, name) < 1:
+                raise OperatorError(f"feedback.{name} is {getattr(self, name)}; it is a number from 1 up")
+        if not 0 < self.token_days <= 3650:
+            raise OperatorError(f"feedback.token_days is {self.token_days}; it is a number of days above 0, such as 30")
+        if self.secret_env is not None and not _VARIABLE.fullmatch(self.secret_env):
+            raise OperatorError("feedback.secret_env is no name of an environment variable. The secret stands there, not in the file.")
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise OperatorError(f"feedback.origins has '{origin[:120]}'; expected a web page's origin, such as https://app.example.com")
+        if (self.origins or self.token_header) and not self.public:
+            raise OperatorError(
+                "feedback.origins and feedback.token_header are for public feedback; set feedback.public = true, or leave them out"
+            )
+
+
+class EvaluationTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[evaluation]`."""
+
+    people: tuple[str, ...] = ()
+    """Tags that name groups of people: evaluations tell results apart by them, and show no group that is small."""
+    least_people: int = 20
+    """The fewest independent items (groups of dependent ones count once) of a group of people that is shown."""
+
+    def __post_init__(self) -> None:
+        if self.least_people < 2:
+            raise OperatorError(f"evaluation.least_people is {self.least_people}; it is a number from 2 up, such as 20")
 
 
 class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -388,3 +506,122 @@ class TeamTable(msgspec.Struct, frozen=True, kw_only=True):
 
     budget: Budget = Budget()
     """What the team's keys may spend together."""
+
+
+class WebhookTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[monitor.webhook]`: an address that is told of alerts."""
+
+    url_env: str
+    """The environment variable that holds the address, which may be a secret itself."""
+    secret_env: str | None = None
+    """The one that holds the secret messages are signed with; None leaves them unsigned."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_variables("monitor.webhook", url_env=self.url_env, secret_env=self.secret_env)
+
+
+class EmailTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[monitor.email]`: people who are told of alerts by mail."""
+
+    host: str
+    """The SMTP server."""
+    port: int = 587
+    """Its port."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection is made safe; `none` is for a server on this machine."""
+    sender: str
+    """Who writes."""
+    to: tuple[str, ...]
+    """Who is written to."""
+    user_env: str | None = None
+    """The environment variable that holds the user's name; None signs in nowhere."""
+    password_env: str | None = None
+    """The one that holds the password."""
+
+    def __post_init__(self) -> None:
+        _refuse_no_variables("monitor.email", user_env=self.user_env, password_env=self.password_env)
+        if not self.to:
+            raise OperatorError('monitor.email.to names nobody; expected such as ["ops@example.com"]')
+        if any("@" not in address or not address.isprintable() for address in (self.sender, *self.to)):
+            raise OperatorError("monitor.email.sender and monitor.email.to are addresses, such as ops@example.com")
+        if (self.user_env is None) != (self.password_env is None):
+            raise OperatorError("monitor.email.user_env and monitor.email.password_env belong together; say both or neither")
+
+
+class CommandTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[monitor.command]`: a program that is run for each alert."""
+
+    run: tuple[str, ...]
+    """The program and its arguments. It is given the alert as JSON on standard input, and no shell is between."""
+
+    def __post_init__(self) -> None:
+        if not self.run or not self.run[0]:
+            raise OperatorError('monitor.command.run is empty; expected a program and its arguments, such as ["./page.sh", "oncall"]')
+
+
+class WatchTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[monitor.tasks.NAME]`: how a task's live calls are watched."""
+
+    scorers: tuple[str, ...] = ()
+    """What scores them, as `freehold scorers` names it; none leaves inputs and certificates to be watched."""
+    share: float | None = None
+    """As `monitor.share`, for this task."""
+    most: int | None = None
+    """As `monitor.most`, for this task."""
+    level: float | None = None
+    """The mean, 1 the best, that no scorer's scores are to fall below; None learns each variant's own from its first scores."""
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 0 < self.share <= 1:
+            raise OperatorError(f"monitor.tasks: share is {self.share}; it is above 0 and at most 1, such as 0.1")
+        if self.most is not None and self.most < 1:
+            raise OperatorError(f"monitor.tasks: most is {self.most}; it is a number from 1 up")
+        if self.level is not None and not 0 < self.level < 1:
+            raise OperatorError(f"monitor.tasks: level is {self.level}; it lies between 0 and 1, such as 0.9")
+
+
+class MonitorTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[monitor]`: how live traffic is watched."""
+
+    serve: bool = False
+    """Whether `freehold serve` watches, too, in a process of its own."""
+    every_s: float = 60.0
+    """Seconds from one round to the next."""
+    share: float = 0.1
+    """The probability with which a live call is looked at."""
+    most: int = 200
+    """The most calls of a task that are expected to be looked at in a round; beyond, the probability is less."""
+    budget_usd: float = 1.0
+    """What scoring may cost on one day, UTC; beyond, scorers that ask models rest."""
+    run_length: float = 10_000.0
+    """Scores between two false alarms on average, at least, of each variant and scorer."""
+    learn: int = 100
+    """Scores from which a variant's level is learnt."""
+    tasks: dict[str, WatchTable] = {}
+    """What is particular to a task, by name."""
+    webhook: WebhookTable | None = None
+    """An address that is told of alerts."""
+    email: EmailTable | None = None
+    """People who are written to."""
+    command: CommandTable | None = None
+    """A program that is run."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.every_s <= 86_400:
+            raise OperatorError(f"monitor.every_s is {self.every_s}; it is a number of seconds from 1 to 86400")
+        if not 0 < self.share <= 1:
+            raise OperatorError(f"monitor.share is {self.share}; it is above 0 and at most 1, such as 0.1")
+        for name in ("most", "learn"):
+            if getattr(self, name) < 1:
+                raise OperatorError(f"monitor.{name} is {getattr(self, name)}; it is a number from 1 up")
+        if not 0 <= self.budget_usd < float("inf"):
+            raise OperatorError(f"monitor.budget_usd is {self.budget_usd}; it is a number of USD from 0 up")
+        if not 10 <= self.run_length < float("inf"):
+            raise OperatorError(f"monitor.run_length is {self.run_length}; it is a number of scores from 10 up, such as 10000")
+
+
+def _refuse_no_variables(where: str, **names: str | None) -> None:
+    """Raises OperatorError for what is no name of an environment variable, and does not repeat it: it may be the secret itself."""
+    for key, name in names.items():
+        if name is not None and not _VARIABLE.fullmatch(name):
+            raise OperatorError(f"{where}.{key} is no name of an environment variable. What is secret stands there, not in the file.")

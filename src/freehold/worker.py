@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import uvicorn
 
 from freehold.errors import FreeholdError
+from freehold.feedback.public import PATH, origins_of
 from freehold.gateway.asgi import Application, application
 from freehold.gateway.guard import Guard, hosts_of
 from freehold.gateway.server import protocol_for
@@ -59,7 +60,8 @@ def serve(project: Project, seat: Seat, host: str, plain_asgi: bool, started: Ca
         writer = Writer(store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort")
         telemetry = Telemetry(project.config.telemetry, seat.run_folder, seat.number)
         gateway = Gateway(Resources(project.config, store, writer, project.tenant, seat.shared), telemetry)
-        routes, guard = gateway.routes(), Guard(hosts_of(host, seat.listener.getsockname()[1], project.config.gateway.hosts))
+        hosts = hosts_of(host, seat.listener.getsockname()[1], project.config.gateway.hosts)
+        routes, guard = gateway.routes(), Guard(hosts, origins={PATH: origins_of(project.config.feedback)})
         config = uvicorn.Config(
             _with_ending(application(routes if plain_asgi else {}, guard, gateway.patterns()), gateway, writer),
             http="httptools" if plain_asgi else protocol_for(routes, guard),

@@ -4,16 +4,19 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from freehold.catalog import Catalog, Content, Metric, Task
+from freehold.feedback.early import sweep
 from freehold.feedback.receive import Receiver
 from freehold.gateway.asgi import AsgiReply
+from freehold.gateway.caller import Caller
 from freehold.gateway.head import Head
+from freehold.gateway.keys import Grant, Key, Role
 from freehold.gateway.reply import Request
 from freehold.journal import read
 from freehold.journal.call import Call, Episode
@@ -21,6 +24,7 @@ from freehold.journal.erase import erase
 from freehold.journal.spool import Entry, Spool
 from freehold.journal.write import Writer, append_episodes, append_many
 from freehold.store.open import Store
+from freehold.tables import FeedbackTable
 
 MakeCall = Callable[..., Call]
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -33,18 +37,22 @@ def given(
     spool: Path | None = None,
     content: dict[str, Content] | None = None,
     metrics: dict[str, Metric] | None = None,
+    rule: FeedbackTable = FeedbackTable(),  # noqa: B008 it is frozen
+    caller: Caller = Caller(),  # noqa: B008 likewise
 ) -> list[tuple[int, Any]]:
     """What a gateway answers to these, one after the other: status and body."""
     catalog = Catalog(tasks={name: Task(id=name, content=kept) for name, kept in (content or {}).items()}, metrics=metrics or {})
 
     async def run() -> list[tuple[int, Any]]:
         writer = Writer(store, None if spool is None else Spool(spool))
-        receiver = Receiver(store, writer, catalog, "full", "default")
+        receiver = Receiver(store, writer, catalog, "full", "default", rule)
         answers = []
         for body in bodies:
             reply = AsgiReply()
             receiver.take(
-                Request(b"POST", b"/v1/feedback", Head.of([(b"content-type", b"application/json")]), json.dumps(body).encode()), reply
+                caller,
+                Request(b"POST", b"/v1/feedback", Head.of([(b"content-type", b"application/json")]), json.dumps(body).encode()),
+                reply,
             )
             start, told = await reply.messages.get(), await reply.messages.get()
             assert start is not None and told is not None
@@ -79,8 +87,7 @@ def test_what_is_said_about_an_episode_is_attached_to_it(store: Store, a_call: M
 @pytest.mark.parametrize(
     ("about", "status", "message"),
     [
-        ({"episode": "nobody's"}, 404, "episode 'nobody's' is not in the journal"),
-        ({"call": NEVER_MADE}, 404, "is not in the journal"),
+        ({"call": "misspelt"}, 404, "call 'misspelt' is not in the journal: it may be misspelt"),
         ({"call": "a", "episode": "b"}, 400, "both call and episode are there"),
         ({"call": None, "episode": None}, 400, "call is missing"),
     ],
@@ -104,7 +111,112 @@ def test_a_metric_that_nobody_declared_is_taken_as_imports_take_it(store: Store,
 
 def test_another_tenant_s_episode_is_not_known(store: Store, a_call: MakeCall) -> None:
     append_many(store, [a_call(1, episode="run", tenant="other")])
-    assert given(store, {"episode": "run", "metric": "m", "value": 1})[0][0] == 404
+    assert given(store, {"episode": "run", "metric": "m", "value": 1})[0][0] == 202
+
+
+def test_what_is_said_before_its_call_is_there_is_attached_when_it_comes(store: Store, a_call: MakeCall) -> None:
+    """The same for an episode; it waits with as little of its words as the strictest task keeps."""
+    call = a_call(1, episode="run")
+    about = ({"call": call.id, "key": "a"}, {"episode": "run", "key": "b"})
+    said = [{**one, "metric": "m", "value": 1, "comment": "of ann@example.com"} for one in about]
+    told = given(store, *said, *said, content={"private": "redacted"})
+    assert [(status, "waits_until" in body) for status, body in told] == [(202, True)] * 4
+    assert sweep(store, "default", NOON) == 0
+    append_many(store, [call])
+    assert sweep(store, "default", NOON + timedelta(days=10_000)) == 0  # it has found its call, and does not wait any more
+    kept = read.feedback_of(store, "default", call.id, "run")
+    assert [(one.kind, one.content) for one in kept] == [("score", None), ("comment", "of [EMAIL]")] * 2
+
+
+def test_what_waits_for_a_call_that_never_comes_is_forgotten(store: Store, a_call: MakeCall) -> None:
+    given(store, {"call": NEVER_MADE, "metric": "m", "value": 1, "comment": "hm"})
+    assert len(read.feedback_of(store, "default", NEVER_MADE)) == 2
+    assert sweep(store, "default", datetime.now(UTC) + timedelta(days=6)) == 0
+    assert sweep(store, "default", datetime.now(UTC) + timedelta(days=8)) == 2
+    assert read.feedback_of(store, "default", NEVER_MADE) == []
+
+
+def test_nobody_fills_the_store_with_what_waits(store: Store) -> None:
+    """One voice has a tenth of the room, and all together have no more than there is."""
+    rule = FeedbackTable(most_early=20)
+    ids = (f"{n:032x}" for n in range(1, 1000))
+    by_one = [{"call": next(ids), "metric": "m", "value": 1} for _ in range(4)]
+    by_many = [{"call": next(ids), "metric": "m", "value": 1, "author": f"u{n}"} for n in range(30)]
+    assert [status for status, _ in given(store, *by_one, rule=rule)] == [202, 202, 429, 429]
+    told = given(store, *by_many, rule=rule)
+    assert [status for status, _ in told] == [202] * 18 + [429] * 12
+    assert "as many as may" in told[-1][1]["error"]["message"]
+
+
+def test_a_preference_stands_with_both_of_its_calls(store: Store, a_call: MakeCall) -> None:
+    better, worse = a_call(1, item="m1"), a_call(2, item="m1", variant="other")
+    append_many(store, [better, worse, a_call(3, item="m2")])
+    said = {"call": better.id, "metric": "m", "preference": {"better_than": {"call": worse.id}}, "key": "k"}
+    first, again, other_item = given(store, said, said, {**said, "preference": {"same_as": {"call": a_call(3).id}}, "key": "l"})
+    assert (first[0], again) == (200, first)
+    assert (other_item[0], "answer different questions" in other_item[1]["error"]["message"]) == (400, True)
+    (with_better,), (with_worse,) = (read.feedback_of(store, "default", call.id) for call in (better, worse))
+    assert with_better.content == {"better_than": {"call": worse.id}}
+    assert with_worse.content == {"worse_than": {"call": better.id}}
+
+
+def test_of_a_preference_the_other_answer_is_kept_as_the_call_s_own_words_are(store: Store, a_call: MakeCall) -> None:
+    call = a_call(1, task="private")
+    append_many(store, [call])
+    said = {"call": call.id, "metric": "m", "preference": {"worse_than": {"answer": "write to ann@example.com"}}}
+    for content, kept in (("redacted", "write to [EMAIL]"), ("none", None)):
+        given(store, {**said, "key": content}, content={"private": content})
+        assert read.feedback_of(store, "default", call.id)[-1].content == {"worse_than": {"answer": kept}}
+
+
+def a_key(*roles: Role) -> Caller:
+    return Caller(key=Key(id="abc", grant=Grant(roles=roles), created_at=NOON), id="abc")
+
+
+def test_a_key_speaks_as_one_user_unless_it_vouches_for_others(store: Store, a_call: MakeCall) -> None:
+    call = a_call(1)
+    append_many(store, [call])
+    said = {"call": call.id, "metric": "m", "value": 1}
+    of_others = [{**said, **more} for more in ({"source": "verifier:tests"}, {"author": "ann"}, {"at": "2026-03-04T12:00:00Z"})]
+    told = given(store, {**said, "source": "user"}, *of_others, caller=a_key("feedback"))
+    assert [status for status, _ in told] == [200, 403, 403, 403]
+    assert [status for status, _ in given(store, *of_others, caller=a_key("feedback", "vouch"))] == [200, 200, 200]
+    kept = read.feedback_of(store, "default", call.id)
+    assert [(one.source, one.author, one.kind) for one in kept] == [
+        ("user", "key:abc", "score"),
+        ("verifier:tests", None, "verifier"),
+        ("user", "ann", "score"),
+        ("user", None, "score"),
+    ]
+    assert kept[-1].at == NOON
+
+
+def test_two_authors_may_use_one_key(store: Store, a_call: MakeCall) -> None:
+    """A product counts for each user of its own."""
+    call = a_call(1)
+    append_many(store, [call])
+    said = [{"call": call.id, "metric": "m", "value": n, "author": f"u{n}", "key": "thumb"} for n in range(2)]
+    assert [status for status, _ in given(store, *said, *said)] == [200] * 4
+    assert [one.value for one in read.feedback_of(store, "default", call.id)] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"source": "jugde:a"}, "Did you mean 'judge'?"),
+        ({"source": "judge"}, "expected a name behind it, as in judge:NAME"),
+        ({"at": "2999-01-01T00:00:00Z"}, "expected a time with its zone that has passed"),
+        ({"at": "2026-01-01T00:00:00"}, "expected a time with its zone that has passed"),
+        ({"preference": {"better": 1}}, "preference cannot be read; expected one of better_than, worse_than, same_as"),
+        ({"preference": {"better_than": {"call": "c" * 201}}}, "preference names a call of 201 characters"),
+        ({"preference": {"better_than": {"answer": None}}}, "preference compares with no answer"),
+        ({"value": [1]}, "value is a list or an object"),
+        ({"value": None}, "nothing is said"),
+    ],
+)
+def test_what_cannot_be_said_is_refused_with_what_can(store: Store, more: dict[str, Any], message: str) -> None:
+    ((status, body),) = given(store, {"call": NEVER_MADE, "metric": "m", "value": 1, **more})
+    assert (status, message in body["error"]["message"]) == (400, True), body
 
 
 def test_of_an_episode_is_kept_what_the_strictest_of_its_tasks_keeps(store: Store, a_call: MakeCall) -> None:

@@ -10,10 +10,10 @@ from urllib.request import urlopen
 import anthropic
 import openai
 import pytest
-from tests.command import freehold
 from tests.e2e.test_gateway import ASKED, Served, running
 from tests.upstream import answered
 
+from command import freehold
 from freehold.gateway.recount import recount
 from freehold.store.open import open_store
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from test_gateway import ASKED, Served, running
+from test_gateway import ASKED, TOML, Served, running
 
 from freehold.gateway.openapi import document
 
@@ -23,7 +23,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with running(tmp_path_factory.mktemp("served"), []) as found:
+    public = "[feedback]\npublic = true\naddress_per_hour = 100000\nauthor_per_day = 100000\nissuer_per_hour = 100000\n"
+    with running(tmp_path_factory.mktemp("served"), [], TOML + public) as found:
         yield found
 
 
@@ -37,6 +38,7 @@ def tried(served: Served, asked: dict[str, str], *options: str) -> None:
         "SCHEMATHESIS_HOOKS": "strict_client",
         "FREEHOLD_ASKED": json.dumps(asked),
         "FREEHOLD_CALL": raw.headers["x-freehold-call"],
+        "FREEHOLD_SECRET": str(served.project / "feedback.secret"),
     }
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", str(path), "--url", f"http://127.0.0.1:{served.port}", "--no-color"),
@@ -69,6 +71,8 @@ def test_it_describes_every_route(served: Served) -> None:
     described: dict[str, Any] = json.loads(document())
     assert described["openapi"].startswith("3.1.")
     routes = {"/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/v1/feedback", "/v1/models", "/healthz", "/readyz", "/metrics"}
+    routes |= {"/v1/feedback/tokens", "/v1/feedback/public"}
+    routes |= {f"/v1/review/{name}" for name in ("join", "queues", "next", "verdict", "skip", "flag", "undo")}
     routes |= {"/v1/calls/{id}", "/v1/expert/asks", "/v1/expert/answers"}
     assert set(described["paths"]) == routes | {"/openapi.json"}
     with_definitions = {"$ref": "#/components/schemas/ChatCompletionRequest", "components": described["components"]}

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -290,3 +291,27 @@ def test_a_program_s_word_about_a_task_counts_where_the_file_says_nothing(tmp_pa
     both = with_declared(config, {"triage": declared, "reply": declared}).tasks
     assert both["triage"] == TaskTable(reference="cheap", variants=("frontier", "cheap"), max_loss=0.05, instruction="Sort.")
     assert both["reply"] == declared
+
+
+def test_a_reward_is_of_the_task_s_metric_where_it_names_none() -> None:
+    config = parse({"tasks": {"triage": {"metric": "correct", "reward": {"trust": {"judge": 0.2}}}}}, Path())
+    rule = config.catalog().tasks["triage"].reward
+    assert rule is not None and (rule.metrics, rule.trust, rule.at_most) == ({"correct": 1.0}, {"judge": 0.2}, {"user": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"tasks": {"t": {"reward": {}}}}, "tasks.t.reward names no metrics, and the task has none"),
+        ({"tasks": {"t": {"reward": {"trsut": {}}}}}, "[tasks.t.reward] has no key 'trsut'. Did you mean 'trust'?"),
+        ({"tasks": {"t": {"reward": {"first": ["persn"]}}}}, "reward.first names the source 'persn'. Did you mean 'person'?"),
+        ({"feedback": {"origins": ["https://a.example/"], "public": True}}, "feedback.origins has 'https://a.example/'"),
+        ({"feedback": {"origins": ["https://a.example"]}}, "set feedback.public = true, or leave them out"),
+        ({"feedback": {"secret_env": "a secret!"}}, "feedback.secret_env is no name of an environment variable"),
+        ({"feedback": {"most_early": 0}}, "feedback.most_early is 0; it is a number from 1 up"),
+    ],
+)
+def test_what_feedback_is_told_is_checked(raw: dict[str, Any], message: str) -> None:
+    with pytest.raises(OperatorError) as raised:
+        parse(raw, Path())
+    assert message in str(raised.value)

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from freehold.config import FILE_NAME
+from freehold.curate import erase_subject
 from freehold.datasets.freeze import thaw
 from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import Fractions
 from freehold.errors import CallerError, DataError, OperatorError, StoreBusy
 from freehold.evaluation.bounds import spend
-from freehold.improve import Request, _alone, certify_task, erase_subject, find_program, read_program, report_task, verify_file
+from freehold.improve import Request, _alone, certify_task, find_program, read_program, report_task, verify_file
 from freehold.journal.call import Call
 from freehold.journal.ingest import IngestOptions
 from freehold.journal.spool import Entry, Spool

@@ -54,7 +54,7 @@ def ask(
         if not as_json:
             print_plan(planned.plan, budget_usd, _is_redacted(home, task))
         if planned.plan.calls and not yes:
-            _confirm(planned.plan)
+            confirm(planned.plan)
         with progress_bar(planned.plan.calls, not as_json) as show:
             report = carry_out(
                 home,
@@ -103,7 +103,7 @@ def print_plan(plan: "Plan", budget_usd: float | None, is_redacted: bool) -> Non
         notes().print("What is recorded was redacted, and is asked with its placeholders.", markup=False)
 
 
-def _confirm(plan: "Plan") -> None:
+def confirm(plan: "Plan") -> None:
     """Returns where somebody says yes. Raises CallerError where there is nobody to ask, or no price to be asked about."""
     if plan.unpriced:
         names = ", ".join(f"'{name}'" for name in plan.unpriced)

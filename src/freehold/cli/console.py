@@ -1,17 +1,16 @@
 """What commands share: options, printing, progress. Nothing heavy is imported before a command runs."""
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freehold.errors import CallerError
+from freehold.store.times import span_of as span_of
+from freehold.store.times import time_of as time_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +28,6 @@ ProjectOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 GATE_SAID_NO = 3
 """Exit status when nothing was wrong but a gate did not open."""
 
@@ -112,31 +110,6 @@ def program() -> str:
     import shutil
 
     return "freehold" if shutil.which("freehold") else str(Path(sys.argv[0]))
-
-
-def time_of(option: str, said: str, now: datetime) -> datetime:
-    """So long ago, or a time; without a zone it is UTC. Raises CallerError."""
-    ago = _span(said)
-    try:
-        at = now - ago if ago is not None else datetime.fromisoformat(said)
-    except (ValueError, OverflowError):
-        raise CallerError(
-            f"{option} '{said}' is no time; expected such as 90s, 15m, 2h, 7d, 2026-03-04 or 2026-03-04T12:00+01:00"
-        ) from None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-
-
-def span_of(option: str, said: str) -> timedelta:
-    """So long. Raises CallerError."""
-    span = _span(said)
-    if span is None:
-        raise CallerError(f"{option} '{said}' is no duration; expected such as 90s, 15m, 2h or 7d")
-    return span
-
-
-def _span(said: str) -> timedelta | None:
-    found = re.fullmatch(r"(\d{1,9})([smhd])", said)
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]]) if found else None
 
 
 def usd(value: float | None, digits: int = 4) -> str:

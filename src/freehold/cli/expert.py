@@ -53,10 +53,10 @@ def answer(
     project: ProjectOption = None,
 ) -> None:
     """Answer what waits: one line for each question, words or JSON as is asked for. An empty line skips it, q ends."""
-    from freehold.cli.labels import _login
+    from freehold.cli.labels import login
 
     with opened(project) as home:
-        given = _answer_all(home, task, expertise, expert or _login())
+        given = _answer_all(home, task, expertise, expert or login())
     out().print(f"{given:,} answered.")
 
 

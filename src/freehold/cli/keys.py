@@ -21,6 +21,7 @@ class Roles(StrEnum):
 
     CALL = "call"
     FEEDBACK = "feedback"
+    VOUCH = "vouch"
     READ = "read"
     EXPERT = "expert"
 

@@ -55,7 +55,7 @@ def label(
             return
         known = home.catalog.tasks.get(task)
         content = (known.content if known else None) or home.config.journal.content
-        session, asked = open_session(home.store, home.catalog, request, rater or _login(), home.tenant, content)
+        session, asked = open_session(home.store, home.catalog, request, rater or login(), home.tenant, content)
         print_beginning(session.progress(), asked)
         was_interrupted = converse(session, out())
         asked_for = {"--metric": metric, "--reference": reference, "--variants": variants}
@@ -65,7 +65,8 @@ def label(
         exit_with(INTERRUPTED)
 
 
-def _login() -> str:
+def login() -> str:
+    """Who sits here: the name they are logged in by."""
     import getpass
 
     try:

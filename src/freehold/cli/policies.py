@@ -1,4 +1,4 @@
-"""Commands about policies: policy list|show|check|diff|add, promote, rollback."""
+"""Commands about policies: policy list|show|check|diff|add|estimate, promote, rollback."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,10 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_json, print_table, share
+from freehold.cli.console import (
+    GATE_SAID_NO,
+    JsonOption,
+    ProjectOption,
+    exit_with,
+    notes,
+    opened,
+    out,
+    print_json,
+    print_table,
+    share,
+    time_of,
+)
 
 if TYPE_CHECKING:
+    from freehold.evaluation.offpolicy import Interval
     from freehold.promotion.certificate import Certificate
+    from freehold.promotion.estimate import Estimate, Estimated
 
 _TaskArgument = Annotated[str, typer.Argument(help="The task.")]
 
@@ -22,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group.command("check")(check_policy)
     group.command("diff")(diff_policies)
     group.command("add")(add)
+    group.command("estimate")(estimate)
     app.add_typer(group, name="policy")
     app.command()(promote)
     app.command()(rollback)
@@ -133,6 +148,76 @@ def add(
         print_json({"task": program.task, "hash": hash})
     else:
         out().print(f"Added policy {hash[:12]} of task '{program.task}', inactive.", markup=False)
+
+
+def estimate(
+    task: _TaskArgument,
+    policy: Annotated[str, typer.Argument(metavar="FILE|HASH", help="A file with a policy program, or a policy's hash.")],
+    metric: Annotated[str | None, typer.Option(help="By which metric quality is told; the task's own when left out.")] = None,
+    reward: Annotated[bool, typer.Option("--reward", help="By the task's reward instead of a metric.")] = False,
+    since: Annotated[str | None, typer.Option(help="Only traffic since then, such as 7d or 2026-03-04.")] = None,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Estimate what a policy would be worth on traffic that others decided. Exit 3 where the log says too little; it certifies nothing."""
+    from freehold.improve import estimate_policy
+
+    with opened(project) as home:
+        begin = time_of("--since", since, datetime.now(UTC)) if since is not None else None
+        found = estimate_policy(home, task, policy, metric, reward, begin)
+    if as_json:
+        print_json(found)
+    else:
+        _show_estimate(found)
+    if any(each.refused for each in found.estimates):
+        exit_with(GATE_SAID_NO)
+
+
+def _show_estimate(found: "Estimated") -> None:
+    asked = ", ".join(f"{name} {share(part)}" for name, part in found.shares.items())
+    out().print(f"Policy {found.policy[:12]} of task '{found.task}' would ask {asked}.", markup=False, soft_wrap=True)
+    for each in found.estimates:
+        what = each.by or ("cost of a call, USD" if each.of == "cost" else each.of)
+        columns = [what, "doubly robust, 95 %", "SNIPS", "IPS", "effective", "overlap"]
+        print_table("", columns, _lines(each), right=(1, 2, 3, 4, 5))
+    for each in found.estimates:
+        what = each.by or each.of
+        if each.refused:
+            notes().print(f"{what}: {each.refused}", markup=False, soft_wrap=True)
+        if each.found:
+            notes().print(
+                f"{what}: the labels of {each.found:,} of {each.decisions:,} decisions were found, not drawn. What nobody said may differ.",
+                markup=False,
+                soft_wrap=True,
+            )
+        for why, count in each.left_out.items():
+            notes().print(f"{what}: {count:,} {why}", markup=False, soft_wrap=True)
+    for why, count in found.left_out.items():
+        notes().print(f"left out: {count:,} calls: {why}", markup=False, soft_wrap=True)
+    if found.unseen:
+        notes().print(f"never seen in the log: {', '.join(found.unseen)}", markup=False, soft_wrap=True)
+
+
+def _lines(each: "Estimate") -> list[list[str]]:
+    digits = 6 if each.of == "cost" else 3
+    sides = (("the policy", each.policy), ("the reference", each.reference))
+    lines = [
+        [
+            name,
+            _interval(value.dr, digits),
+            *(f"{kind.value:.{digits}f}" for kind in (value.snips, value.ips)),
+            f"{value.effective:,.0f}",
+            f"{value.overlap:.3f}",
+        ]
+        if value is not None
+        else [name, "too little is known", "", "", f"{each.effective:,.0f}" if name == "the policy" else "", ""]
+        for name, value in sides
+    ]
+    return [*lines, ["as it was answered", _interval(each.logged, digits), "", "", "", ""]]
+
+
+def _interval(value: "Interval", digits: int) -> str:
+    return f"{value.value:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
 
 
 def promote(

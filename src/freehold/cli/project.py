@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freehold.cli.console import JsonOption, ProjectOption, exit_with, opened, out, print_json, print_table
 from freehold.errors import CallerError
+
+if TYPE_CHECKING:
+    from freehold.datasets.erase import ErasedFrom
 
 
 def register(app: typer.Typer) -> None:
@@ -74,8 +77,8 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person's calls, labels and frozen items. Certificates that rest on them become unverifiable, policies are named."""
-    from freehold.improve import erase_subject
+    """Remove a person's calls, signals, memory, and rows of data sets. Certificates on them become unverifiable; what learnt from them is named."""
+    from freehold.curate import erase_subject
 
     if not yes:
         if not sys.stdin.isatty():
@@ -90,15 +93,24 @@ def erase(
     if as_json:
         print_json(erased._asdict())
     else:
-        if not erased.calls:
+        if not erased.calls and not erased.said and not erased.datasets.renewed:
             out().print(f"No call is about '{subject}'. Calls name a person in 'subject', or in the tag of that name.", markup=False)
             return
         frozen = ", ".join(f"{name[:12]} (which held {n} of the items)" for name, n in erased.frozen.items()) or "none"
         out().print(
-            f"Erased {erased.calls} calls. Frozen data sets removed whole: {frozen}. Importing the same log again would bring the person back.",
+            f"Erased {erased.calls} calls and {erased.said} signals. Frozen data sets removed whole: {frozen}. "
+            "Importing the same log again would bring the person back.",
             markup=False,
             soft_wrap=True,
         )
+        for line in _of_datasets(erased.datasets):
+            out().print(line, markup=False, soft_wrap=True)
+        if erased.evaluations:
+            out().print(
+                f"Evaluations whose single scores of it are gone, and whose sums stay: {', '.join(erased.evaluations)}.",
+                markup=False,
+                soft_wrap=True,
+            )
         for path in erased.unreadable:
             out().print(f"{path} cannot be read, and may hold some of it. Delete it, or restore it and erase again.", markup=False)
         if erased.learnt:
@@ -108,3 +120,16 @@ def erase(
                 markup=False,
                 soft_wrap=True,
             )
+
+
+def _of_datasets(erased: "ErasedFrom") -> list[str]:
+    """What became of data sets and of what was exported of them."""
+    from freehold.cli.datasets import export_lines
+
+    lines = [
+        f"{one.old} held {one.rows} of their rows and is gone; {one.new} follows it."
+        if one.new
+        else f"{one.old} held their rows alone and is gone."
+        for one in erased.renewed
+    ]
+    return lines + export_lines(erased.exports_removed, erased.exports_left)

@@ -20,6 +20,9 @@ def serve(
     project: ProjectOption = None,
 ) -> None:
     """Serve the project's models at one address: OpenAI's and Anthropic's clients need another base URL and nothing else."""
+    from contextlib import nullcontext
+
+    from freehold.monitor.beside import beside as watched
     from freehold.workers import run
 
     with opened(project) as home:
@@ -27,4 +30,5 @@ def serve(
         def tell(address: str) -> None:
             notes().print(f"Serving {home.folder} at {address}/v1. Stop with Ctrl-C.", markup=False, soft_wrap=True)
 
-        run(home, host, port, workers, plain_asgi, tell)
+        with watched(home.folder) if home.config.monitor.serve else nullcontext():
+            run(home, host, port, workers, plain_asgi, tell)

@@ -1,6 +1,7 @@
 """Freezes paired items: one Parquet file that never changes, named by the hash of what it holds."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ def dataset_hash(pairs: Pairs) -> str:
     """SHA-256 over every item in order of its name: texts, tags, groups, times, labels, answers, costs."""
     hasher = hashlib.sha256()
     hasher.update(canonical_json([pairs.task, pairs.reference, pairs.metric, pairs.is_deterministic, list(pairs.variants)]))
+    if not math.isnan(pairs.least_inclusion):
+        hasher.update(canonical_json(pairs.least_inclusion))
     numbers = np.stack([pairs.score_NV, pairs.loss_NV, pairs.cost_NV, pairs.latency_NV], axis=2)
     keys = [hashlib.sha256(canonical_json(answer)).hexdigest() for answer in pairs.answers]
     for i in sorted(range(len(pairs)), key=lambda i: pairs.items[i]):
@@ -74,6 +77,7 @@ def freeze(pairs: Pairs, folder: Path) -> tuple[str, Path]:
         "is_deterministic": pairs.is_deterministic,
         "variants": list(pairs.variants),
         "answers": list(pairs.answers),
+        "least_inclusion": None if math.isnan(pairs.least_inclusion) else pairs.least_inclusion,
     }
     table = pa.table(columns).replace_schema_metadata({"freehold": msgspec.json.encode(about)})
     with private_file(path) as file:
@@ -156,6 +160,7 @@ def thaw(path: Path) -> Pairs:
             asked_N=table.column("asked").to_numpy(),
             designs=tuple(table.column("design").to_pylist()),
             inclusion_N=table.column("inclusion").to_numpy(),
+            least_inclusion=math.nan if about.get("least_inclusion") is None else about["least_inclusion"],
         )
     except FileNotFoundError:
         raise DataError(f"The frozen data {path} is missing. Restore it from a backup, or certify again.") from None

@@ -18,6 +18,7 @@ from freehold.journal.read import Score
 NONE, FOUND, CENSUS, AUDIT = -1, 0, 1, 2
 """How much a label proves; of two the stronger counts."""
 _STRENGTH: dict[LabelDesign, int] = {"found": FOUND, "census": CENSUS, "audit": AUDIT}
+_JUDGE = "judge:"
 _DESIGN: dict[int, LabelDesign] = {strength: design for design, strength in _STRENGTH.items()}
 
 
@@ -69,9 +70,11 @@ def labelled(pairs: Pairs, metric: Metric, told: Told) -> Labelled:
         strength_NV = np.where(known_NV, truth_strength_N[:, None], strength_NV)
         inclusion_NV = np.where(known_NV, truth_inclusion_N[:, None], inclusion_NV)
     for label in told.scores:
-        where = told.place.get(label.call)
-        if where is not None and _STRENGTH[label.design] >= strength_NV[where]:
-            score_NV[where], strength_NV[where] = metric.unit(label.value), _STRENGTH[label.design]
+        where, strength = told.place.get(label.call), _STRENGTH[label.design]
+        if label.source.startswith(_JUDGE):  # a model's opinion, however its items were drawn, is no label: what rests on it is an estimate
+            strength = FOUND
+        if where is not None and strength >= strength_NV[where]:
+            score_NV[where], strength_NV[where] = metric.unit(label.value), strength
             inclusion_NV[where] = np.nan if label.inclusion is None else label.inclusion
     is_drawn_N = np.zeros(len(pairs), dtype=bool)
     is_drawn_N[list(told.drawn)] = True

@@ -1,5 +1,6 @@
 """From journal to paired items: which answers belong together, what each is known to score, and how its label was come by."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from freehold.catalog import AGREEMENT, Metric
 from freehold.chat import JSON, text_of
+from freehold.datasets.groups import joined
 from freehold.datasets.labels import Told, labelled
 from freehold.datasets.pairs import Pairs
 from freehold.errors import CallerError, DataError, nearest
 from freehold.feedback.population import LEAST_COVER
-from freehold.journal.answers import drawn_items, metrics_of, variants_of
+from freehold.journal.answers import drawn_items, least_inclusion, metrics_of, variants_of
 from freehold.journal.call import TRUTH, LabelDesign
 from freehold.journal.read import Answer, answers, calls_by_id, inputs, scores, slices
 from freehold.journal.samples import reached
@@ -85,8 +87,10 @@ def load_pairs(store: Store, tenant: str, task: str, reference: str, metric: Met
             silent_NV=(drawn_NV > 0) & (pairs.answer_NV < 0),
         ),
     )
+    least = least_inclusion(store, tenant, task, metric.id)
     pairs = replace(
         pairs,
+        least_inclusion=math.nan if least is None else least,
         score_NV=found.score_NV,
         loss_NV=found.loss_NV,
         designs=found.designs,
@@ -132,18 +136,8 @@ class _Table:
         return {call: (n, v) for call, (n, v, code) in self._given.items() if self.answer_NV[n, v] == code}
 
     def groups(self, items: Sequence[str]) -> tuple[str, ...]:
-        """The group of each item, whoever's call named it. Groups that share an item are one."""
-        joined: dict[str, str] = {}
-
-        def first(name: str) -> str:
-            while (further := joined.setdefault(name, name)) != name:
-                name = further
-            return name
-
-        for names in self._groups:
-            least = min(map(first, names), default="")
-            joined.update((first(name), least) for name in names)
-        return tuple(first(min(names)) if names else f"item:{item}" for item, names in zip(items, self._groups, strict=True))
+        """The group of each item."""
+        return joined(items, self._groups)
 
 
 def _pairs(
@@ -287,13 +281,16 @@ def _sampled(pairs: Pairs, inclusion_N: NDArray[np.float64]) -> Pairs:
     audit: LabelDesign = "audit"
     designs = tuple(found if not p or d == found else audit for p, d in zip(inclusion_N, pairs.designs, strict=True))
     is_audit_N = np.array([design == audit for design in designs], dtype=bool)
-    return replace(pairs, designs=designs, inclusion_N=np.where(is_audit_N, inclusion_N * pairs.inclusion_N, np.nan))
+    sampled_N = inclusion_N[inclusion_N > 0]
+    least = pairs.least_inclusion * float(sampled_N.min()) if len(sampled_N) else math.nan
+    inclusion_N = np.where(is_audit_N, inclusion_N * pairs.inclusion_N, np.nan)
+    return replace(pairs, designs=designs, inclusion_N=inclusion_N, least_inclusion=least)
 
 
 def _found(pairs: Pairs) -> Pairs:
     """The pairs as labels that nobody set out for."""
     found: LabelDesign = "found"
-    return replace(pairs, designs=(found,) * len(pairs), inclusion_N=np.full(len(pairs), np.nan))
+    return replace(pairs, designs=(found,) * len(pairs), inclusion_N=np.full(len(pairs), np.nan), least_inclusion=math.nan)
 
 
 def canonical(value: JSON) -> str:

@@ -1,5 +1,6 @@
 """Paired items: for each thing that was asked, what every variant scored, cost and took. The table certificates are made of."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -56,6 +57,8 @@ class Pairs:
     """How the labels of each item were come by; the weakest of its variants'."""
     inclusion_N: Floats
     """The probability with which each item was drawn for labelling; 1 for a census; NaN for found labels."""
+    least_inclusion: float = math.nan
+    """The least of these that any item could have had, known before a label was; NaN where the least that is there says it."""
 
     def __len__(self) -> int:
         return len(self.items)

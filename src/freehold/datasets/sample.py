@@ -53,12 +53,12 @@ def draw(store: Store, tenant: str, task: str, answered_by: str | None, size: in
 
     def items() -> Iterator[str]:
         nonlocal frame
-        for item, rows in _by_item(store, tenant, task):
+        for item, rows in by_item(store, tenant, task):
             if any(row.input is not None for row in rows) and (answered_by is None or any(_is_answer(row, answered_by) for row in rows)):
                 frame += 1
                 yield item
 
-    drawn = nsmallest(size, items(), key=lambda item: (_place(seed, tenant, task, item), item))
+    drawn = nsmallest(size, items(), key=lambda item: (drawn_at(seed, tenant, task, item), item))
     return Drawn(Sample(seed, tuple(drawn), len(drawn) / frame if frame else 0.0, now), frame)
 
 
@@ -66,7 +66,7 @@ def items_of(store: Store, tenant: str, task: str, sample: Sample, reference: st
     """The items of a sample, in its order. One that was erased since, or whose question was, is left out."""
     wanted, since_us = set(sample.items), microseconds(sample.at)
     needed: dict[str, tuple[str, list[str]]] = {}
-    for item, rows in _by_item(store, tenant, task):
+    for item, rows in by_item(store, tenant, task):
         if item in wanted and (with_question := [row for row in rows if row.input is not None]):
             asked = next((row for row in reversed(with_question) if row.variant == reference), with_question[-1])
             ours = [row for row in rows if row.variant in (reference, *variants)]
@@ -82,7 +82,8 @@ def items_of(store: Store, tenant: str, task: str, sample: Sample, reference: st
     ]
 
 
-def _by_item(store: Store, tenant: str, task: str) -> Iterator[tuple[str, list[Answer]]]:
+def by_item(store: Store, tenant: str, task: str) -> Iterator[tuple[str, list[Answer]]]:
+    """The columns of a task's calls, item by item."""
     rows = chain.from_iterable(answers(store, tenant, task))
     return ((item, list(of_item)) for item, of_item in groupby(rows, key=lambda row: row.item))
 
@@ -91,6 +92,6 @@ def _is_answer(row: Answer, variant: str) -> bool:
     return row.variant == variant and row.outcome == "answered"
 
 
-def _place(seed: int, tenant: str, task: str, item: str) -> bytes:
+def drawn_at(seed: int, tenant: str, task: str, item: str) -> bytes:
     """Where an item stands in the random order of a seed. It is none of the orders of labels, nor what parts a data set."""
     return blake2b("\x00".join((str(seed), tenant, task, item)).encode(errors="surrogatepass"), digest_size=16, person=b"ask").digest()

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freehold.errors import CallerError
 
+Floats: TypeAlias = NDArray[np.float64]
 TRAIN, CALIBRATE, TEST = 0, 1, 2
 PARTS = ("train", "calibrate", "test")
 
@@ -61,3 +62,39 @@ def split(name: str, groups: Sequence[str], at_N: NDArray[np.int64] | None, frac
         part_G = np.where(where_G * earlier < fractions.train, TRAIN, CALIBRATE)
         part_G[by_time[len(names) - n_test :]] = TEST
     return part_G[code].astype(np.int8)
+
+
+def stratified(place_G: Floats, stratum_G: NDArray[np.int64], fractions: Fractions) -> NDArray[np.int8]:
+    """The part of each group, so that every stratum has its share in every part: its groups in the order of their places, cut.
+
+    A group near a cut may change its part when its stratum grows; `split` never lets it, and keeps the shares on average only.
+    """
+    order = np.lexsort((place_G, stratum_G))
+    first = np.searchsorted(stratum_G[order], stratum_G[order], side="left")
+    size = np.searchsorted(stratum_G[order], stratum_G[order], side="right") - first
+    position = (np.arange(len(order)) - first + 0.5) / size
+    part_G = np.empty(len(order), dtype=np.int8)
+    part_G[order] = by_place(position, fractions)
+    return part_G
+
+
+def by_place(place_G: Floats, fractions: Fractions) -> NDArray[np.int8]:
+    """The part of each group by its place alone."""
+    rest = np.where(place_G < fractions.train + fractions.calibrate, CALIBRATE, TEST)
+    return np.where(place_G < fractions.train, TRAIN, rest).astype(np.int8)
+
+
+def connected(item_N: NDArray[np.uint64], group_N: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The group of each row where rows of one item depend on each other as well: the least key of all groups that hang together."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    items, item_code = np.unique(item_N, return_inverse=True)
+    groups, group_code = np.unique(group_N, return_inverse=True)
+    size = len(items) + len(groups)
+    edges = coo_array((np.ones(len(item_code), dtype=np.int8), (item_code, len(items) + group_code)), shape=(size, size))
+    _, component = connected_components(edges, directed=False)
+    least = np.full(int(component.max(initial=-1)) + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(least, component[len(items) :], groups)
+    found: NDArray[np.uint64] = least[component[item_code]]
+    return found

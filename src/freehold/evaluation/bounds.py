@@ -25,7 +25,7 @@ GRID = (0.99, 0.75, 0.5, 0.25, 0.12, 0.06)
 """Bets λ beside the pilot's. All are below 1, hence below 1/(1 - ε) for every floor ε."""
 
 
-def clopper_pearson_upper(successes: ArrayLike, trials: int, alpha: float) -> Floats:
+def clopper_pearson_upper(successes: ArrayLike, trials: float, alpha: float) -> Floats:
     """The p with P(Binomial(trials, p) <= successes) = alpha: the rate is above it with probability at most `alpha`. Elementwise.
 
     Exact for whole counts; a fractional count (an expected one, in planning) is read through the incomplete beta function.
@@ -35,7 +35,7 @@ def clopper_pearson_upper(successes: ArrayLike, trials: int, alpha: float) -> Fl
     return np.where(k >= trials, 1.0, betaincinv(k + 1.0, np.maximum(trials - k, 1e-9), 1.0 - alpha))
 
 
-def clopper_pearson_lower(successes: ArrayLike, trials: int, alpha: float) -> Floats:
+def clopper_pearson_lower(successes: ArrayLike, trials: float, alpha: float) -> Floats:
     """The p with P(Binomial(trials, p) >= successes) = alpha: the rate is below it with probability at most `alpha`. Elementwise."""
     k = np.minimum(np.asarray(successes, dtype=np.float64), trials)
     return np.where(k <= 0, 0.0, betaincinv(np.maximum(k, 1e-9), trials - k + 1.0, alpha))
@@ -63,8 +63,8 @@ class Units(NamedTuple):
     """Sum of the (weighted) losses of a unit's items."""
     weight_G: NDArray[np.float64]
     """Sum of their weights; the number of items where every weight is 1."""
-    cap: int
-    """The most items a unit may hold, fixed before calibration losses were seen."""
+    cap: float
+    """The most a unit's loss may sum to, fixed before calibration losses were seen: the most items it may hold, for losses up to 1."""
 
 
 def units(
@@ -207,13 +207,21 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
 
 
 def bootstrap_mean_interval(
-    value_N: NDArray[np.float64], group_N: NDArray[np.int64], seed: int, confidence: float = 0.95, draws: int = 1000
+    value_N: NDArray[np.float64],
+    group_N: NDArray[np.int64],
+    seed: int,
+    confidence: float = 0.95,
+    draws: int = 1000,
+    weight_N: NDArray[np.float64] | None = None,
 ) -> tuple[float, float] | None:
-    """A percentile bootstrap interval of a mean, resampling groups. For reports on test data only: it is not a guarantee."""
+    """A percentile bootstrap interval of a mean, resampling groups. For reports on test data only: it is not a guarantee.
+
+    `weight_N`: what each value counts, where they do not count alike.
+    """
     if len(value_N) == 0:
         return None
     _, code = np.unique(group_N, return_inverse=True)
-    sums, sizes = np.bincount(code, weights=value_N), np.bincount(code)
+    sums, sizes = np.bincount(code, weights=value_N if weight_N is None else value_N * weight_N), np.bincount(code, weights=weight_N)
     picks = np.random.default_rng(seed).integers(0, len(sums), size=(draws, len(sums)))
     means = sums[picks].sum(axis=1) / sizes[picks].sum(axis=1)
     tail = (1.0 - confidence) / 2

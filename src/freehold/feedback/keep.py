@@ -16,13 +16,14 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from freehold.catalog import Catalog, Content
 from freehold.errors import OperatorError
 from freehold.feedback import question
+from freehold.feedback.content import content_of
 from freehold.feedback.draw import Draw, planned, size_of
 from freehold.feedback.label import PERSON, Session
 from freehold.feedback.population import LabelRequest, Population, population
 from freehold.feedback.question import Ballot
-from freehold.journal.answers import drawn_items
+from freehold.journal.answers import reviewed_items, session_items
 from freehold.journal.call import Feedback
-from freehold.journal.read import calls_by_id, feedback_by_id, scores, slices
+from freehold.journal.read import feedback_by_id, scores, slices
 from freehold.journal.redact import redact_feedback
 from freehold.journal.rows import FEEDBACK_COLUMNS, feedback_values
 from freehold.store.open import Store
@@ -110,7 +111,7 @@ def labelled(store: Store, tenant: str, catalog: Catalog, request: LabelRequest)
                 ours[score.call] = score.item
             elif score.design != "found":
                 told.add(score.call)
-    drawn = drawn_items(store, tenant, asked.task, asked.metric.id)
+    drawn = session_items(store, tenant, asked.task, asked.metric.id)
     by_session = {item for item, ballot in asked.ballots.items() if not ballot.needed.isdisjoint(ours)}
     budgeted = planned(request.budget, len(asked.order), len(asked.ballots))
     draw = Draw(asked.order, asked.free, size_of(asked.order, asked.free, budgeted, drawn, by_session))
@@ -135,15 +136,13 @@ class StoredLabels:
 
     def content(self, ballot: Ballot) -> question.Content:
         """What was asked and answered. Raises OperatorError where it is not kept."""
-        with self._store.reading() as connection:
-            found = calls_by_id(self._store, connection, [calls[0] for calls in ballot.calls.values()])
-        outputs = {digest: found[calls[0]].output for digest, calls in ballot.calls.items() if calls[0] in found}
-        if len(outputs) < len(ballot.calls) or None in outputs.values():
+        found = content_of(self._store, ballot)
+        if found is None:
             raise OperatorError(
                 f"Item '{ballot.item}' of task '{self._task}' cannot be shown: an answer to it was erased or is not kept. Labels need "
                 'content: set content = "full" or "redacted" under [journal]. Start again to go on with what is there.'
             )
-        return question.Content(next(iter(found.values())).input, outputs)
+        return found
 
     def keep(self, add: Sequence[Feedback], remove: Sequence[str]) -> list[Feedback]:
         """As `Keeper.keep`: one transaction."""
@@ -165,8 +164,10 @@ class StoredLabels:
         drawn = self._draw.order[: self._draw.completed(_answered(self._ballots, scored))]
         inclusion = len(drawn) / len(self._draw.order)
         self._write_draws(connection, drawn, inclusion)
-        is_drawn = set(drawn)
-        due = {id: inclusion if self._item_of[call] in is_drawn else None for id, (call, _, _) in given.items()}
+        chances = reviewed_items(connection, self._tenant, self._task, self._metric)  # what queues drew is no less of an audit
+        for item in drawn:
+            chances[item] = max(inclusion, chances.get(item, 0.0))
+        due = {id: chances.get(self._item_of[call]) for id, (call, _, _) in given.items()}
         changed = [id for id, (_, _, now) in given.items() if now != due[id]]
         for some in slices([id for id in changed if due[id] is not None]):
             connection.execute(update(feedback).where(feedback.c.id.in_(some)).values(design="audit", inclusion=inclusion))

@@ -65,8 +65,11 @@ class Population(NamedTuple):
     """Items outside the sample that was put to a candidate: that it happens to have answered some of them is no reason to draw those."""
 
 
-def population(store: Store, tenant: str, catalog: Catalog, request: LabelRequest) -> Population:
-    """What there is to draw. Raises CallerError for an unknown name or nothing to label, OperatorError where content is not kept."""
+def population(store: Store, tenant: str, catalog: Catalog, request: LabelRequest, may_be_alone: bool = False) -> Population:
+    """What there is to draw. `may_be_alone`: whether the reference's answers may be judged where there are no others to compare with.
+
+    Raises CallerError for an unknown name or nothing to label, OperatorError where content is not kept.
+    """
     recorded = variants_of(store, tenant, request.task)
     if not recorded:
         known = [*catalog.tasks, *counts(store, tenant).tasks]
@@ -76,6 +79,8 @@ def population(store: Store, tenant: str, catalog: Catalog, request: LabelReques
     reference = _reference(task, request.reference, recorded)
     samples = reached(store, tenant, task.id)
     candidates, dropped = _candidates(store, tenant, task, reference, request.variants, recorded, samples)
+    if not candidates and not may_be_alone:
+        _refuse_alone(task.id, reference, dropped)
     free, ballots, left = _sorted(store, tenant, task.id, metric, reference, candidates, samples)
     if not free and not ballots:
         _refuse_empty(task.id, reference, candidates, left)
@@ -135,13 +140,15 @@ def _candidates(
             if name not in samples and cover[name] < LEAST_COVER * cover[reference]:
                 dropped[name] = f"it answered only {cover[name]:,} of the reference's {cover[reference]:,} items"
         found = tuple(name for name in named if name != reference and name not in dropped)
-    if not found:
-        why = "".join(f" '{name}' is left out: {reason}." for name, reason in dropped.items())
-        raise CallerError(
-            f"Nothing to label: task '{task.id}' has no answers beside those of '{reference}'.{why} Import another variant's answers, "
-            f"or certify agreement with the reference by --metric {AGREEMENT}."
-        )
     return found, dropped
+
+
+def _refuse_alone(task: str, reference: str, dropped: Mapping[str, str]) -> None:
+    why = "".join(f" '{name}' is left out: {reason}." for name, reason in dropped.items())
+    raise CallerError(
+        f"Nothing to label: task '{task}' has no answers beside those of '{reference}'.{why} Import another variant's answers, "
+        f"or certify agreement with the reference by --metric {AGREEMENT}."
+    )
 
 
 def _cover(store: Store, tenant: str, task: str, reference: str) -> Counter[str]:
@@ -176,7 +183,7 @@ def _sorted(
             left["incomplete"] += 1
         elif not all(current[name].is_kept for name in wanted):
             left["not kept"] += 1
-        elif metric.deterministic and len({current[name].digest for name in wanted}) == 1:
+        elif candidates and metric.deterministic and len({current[name].digest for name in wanted}) == 1:
             free.add(item)
         else:
             ballots[item] = _ballot(item, current, reference, candidates, metric.deterministic)

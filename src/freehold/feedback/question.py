@@ -8,11 +8,11 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import NamedTuple
 
-from freehold.catalog import Metric
+from freehold.catalog import FeedbackKind, Metric
 from freehold.chat import JSON
 from freehold.errors import CallerError, nearest
 from freehold.journal.build import feedback_id
-from freehold.journal.call import Feedback, FeedbackKind
+from freehold.journal.call import Feedback
 from freehold.journal.rows import digest_of
 
 
@@ -114,13 +114,25 @@ def scores_by_digest(question: Question, judgement: Judgement, metric: Metric) -
 
 
 def feedback_rows(
-    ballot: Ballot, scores: Mapping[str, float], correction: JSON, metric: str, tenant: str, source: str, inclusion: float, now: datetime
+    ballot: Ballot,
+    scores: Mapping[str, float],
+    correction: JSON,
+    metric: str,
+    tenant: str,
+    source: str,
+    inclusion: float | None,
+    now: datetime,
+    key: str = "",
 ) -> list[Feedback]:
-    """A judgement as feedback: its score about every call with that answer, and a correction about the reference's call."""
+    """A judgement as feedback: its score about every call with that answer, and a correction about the reference's call.
+
+    `inclusion`: with which probability the item was drawn; None where nobody knows, and the labels count as found. `key` tells judgements
+    of one person and metric apart.
+    """
 
     def said(call: str, kind: FeedbackKind, value: float | None, content: JSON = None) -> Feedback:
         return Feedback(
-            id=feedback_id(call, metric, source, kind),
+            id=feedback_id(call, metric, source, f"{kind} {key}" if key else kind),
             tenant=tenant,
             call=call,
             metric=metric,
@@ -128,7 +140,7 @@ def feedback_rows(
             value=value,
             content=content,
             source=source,
-            design="audit",
+            design="found" if inclusion is None else "audit",
             inclusion=inclusion,
             at=now,
         )

@@ -97,7 +97,7 @@ def application(
         handler = routes.get((method, path)) or others.get(path)
         if handler is None:
             handler = next((one for (by, begin), one in patterns.items() if by == method and path.startswith(begin)), None)
-        body: bytes | Refusal | None = guard.why_not(headers, scope["http_version"])
+        body: bytes | Refusal | None = guard.why_not(headers, scope["http_version"], path=path)
         if headers.size() > guard.header_bytes:
             body = LONG_HEAD
         if body is None:
@@ -108,7 +108,7 @@ def application(
             reply.send(*told(body if isinstance(body, Refusal) else NOT_FOUND, path, method))
         else:
             try:
-                handler(Request(method, path, headers, body), reply)
+                handler(Request(method, path, headers, body, (scope.get("client") or ("",))[0]), reply)
             except Exception:  # noqa: BLE001 the caller hears of it
                 _log.exception("request.failed: %s", path)
                 reply.send(*told(FAILED, path, method))

@@ -1,7 +1,8 @@
 """What is refused at the door, whatever it asks for: requests that are too large, ambiguous, or sent by somebody else's web page."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -29,8 +30,10 @@ class Guard(NamedTuple):
     """The longest it may take to come in."""
     idle_s: float = 75.0
     """How long a connection may lie idle, or its client not read what it is sent."""
+    origins: Mapping[bytes, frozenset[bytes]] = MappingProxyType({})
+    """By path the web pages of other origins that may ask there, as browsers name them."""
 
-    def why_not(self, headers: Head, http_version: str, authority: bytes = b"") -> Refusal | None:
+    def why_not(self, headers: Head, http_version: str, authority: bytes = b"", path: bytes = b"") -> Refusal | None:
         """Why a request is refused before its body is read; None where it is not. `authority`: of a target that is a whole address."""
         if http_version not in ("1.1", "1.0"):
             return Refusal(505, "this server speaks HTTP/1.1 and HTTP/1.0")
@@ -48,7 +51,8 @@ class Guard(NamedTuple):
             return _ELSEWHERE
         if len(said) == 1:
             return None
-        if any(name == b"origin" and _authority(value) not in self.hosts for name, value in said):
+        pages = [value.rstrip() for name, value in said if name == b"origin"]
+        if any(_authority(page) not in self.hosts and page not in self.origins.get(path, ()) for page in pages):
             return Refusal(403, "web pages of other origins are not served")  # `null` is that of pages without an address of their own
         return self._why_not_so_long(said, http_version)
 

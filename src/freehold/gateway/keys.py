@@ -19,10 +19,11 @@ from freehold.store.open import Store
 from freehold.store.times import microseconds, moment
 from freehold.tables import LimitsTable
 
-Role: TypeAlias = Literal["call", "feedback", "read", "expert"]
+Role: TypeAlias = Literal["call", "feedback", "vouch", "read", "expert"]
 ROLES: dict[Role, str] = {
     "call": "ask models and tasks, and list them",
     "feedback": "say what answers were worth",
+    "vouch": "say who said it: users by name, people, judges and verifiers",
     "read": "read metrics",
     "expert": "answer questions that wait for people",
 }

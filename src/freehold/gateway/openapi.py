@@ -13,6 +13,10 @@ _ANSWER_HEADERS: dict[str, Any] = {
     "x-freehold-call": _CALL,
     "x-freehold-variant": {"description": "Who answered.", "required": True, "schema": {"type": "string"}},
     "x-freehold-policy": {"description": "The policy that chose who answers; of a task that has one.", "schema": {"type": "string"}},
+    "x-freehold-feedback-token": {
+        "description": "A token with which somebody without a key may speak of this call once; where the project says so.",
+        "schema": {"type": "string"},
+    },
     "x-freehold-cost-usd": {
         "description": "What it cost. Absent where that is unknown; in a stream it is a comment before the last event.",
         "schema": {"type": "number", "minimum": 0},
@@ -33,10 +37,10 @@ _WAIT = {
 }
 _FAULTS = {
     "400": "The request cannot be read, or cannot be said to the provider of its model.",
-    "401": "The key is unknown, or missing where one is needed.",
+    "401": "The key or token is unknown, or missing where one is needed.",
     "403": "The key may not do this, or the request comes from a web page of another origin.",
     "404": "There is no such model, task, call or episode.",
-    "409": "Something else was said under this key, or somebody else answered before.",
+    "409": "Something else was said under this key or with this token, or somebody else answered before.",
     "429": "A limit or budget is spent, or the provider says so.",
     "4XX": "Refused before it was read, or by the provider, whose status this is.",
     "500": "Something failed here.",
@@ -46,6 +50,9 @@ _FAULTS = {
     "5XX": "The provider's own.",
 }
 _OF_ANSWERS = ("400", "401", "403", "404", "429", "4XX", "500", "502", "503", "504", "5XX")
+
+
+_WAITING = "It is stored, and waits for what it is about, which is not in the journal yet."
 
 
 @cache
@@ -66,6 +73,7 @@ def document() -> bytes:
                 "schemas": SCHEMAS,
                 "securitySchemes": {
                     "bearer": {"type": "http", "scheme": "bearer", "description": "A key, as OpenAI's clients send it."},
+                    "reviewer": {"type": "http", "scheme": "bearer", "description": "A reviewer's token."},
                     "x-api-key": {
                         "type": "apiKey",
                         "in": "header",
@@ -91,11 +99,45 @@ def _paths() -> dict[str, Any]:
             "post": _operation(
                 "giveFeedback",
                 "What somebody says about an answer or a run",
-                {"200": _response("It is stored.", _json(ref("FeedbackTaken")))},
-                _faults("400", "401", "403", "404", "409", "4XX", "500", "503"),
+                {"200": _response("It is stored.", _json(ref("FeedbackTaken"))), "202": _response(_WAITING, _json(ref("FeedbackTaken")))},
+                _faults("400", "401", "403", "404", "409", "429", "4XX", "500", "503"),
                 ref("Feedback"),
             )
         },
+        "/v1/feedback/tokens": {
+            "post": _operation(
+                "makeFeedbackToken",
+                "A token with which somebody without a key may speak of a call or a run once",
+                {"200": _response("The token.", _json(ref("Token")))},
+                _faults("400", "401", "403", "404", "4XX", "500"),
+                ref("TokenRequest"),
+            )
+        },
+        "/v1/feedback/public": {
+            "post": _operation(
+                "givePublicFeedback",
+                "What somebody without a key says about what their token is for",
+                {"200": _response("It is stored.", _json(ref("FeedbackTaken"))), "202": _response(_WAITING, _json(ref("FeedbackTaken")))},
+                _faults("400", "403", "404", "409", "429", "4XX", "500", "503"),
+                ref("PublicFeedback"),
+            )
+            | {"security": [{}]},
+            "options": _operation(
+                "mayAskFromAPage", "Whether a web page may ask this", {"204": {"description": "Its headers say."}}, _faults("4XX")
+            )
+            | {"security": [{}]},
+        },
+        "/v1/review/join": {
+            "post": _review(
+                "joinReview", "Exchanges an invitation for a reviewer's token, once", "ReviewJoined", "ReviewJoin", is_open=True
+            )
+        },
+        "/v1/review/queues": {"get": _review("listReviews", "The queues that are open to a reviewer", "ReviewQueues")},
+        "/v1/review/next": {"post": _review("nextReview", "The question to judge next", "ReviewNext", "ReviewQueue")},
+        "/v1/review/verdict": {"post": _review("giveVerdict", "What a reviewer says to a question", "ReviewDone", "ReviewVerdict")},
+        "/v1/review/skip": {"post": _review("skipReview", "Puts a question off to the end", "ReviewDone", "ReviewTicket")},
+        "/v1/review/flag": {"post": _review("flagReview", "Says that a question cannot be judged, and why", "ReviewDone", "ReviewFlag")},
+        "/v1/review/undo": {"post": _review("undoReview", "Takes the last thing back that was said", "ReviewDone", "ReviewQueue")},
         "/v1/calls/{id}": {
             "get": _operation(
                 "fetchCall",
@@ -171,6 +213,18 @@ def _answers(id: str, summary: str, asked: str, answered: str, error: str = "Ope
         _faults(*_OF_ANSWERS, error=error),
         ref(asked),
     )
+
+
+def _review(id: str, summary: str, told: str, asked: str | None = None, is_open: bool = False) -> dict[str, Any]:
+    """A route for reviewers, who show their token; an invitation is shown by whoever has none."""
+    operation = _operation(
+        id,
+        summary,
+        {"200": _response("It is done.", _json(ref(told)))},
+        _faults("400", "401", "4XX", "500", "503"),
+        None if asked is None else ref(asked),
+    )
+    return operation | {"security": [{}] if is_open else [{"reviewer": []}]}
 
 
 def _operation(id: str, summary: str, told: dict[str, Any], faults: dict[str, Any], body: Schema | None = None) -> dict[str, Any]:

@@ -23,6 +23,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     headers: Head
     """Names in lower case."""
     body: bytes
+    peer: str = ""
+    """The address that it came from; empty where nobody knows."""
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that name."""

@@ -153,22 +153,45 @@ _ANTHROPIC_CHOICE = _either(
 _ANTHROPIC_USAGE = _object(input_tokens=_COUNT, output_tokens=_COUNT, cache_read_input_tokens=_COUNT, cache_creation_input_tokens=_COUNT)
 
 
-def _feedback(about: str, meaning: str) -> Schema:
-    """Feedback about a call or an episode; one of three things has to be said."""
+def _feedback(about: str | None, meaning: str, **more: Schema) -> Schema:
+    """Feedback about a call or an episode, or about what a token is for; one of four things has to be said."""
+    what = {} if about is None else {about: {**_NAME, "description": meaning}}
+    is_compared = {"preference": _PREFERENCE} if about != "episode" else {}
     schema = _closed(
-        about,
+        *(what or more),
         "metric",
-        **{about: {**_NAME, "description": meaning}},
+        **what,
+        **(more if about is None else {}),
         metric={**_NAME, "not": _kind("reference_output"), "description": "What is judged."},
         value=_either({"type": "number", "minimum": 0, "maximum": 1, "description": _IN_RANGE}, _BOOL, _text("A label.")),
         correction=_ANYTHING,
         comment=_text(),
-        key={**_NAME, "description": "Under one key the same is said once."},
+        **is_compared,
+        **(more if about is not None else {}),
     )
-    said = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("value", "correction", "comment")]
+    said = [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("value", "correction", "comment", *is_compared)
+    ]
     return schema | {"anyOf": said}
 
 
+_OTHER = _either(_closed("call", call=_NAME), _closed("answer", answer={"not": {"type": "null"}}))
+_PREFERENCE = _either(*(_closed(verdict, **{verdict: _OTHER}) for verdict in ("better_than", "worse_than", "same_as")))
+"""How an answer compares with another."""
+_SPOKEN: dict[str, Schema] = {
+    "source": {
+        "type": "string",
+        "pattern": r"^(user|import|(user|import|verifier|person|scorer|judge):[^\u0000-\u001f\u007f]+)$",
+        "maxLength": 200,
+        "description": "Who says it: user, import, verifier:NAME, person:NAME, scorer:NAME or judge:NAME. Takes a key with the role vouch.",
+    },
+    "author": {**_NAME, "description": "Who of the source, as the product knows them. Takes a key with the role vouch."},
+    "key": {**_NAME, "description": "Under one key the same source and author say the same once."},
+    "at": {"type": "string", "format": "date-time", "description": "When it was said, if not now. Takes a key with the role vouch."},
+}
+_TOKEN_METRICS: Schema = {**_some(_NAME, "What may be judged; anything where none is named."), "maxItems": 20}
+_TOKEN_AUTHOR: Schema = {**_NAME, "description": "Who is to speak; where nobody is named one address is one voice."}
+_PROGRESS = _object("answered", "questions", "skipped", answered=_COUNT, questions=_COUNT, skipped=_COUNT, seconds_left=_NUMBER)
 _LEGACY = "One text instead of messages, as completions had it before; for providers of this format that know it."
 _IN_RANGE = "In the range of the metric, which is from 0 to 1 unless it is configured."
 
@@ -290,7 +313,21 @@ SCHEMAS: dict[str, Schema] = {
         model=_text(),
         usage=_object(prompt_tokens=_COUNT, total_tokens=_COUNT),
     ),
-    "Feedback": _either(_feedback("call", "What x-freehold-call said."), _feedback("episode", "A run that calls are part of.")),
+    "Feedback": _either(
+        _feedback("call", "What x-freehold-call said.", **_SPOKEN), _feedback("episode", "A run that calls are part of.", **_SPOKEN)
+    ),
+    "PublicFeedback": _feedback(None, "", token=_text("As it was made, for what is spoken of.")),
+    "TokenRequest": _either(
+        _closed(
+            "call",
+            call=_NAME,
+            other={**_NAME, "description": "A call that it may be compared with."},
+            metrics=_TOKEN_METRICS,
+            author=_TOKEN_AUTHOR,
+        ),
+        _closed("episode", episode=_NAME, metrics=_TOKEN_METRICS, author=_TOKEN_AUTHOR),
+    ),
+    "Token": _object("token", "until", token=_text(), until={"type": "string", "format": "date-time"}),
     "FeedbackTaken": _object(
         "metric",
         "feedback",
@@ -298,7 +335,63 @@ SCHEMAS: dict[str, Schema] = {
         episode=_NAME,
         metric=_NAME,
         feedback=_some(_text(), "The ids of what was stored: of the same said again under one key, the same."),
+        waits_until=_text("Until when it waits for its call or episode, which is not in the journal yet."),
     ),
+    "ReviewJoin": _closed("invitation", invitation=_text("What the link says after its #.")),
+    "ReviewJoined": _object("reviewer", "role", "tags", "token", reviewer=_text(), role=_text(), tags=_some(_text()), token=_text()),
+    "ReviewQueue": _closed("queue", queue=_text("A queue's id.")),
+    "ReviewTicket": _closed("queue", "ticket", queue=_text(), ticket=_text("What `next` said.")),
+    "ReviewFlag": _closed("queue", "ticket", "reason", queue=_text(), ticket=_text(), reason=_text("Why it cannot be judged.")),
+    "ReviewVerdict": _closed(
+        "queue",
+        "ticket",
+        queue=_text(),
+        ticket=_text("What `next` said."),
+        right=_some(_text(), "The letters of the right answers, under a binary metric."),
+        scores=_mapping(_NUMBER, "A score for each letter, in the metric's range."),
+        correction=_ANYTHING,
+        comment=_text(),
+    ),
+    "ReviewQueues": _object(
+        "reviewer",
+        "role",
+        "queues",
+        reviewer=_text(),
+        role=_text(),
+        queues=_some(
+            _object(
+                "queue",
+                "task",
+                "metric",
+                "guidelines",
+                "tariff_usd",
+                "progress",
+                queue=_text(),
+                task=_text(),
+                metric=_object("id", "kind", "better", "range", id=_text(), kind=_text(), better=_text(), range=_some(_NUMBER)),
+                guidelines=_text(),
+                tariff_usd=_either(_NUMBER, {"type": "null"}),
+                progress=_PROGRESS,
+            )
+        ),
+    ),
+    "ReviewNext": _object(
+        "queue",
+        "progress",
+        queue=_text(),
+        progress=_PROGRESS,
+        question=_object(
+            "ticket",
+            "asked",
+            "answers",
+            "differences",
+            ticket=_text(),
+            asked=_ANYTHING,
+            answers=_mapping(_ANYTHING, "By letter. Nothing says who gave them."),
+            differences=_mapping(_text(), "Between the first answer and each other."),
+        ),
+    ),
+    "ReviewDone": _object("queue", "progress", queue=_text(), ticket=_text(), progress=_PROGRESS),
     "PendingCall": _object(
         "id", "object", "status", "answer_at", id=_text(), object=_kind("freehold.call"), status=_kind("waiting"), answer_at=_text()
     ),

@@ -256,7 +256,7 @@ class HotProtocol(HttpToolsProtocol):
             self._stop(NOT_HTTP)
         if parser.should_upgrade():
             self._stop(NO_UPGRADE)
-        if (refusal := self.guard.why_not(incoming.headers, http_version, authority)) is not None:
+        if (refusal := self.guard.why_not(incoming.headers, http_version, authority, path)) is not None:
             self._stop(refusal)
         if path not in self.others:
             httptools.parse_url(url).path.decode("ascii")  # what uvicorn will ask of it
@@ -373,7 +373,7 @@ class HotProtocol(HttpToolsProtocol):
         reply = self._reply = HotReply(self, incoming.http_version == "1.1")
         body = incoming.body[0] if len(incoming.body) == 1 else b"".join(incoming.body)
         try:
-            handler(Request(incoming.method, incoming.path, incoming.headers, body), reply)
+            handler(Request(incoming.method, incoming.path, incoming.headers, body, self.client[0] if self.client else ""), reply)
         except Exception:  # noqa: BLE001 the caller hears of it, and the connection lives
             _log.exception("request.failed: %s", incoming.path)
             reply.send(*told(FAILED, incoming.path, incoming.method))

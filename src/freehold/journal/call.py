@@ -5,10 +5,10 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from freehold.catalog import FeedbackKind
 from freehold.chat import JSON, Cause, Outcome, Usage
 
 LabelDesign: TypeAlias = Literal["audit", "census", "found"]
-FeedbackKind: TypeAlias = Literal["score", "label", "correction", "preference", "comment", "verifier"]
 
 TRUTH = "reference_output"
 """The metric under which it is noted how a recorded right answer was come by: its value is 1, its design what counts."""
@@ -133,9 +133,9 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     value: float | None = None
     """The score in the metric's own range, as it was given; None for kinds without one."""
     content: JSON = None
-    """A correction, a preference or a comment."""
+    """A label as text, a correction, a preference (`feedback/preference.py`) or a comment."""
     source: str
-    """Who said it: `import`, `person:<name>`, `judge:<name>`, `verifier:<name>`, `user`."""
+    """Who said it: `import`, `person:<name>`, `judge:<name>`, `scorer:<name>`, `verifier:<name>`, `user`; `user:public` with a token and no key."""
     author: str | None = None
     """Who of the source said it, as the product knows them: the id of an end user. None where nobody says."""
     design: LabelDesign = "found"

@@ -1,10 +1,10 @@
 """Erasing a person: every call about them and all that hangs on it, out of the tables, the log and the blobs."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Delete, Select, Update, delete, exists, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Delete, Select, Update, delete, exists, insert, or_, select, text, update
 
 from freehold.context.conversation import forget
 from freehold.journal.read import slices
@@ -21,7 +21,11 @@ from freehold.store.schema import (
     expert_asks,
     feedback,
     ledger,
+    looks,
     pending_calls,
+    review_items,
+    review_verdicts,
+    used_tokens,
 )
 from freehold.store.times import microseconds
 
@@ -36,7 +40,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     """Requests made for those calls."""
     feedback: int
-    """What was said about those calls, and about the episodes that they or the person have."""
+    """What was said about those calls, and about the episodes that they or the person have, and what the person said as an author."""
     episodes: int
     """The person's episodes."""
     contents: int
@@ -45,6 +49,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Files among those."""
     draws: int
     """Places in labelling sessions whose item is gone."""
+    reviews: int
+    """What people were asked and said in review queues about items of the person's calls."""
     asks: int
     """Questions to people that were about the person or about those calls, and calls that waited for them."""
     conversation_messages: int
@@ -76,19 +82,49 @@ def erase(store: Store, tenant: str, subject: str, now: datetime) -> Erased:
     return erased
 
 
+class Named(NamedTuple):
+    """By what a person's calls and signals are known, before they are erased."""
+
+    calls: frozenset[str]
+    """Ids of the calls about them."""
+    feedback: frozenset[str]
+    """Ids of what was said about those and about their runs, and of what they said themselves."""
+
+
+def named_by(store: Store, tenant: str, subject: str) -> Named:
+    """What erasing the person will remove, by id."""
+    ids = select(calls.c.id).where(calls.c.tenant == tenant, calls.c.subject == subject)
+    said = select(feedback.c.id).where(_said(tenant, subject), feedback.c.tenant == tenant)
+    with store.reading() as connection:
+        return Named(frozenset(connection.execute(ids).scalars()), frozenset(connection.execute(said).scalars()))
+
+
+def _said(tenant: str, subject: str) -> ColumnElement[bool]:
+    """What was said about a person's calls and runs, and what the person said as an author."""
+    theirs = (calls.c.tenant == tenant) & (calls.c.subject == subject)
+    runs = (episodes.c.tenant == tenant) & (episodes.c.subject == subject)
+    of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
+    return or_(
+        feedback.c.call.in_(select(calls.c.id).where(theirs)),
+        feedback.c.episode.in_(select(episodes.c.id).where(runs)),
+        feedback.c.episode.in_(of_calls),
+        feedback.c.author == subject,
+    )
+
+
 def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> Erased:
     theirs = (calls.c.tenant == tenant) & (calls.c.subject == subject)
     runs = (episodes.c.tenant == tenant) & (episodes.c.subject == subject)
-    ids, run_ids = select(calls.c.id).where(theirs), select(episodes.c.id).where(runs)
+    ids = select(calls.c.id).where(theirs)
     rows = connection.execute(select(calls.c.task, calls.c.item, calls.c.input, calls.c.body_digest).where(theirs)).all()
     digests = {digest for row in rows for digest in (row.input, row.body_digest) if digest is not None}
 
-    of_calls = select(calls.c.episode).where(theirs, calls.c.episode.isnot(None))  # an episode need not have a row of its own
-    about = or_(feedback.c.call.in_(ids), feedback.c.episode.in_(run_ids), feedback.c.episode.in_(of_calls))
-    said = _count(connection, delete(feedback).where(about, feedback.c.tenant == tenant))
+    said = _count(connection, delete(feedback).where(_said(tenant, subject), feedback.c.tenant == tenant))
+    connection.execute(delete(used_tokens).where(used_tokens.c.tenant == tenant, used_tokens.c.call.in_(ids)))
     messages = forget(connection, tenant, subject, ids)
     asked_people = _erase_asks(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
+    connection.execute(delete(looks).where(looks.c.call.in_(ids), looks.c.tenant == tenant))
     asked = _count(connection, delete(calls).where(theirs))
     gone = tuple(sorted({(row.task, row.item) for row in rows}, key=lambda pair: (pair[0] or "", pair[1])))
     gone = tuple(pair for pair in gone if not _has_calls(connection, tenant, *pair))
@@ -100,6 +136,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         episodes=_count(connection, delete(episodes).where(runs)),
         contents=removed,
         blobs=blobs,
+        reviews=sum(_erase_reviews(connection, tenant, task, item) for task, item in {(row.task, row.item) for row in rows}),
         asks=asked_people,
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
         conversation_messages=messages,
@@ -152,6 +189,14 @@ def _used(connection: Connection, tenant: str, among: set[bytes]) -> set[bytes]:
 
 def _erase_draws(connection: Connection, tenant: str, task: str, item: str) -> int:
     return _count(connection, delete(draws).where(draws.c.tenant == tenant, draws.c.task == task, draws.c.item == item))
+
+
+def _erase_reviews(connection: Connection, tenant: str, task: str | None, item: str) -> int:
+    """Also where others asked the same: a correction or a comment may quote anybody's answer."""
+    i, v = review_items.c, review_verdicts.c
+    ours = (i.tenant == tenant) & (i.task == task) & (i.item == item)
+    verdicts = delete(review_verdicts).where(v.tenant == tenant, v.ticket.in_(select(i.ticket).where(ours)))
+    return _count(connection, verdicts) + _count(connection, delete(review_items).where(ours))
 
 
 def _has_calls(connection: Connection, tenant: str, task: str | None, item: str) -> bool:

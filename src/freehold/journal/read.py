@@ -7,12 +7,13 @@ that were there when it began.
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, func, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Select, exists, func, or_, select, tuple_
 
+from freehold.catalog import FeedbackKind
 from freehold.chat import JSON, Outcome
-from freehold.journal.call import Attempt, Call, Feedback, FeedbackKind, LabelDesign
+from freehold.journal.call import Attempt, Call, Feedback, LabelDesign
 from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, tags_of
 from freehold.store.open import Store
 from freehold.store.schema import attempts as attempts_table
@@ -24,6 +25,8 @@ from freehold.store.times import microseconds
 
 _WHOLE = 500
 """Rows a batch of whole records has."""
+_BATCH = 2_000
+"""Rows a batch of `batches` has."""
 _COLUMNS = 10_000
 """Rows a batch of columns has."""
 _T = TypeVar("_T")
@@ -61,6 +64,8 @@ class Answer(NamedTuple):
     """The probability with which it did."""
     tags: dict[str, str]
     """The call's tags."""
+    episode: str | None = None
+    """The run it is part of."""
 
 
 class Score(NamedTuple):
@@ -155,6 +160,19 @@ def calls(
                 return
 
 
+def newest_call(store: Store) -> int:
+    """The place of the call that arrived last, of whichever tenant; 0 before the first."""
+    with store.reading() as connection:
+        return connection.execute(select(func.max(calls_table.c.seq))).scalar_one() or 0
+
+
+def batches(store: Store, tenant: str, wanted: ColumnElement[bool] | None = None) -> Iterator[list[Call]]:
+    """Whole calls as they arrived, in batches: those that satisfy a condition on the table of calls. Constant memory."""
+    c = calls_table.c
+    statement = _whole().where(c.tenant + "" == tenant)  # in order of arrival, which no other index gives
+    yield from _pages(store, statement if wanted is None else statement.where(wanted), (c.seq,), _BATCH, partial(_decoded, store))
+
+
 class Wanted(NamedTuple):
     """Which calls to look at; None for any."""
 
@@ -185,6 +203,27 @@ def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0
         return _decoded(store, connection, rows)[::-1], newest
 
 
+def arrived(store: Store, tenant: str, task: str, after: int, limit: int) -> tuple[list[Call], int]:
+    """The task's calls that arrived after a place, in that order, and the place of the last of them; `after` where there is none."""
+    c = calls_table.c
+    wanted = _whole().where(c.tenant + "" == tenant, c.task == task, c.seq > after).order_by(c.seq).limit(limit)
+    with store.reading() as connection:
+        rows = connection.execute(wanted).all()
+        return _decoded(store, connection, rows), rows[-1].seq if rows else after
+
+
+def calls_of_items(store: Store, tenant: str, task: str, items: Sequence[str]) -> dict[str, list[Call]]:
+    """The task's calls of each of these items, in the order of arrival."""
+    found: dict[str, list[Call]] = {}
+    c = calls_table.c
+    for some in slices(items):
+        with store.reading() as connection:
+            rows = connection.execute(_whole().where(c.tenant == tenant, c.task == task, c.item.in_(some)).order_by(c.seq)).all()
+            for call in _decoded(store, connection, rows):
+                found.setdefault(call.item, []).append(call)
+    return found
+
+
 def named_alike(store: Store, tenant: str, beginning: str, limit: int = 5) -> list[str]:
     """Ids of calls that begin so, in order."""
     c = calls_table.c
@@ -198,7 +237,7 @@ def answers(store: Store, tenant: str, task: str) -> Iterator[list[Answer]]:
     c = calls_table.c
     statement = select(
         c.id, c.item, c.variant, c.outcome, c.input, c.output_digest, c.reference_digest, c.cost_usd, c.latency_s, c.group, c.at, c.policy,
-        c.propensity, c.tags, c.seq,
+        c.propensity, c.tags, c.episode, c.seq,
     ).where(c.tenant == tenant, c.task == task)  # fmt: skip
     yield from _pages(store, statement, (c.item, c.seq), _COLUMNS, _answers)
 
@@ -229,16 +268,90 @@ def feedback_of(store: Store, tenant: str, call: str, episode: str | None = None
     return [feedback_of_row(row._mapping) for row in rows]
 
 
-def tasks_about(store: Store, said: Feedback) -> set[str | None]:
-    """The tasks of the call that something is said about, or of the calls of that episode; empty where the journal has neither."""
-    c, e = calls_table.c, episodes_table.c
-    about = c.id == said.call if said.call is not None else c.episode == said.episode
+class Said(NamedTuple):
+    """Which feedback to look at; None for any."""
+
+    task: str | None = None
+    """About calls of this task."""
+    source: str | None = None
+    """Said by this source: `user:public`, or `user` for each of its kind."""
+    author: str | None = None
+    """Said by this author."""
+    kind: FeedbackKind | None = None
+    """Of this kind."""
+    metric: str | None = None
+    """About this metric."""
+    since: datetime | None = None
+    """Said at this time or later."""
+
+
+def latest_feedback(store: Store, tenant: str, wanted: Said, limit: int) -> list[Feedback]:
+    """The feedback that arrived last, oldest first."""
+    f, c = feedback_table.c, calls_table.c
+    conditions: list[ColumnElement[bool]] = [f.tenant == tenant]
+    if wanted.source is not None:
+        conditions.append(or_(f.source == wanted.source, f.source.startswith(f"{wanted.source}:", autoescape=True)))
+    conditions += [f.author == wanted.author] if wanted.author is not None else []
+    conditions += [f.kind == wanted.kind] if wanted.kind is not None else []
+    conditions += [f.metric == wanted.metric] if wanted.metric is not None else []
+    conditions += [f.at >= microseconds(wanted.since)] if wanted.since is not None else []
+    if wanted.task is not None:
+        conditions.append(exists().where(c.id == f.call, c.tenant == tenant, c.task == wanted.task))
     with store.reading() as connection:
-        tasks: set[str | None] = set(connection.execute(select(c.task).where(about, c.tenant == said.tenant).distinct()).scalars())
-        if not tasks and said.episode is not None:
-            alone = select(e.id).where(e.id == said.episode, e.tenant == said.tenant)
-            tasks = {None} if connection.execute(alone).first() is not None else set()
-    return tasks
+        rows = connection.execute(select(feedback_table).where(*conditions).order_by(f.seq.desc()).limit(limit)).all()
+    return [feedback_of_row(row._mapping) for row in reversed(rows)]
+
+
+def said_about(store: Store, tenant: str, calls: Sequence[tuple[str, str | None]]) -> dict[str, list[Feedback]]:
+    """Everything said about each of these calls and about its episode, by call, in the order in which it was told. `calls`: ids, each with
+    its episode. A call of which nothing was said is left out; memory is the caller's: ask for a batch at a time."""
+    f = feedback_table.c
+    told: dict[str, list[tuple[int, Feedback]]] = {}
+    in_episode: dict[str, list[str]] = {}
+    for call, episode in calls:
+        if episode is not None:
+            in_episode.setdefault(episode, []).append(call)
+    with store.reading() as connection:
+        for column, names in ((f.call, [call for call, _ in calls]), (f.episode, list(in_episode))):
+            for some in slices(names):
+                for row in connection.execute(select(feedback_table).where(column.in_(some), f.tenant == tenant)):
+                    about = [row.call] if row.call is not None else in_episode[row.episode]
+                    said = feedback_of_row(row._mapping)
+                    for call in about:
+                        told.setdefault(call, []).append((row.seq, said))
+    return {call: [said for _, said in sorted(found, key=lambda pair: pair[0])] for call, found in told.items()}
+
+
+About: TypeAlias = tuple[Literal["call", "episode"], str]
+"""What something is said about: a call or an episode, by id."""
+
+
+def tasks_about(store: Store, tenant: str, about: Sequence[About]) -> dict[About, set[str | None]]:
+    """The tasks of these calls, and of the calls of these episodes; what the journal does not have is left out."""
+    c, e = calls_table.c, episodes_table.c
+    found: dict[About, set[str | None]] = {}
+    ids = [name for what, name in about if what == "call"]
+    runs = [name for what, name in about if what == "episode"]
+    with store.reading() as connection:
+        for some in slices(ids):
+            for id, task in connection.execute(select(c.id, c.task).where(c.id.in_(some), c.tenant == tenant)):
+                found["call", id] = {task}
+        for some in slices(runs):
+            for run, task in connection.execute(select(c.episode, c.task).where(c.episode.in_(some), c.tenant == tenant).distinct()):
+                found.setdefault(("episode", run), set()).add(task)
+            for (run,) in connection.execute(select(e.id).where(e.id.in_(some), e.tenant == tenant)):
+                found.setdefault(("episode", run), {None})
+    return found
+
+
+def items_of(store: Store, tenant: str, calls: Sequence[str]) -> dict[str, str]:
+    """What these calls were asked, by name; a call that the tenant does not have is left out."""
+    c = calls_table.c
+    found: dict[str, str] = {}
+    with store.reading() as connection:
+        for some in slices(calls):
+            found.update((id, item) for id, item in connection.execute(select(c.id, c.item).where(c.id.in_(some), c.tenant == tenant)))
+    return found
 
 
 def counts(store: Store, tenant: str) -> Counts:
@@ -333,7 +446,7 @@ def _pages(
 
 
 def _answers(_: Connection, rows: _Rows) -> list[Answer]:
-    return [Answer._make((*row[:13], tags_of(row[13]))) for row in rows]
+    return [Answer._make((*row[:13], tags_of(row[13]), row[14])) for row in rows]
 
 
 def _scores(_: Connection, rows: _Rows) -> list[Score]:

@@ -39,10 +39,20 @@ def redact(call: Call, content: Content) -> Call:
 
 
 def redact_feedback(said: Feedback, content: Content) -> Feedback:
-    """Feedback as it may be kept: `none` drops a correction or comment, `redacted` puts placeholders into it."""
+    """Feedback as it may be kept: `none` drops a correction, a comment or the other answer of a preference, `redacted` puts placeholders into
+    it. Which call a preference names stays, as names by which the journal connects things do."""
     if content == "full" or said.content is None:
         return said
+    if said.kind == "preference" and isinstance(said.content, dict):
+        compared = {verdict: _redacted_other(other, content) for verdict, other in said.content.items()}
+        return msgspec.structs.replace(said, content=compared)
     return msgspec.structs.replace(said, content=None if content == "none" else redact_json(said.content))
+
+
+def _redacted_other(other: JSON, content: Content) -> JSON:
+    if not isinstance(other, dict):
+        return None
+    return {name: value if name == "call" else None if content == "none" else redact_json(value) for name, value in other.items()}
 
 
 def redact_json(value: JSON) -> JSON:
@@ -70,6 +80,22 @@ def redact_text(text: str) -> str:
             for kind in _NUMBERS:
                 text = kind.replaced(text)
     return text
+
+
+def taken_out(text: str) -> list[tuple[str, str]]:
+    """What `redact_text` takes out of a text, piece by piece, and what kind of thing each is, such as `email`."""
+    found: list[tuple[str, str]] = []
+    for kind in (*_WORDS, _IPV4, *_NUMBERS):
+        kept = kind.replaced(text)
+        if kept != text:
+            name = kind.placeholder.strip(":/[]").lower()
+            pieces = [
+                (match.group(), len(match.group()) if kind.check is None else kind.check(match.group()))
+                for match in kind.pattern.finditer(text)
+            ]
+            found += [(piece[:length], name) for piece, length in pieces if length]
+        text = kept
+    return found
 
 
 def _has_any(parts: Iterable[str], text: str) -> bool:

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.catalog import Metric
+from freehold.catalog import Catalog, Metric, Reward
 from freehold.chat import JSON, canonical_json, text_of
-from freehold.journal.read import calls_by_id, scores
+from freehold.feedback.reward import RewardFunction
+from freehold.feedback.rewards import Asked, rewards
+from freehold.journal.read import answers, calls_by_id, scores
 from freehold.routing.features import DIMS, features
 from freehold.store.open import Store
 
@@ -45,7 +47,22 @@ def well_rated(store: Store, tenant: str, task: str, metric: Metric) -> list[Rat
         mean = math.fsum(values) / len(values)
         if mean >= _WELL and (mean, call) > best.get(item_of[call], (0.0, "")):
             best[item_of[call]] = (mean, call)
-    chosen = [call for _, call in best.values()][-MOST:]
+    return _rated(store, [call for _, call in best.values()][-MOST:])
+
+
+def well_rewarded(store: Store, tenant: str, task: str, rule: Reward | RewardFunction, catalog: Catalog) -> list[Rated]:
+    """As `well_rated`, by the task's reward. So whoever may not move that, as a crowd of users may not, chooses no examples."""
+    best: dict[str, tuple[float, str]] = {}
+    for page in answers(store, tenant, task):
+        spoken = [Asked(answer.call, answer.episode, answer.output_digest) for answer in page]
+        item_of = {answer.call: answer.item for answer in page}
+        for call, found in rewards(store, tenant, spoken, rule, catalog).items():
+            if found.value is not None and found.value >= _WELL and (found.value, call) > best.get(item_of[call], (0.0, "")):
+                best[item_of[call]] = (found.value, call)
+    return _rated(store, [call for _, call in best.values()][-MOST:])
+
+
+def _rated(store: Store, chosen: Sequence[str]) -> list[Rated]:
     with store.reading() as connection:
         found = calls_by_id(store, connection, chosen)
     return [

@@ -31,13 +31,15 @@ from freehold.config import find_project
 from freehold.context.prompt import Prompt
 from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, Deferred, FreeholdError
+from freehold.feedback.receive import Receiver
+from freehold.feedback.reward import RewardFunction
 from freehold.gateway.budget import nano
 from freehold.gateway.formats import OPENAI, Format, error_message
 from freehold.gateway.reply import Headers
 from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
-from freehold.pipelines.examples import Rated, Shown, well_rated
+from freehold.pipelines.examples import Rated, Shown, well_rated, well_rewarded
 from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
 from freehold.pipelines.run import Run
@@ -68,6 +70,8 @@ _END_S = 30.0
 _STOPPED = "it was cancelled"
 _CLOSED = "The project was closed before this had ended."
 _UNFINISHED: State = "cancelled"
+_NO_WORDS = OPENAI._replace(write_answer=lambda answer: {})
+"""The door of those to whom the call says what was answered."""
 _IS_FINAL = (b"x-should-retry", b"false")
 """Said of what is refused for a budget's sake."""
 
@@ -114,6 +118,10 @@ class Asks(Protocol):
     def functions(self) -> Functions | None:
         """Its own answer, where it has one."""
 
+    @property
+    def reward(self) -> RewardFunction | None:
+        """Its reward, where that is a function."""
+
 
 class Runtime:
     """A project at work."""
@@ -156,6 +164,8 @@ class Runtime:
         self._waiting: set[asyncio.Task[Any]] = set()
         """Who waits for an answer."""
         self._shown: dict[str, Shown] = {}
+        self._rewards: dict[str, RewardFunction] = {}
+        """The rewards that tasks say by a function of their own."""
         self._runs: dict[str, _UnderWay] = {}
         self._noting = threading.Lock()
         """Held while it is written down how runs stand, so that nothing older comes after."""
@@ -177,12 +187,21 @@ class Runtime:
                     return
                 _log.warning("look.failed: what changed since in the store is not known yet: %s", error)
 
+    @property
+    def receiver(self) -> Receiver:
+        """Who takes what is said about answers."""
+        return self._gateway.receiver
+
     # From any thread, and from any loop.
 
     @property
     def is_here(self) -> bool:
         """Whether the caller runs on this loop."""
         return threading.get_ident() == self._thread.ident
+
+    def now(self) -> float:
+        """The loop's clock, from which deadlines are told."""
+        return self._loop.time()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What a coroutine gives that runs here, for a caller who waits. Ctrl-C cancels it. Raises as it does."""
@@ -285,6 +304,8 @@ class Runtime:
                 functions[OWN], variants[OWN] = body, Variant(id=OWN, kind="code")
             self.resources.declare(task.name, Declaration(task.table(), variants, functions))
             known = self._manners[task.name] = self._made(task, own)
+            if task.reward is not None:
+                self._rewards[task.name] = task.reward
             await asyncio.to_thread(self._look_for_examples)
         return known
 
@@ -297,11 +318,15 @@ class Runtime:
 
     def _look_for_examples(self) -> None:
         """Looks up what was rated well, in a thread, for the tasks whose variants show any."""
+        catalog, store, tenant = self.resources.catalog, self.project.store, self.project.tenant
         for name, manner in list(self._manners.items()):
-            variants = [self.resources.variant(each) for each in manner.task.variants]
-            if manner.task.metric is not None and any(variant.examples for variant in variants):
-                metric = self.resources.catalog.metric(manner.task.metric)
-                self._shown[name] = Shown(well_rated(self.project.store, self.project.tenant, name, metric))
+            if not any(self.resources.variant(each).examples for each in manner.task.variants):
+                continue
+            rule = manner.task.reward or self._rewards.get(name)
+            if rule is not None:
+                self._shown[name] = Shown(well_rewarded(store, tenant, name, rule, catalog))
+            elif manner.task.metric is not None:
+                self._shown[name] = Shown(well_rated(store, tenant, name, catalog.metric(manner.task.metric)))
 
     def _made(self, task: Asks, own: Prompt) -> Manner:
         def takes_schema(variant: str) -> bool:
@@ -413,6 +438,25 @@ class Runtime:
         elif call is None and exchange.failure is not None and status == 503:  # not of ours, but of a model that is left alone for a while
             status = 502
         return Told(status, error_message(body), call)
+
+    async def put(self, body: dict[str, JSON], origin: Origin) -> Told:
+        """Puts a request to the model it names, on nobody's scope, and waits until its call is durable. For what asks on its own behalf."""
+        heard: list[Call] = []
+        ended: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
+        reply = _Reply(ended, _Pieces(lambda chunk: None), lambda: None)
+        exchange = Exchange(self._gateway, _NO_WORDS, reply, origin._replace(heard=heard.append))
+        waiting = asyncio.current_task()
+        assert waiting is not None
+        self._waiting.add(waiting)
+        try:
+            exchange.ask(lambda: Asked(OPENAI, body, len(msgspec.json.encode(body)), {}), self.resources.callers.anybody)
+            status, said = await ended
+        except asyncio.CancelledError:
+            exchange.give_up(_STOPPED)
+            raise
+        finally:
+            self._waiting.discard(waiting)
+        return Told(status, "" if status == 200 else error_message(said), heard[0] if heard else None)
 
     def close(self) -> None:
         """Ends what is under way, and the journal. What was told to be done is durable."""

@@ -18,6 +18,7 @@ from freehold import catalog
 from freehold.chat import JSON, Chunk, Media, Message, Text, media_json, text_of
 from freehold.context.prompt import DEFAULT, Prompt
 from freehold.errors import CallerError, Deferred, OperatorError
+from freehold.feedback.reward import RewardFunction
 from freehold.journal.call import Call
 from freehold.pipelines.examples import Rated
 from freehold.pipelines.failure import NotAsked, failure_of
@@ -79,6 +80,8 @@ class Options(NamedTuple):
     """Inputs and their answers, which are shown before every question to variants that are shown none of the journal's."""
     deadline_s: float = DEADLINE_S
     """How long its own body may take."""
+    reward: catalog.Reward | RewardFunction | None = None
+    """How what is said about its answers becomes one number: a rule, or a function of all that was said."""
 
 
 class Task(Generic[P, T]):
@@ -277,7 +280,13 @@ class Task(Generic[P, T]):
             metric=options.metric,
             max_loss=options.max_loss,
             instruction=options.instruction or self.signature.doc,
+            reward=options.reward if isinstance(options.reward, catalog.Reward) else None,
         )
+
+    @property
+    def reward(self) -> RewardFunction | None:
+        """Its reward, where that is a function; a rule is part of `table`."""
+        return None if isinstance(self.options.reward, catalog.Reward) else self.options.reward
 
     @property
     def template(self) -> str:
@@ -401,6 +410,7 @@ def task(
     history: History | None = None,
     examples: Sequence[tuple[Any, Any]] = (),
     deadline_s: float = DEADLINE_S,
+    reward: catalog.Reward | RewardFunction | None = None,
 ) -> Decorator: ...
 def task(
     function: Callable[..., Any] | None = None,
@@ -418,6 +428,7 @@ def task(
     history: History | None = None,
     examples: Sequence[tuple[Any, Any]] = (),
     deadline_s: float = DEADLINE_S,
+    reward: catalog.Reward | RewardFunction | None = None,
 ) -> Any:
     """Makes a task of a function with type hints and a docstring.
 
@@ -426,7 +437,8 @@ def task(
     or the path of one, beginning with @. `repair`: "ask" pays for a second answer where the first cannot be read. `rules`: a table of rules
     beside the program that answers first. `history`: how much it is told of the conversation that `scope` names. `examples`: inputs with their
     answers, shown before every question; an input is the argument, or a tuple or mapping of them. A function that has a body answers first
-    itself, or gives `Pass`, within `deadline_s`.
+    itself, or gives `Pass`, within `deadline_s`. `reward`: how what is said about its answers becomes one number, as under
+    `[tasks.NAME.reward]`, or a function of all that was said (`Sequence[Feedback]`) that gives a number from 0 to 1, or None.
 
     Raises Misuse, when the module is imported, for what no task can be made of.
     """
@@ -446,6 +458,7 @@ def task(
             history=history,
             examples=tuple(examples),
             deadline_s=deadline_s,
+            reward=reward,
         )
         return _declare(Task(function, options))
 

@@ -14,7 +14,7 @@ from freehold.evaluation import bounds
 from freehold.promotion.certificate import Certificate
 from freehold.promotion.certify import Certification
 from freehold.promotion.family import choices
-from freehold.promotion.measure import cost_per_1k, mean_quality, saving_of
+from freehold.promotion.measure import cost_per_1k, mean_of, mean_quality, saving_of, weight_of
 from freehold.promotion.picture import LabelCost, Picture, Point, Region, StillNeeded
 
 FLOORS = (0.1, 0.05, 0.02, 0.01, 0.005)
@@ -59,17 +59,19 @@ def _points(made: Certification, certificate: Certificate) -> list[Point]:
     """The policy, the rest of its family, every variant alone and the controls, on test items (calibration items where there are none)."""
     pairs, unit = made.pairs, made.developed.unit
     here_N = made.part_N == TEST if (made.part_N == TEST).any() else made.part_N == CALIBRATE
+    weight_N = weight_of(pairs)
 
     def point(label: str, kind: str, picked_N: NDArray[np.int64], is_certified: bool = False) -> Point:
-        loss_N = pairs.loss_NV[np.arange(len(pairs)), picked_N][here_N]
+        loss_N = pairs.loss_NV[np.arange(len(pairs)), picked_N]
+        kept = None if weight_N is None else weight_N[here_N]
         return Point(
             label=label,
             kind=kind,
             saving=saving_of(pairs, picked_N, here_N, unit),
-            loss=float(loss_N.mean()),
+            loss=mean_of(pairs, loss_N, here_N) or 0.0,
             quality=mean_quality(pairs, picked_N, here_N),
             cost_usd_per_1k=cost_per_1k(pairs, picked_N, here_N),
-            loss_ci=bounds.bootstrap_mean_interval(loss_N, pairs.group_codes[here_N], certificate.seed),
+            loss_ci=bounds.bootstrap_mean_interval(loss_N[here_N], pairs.group_codes[here_N], certificate.seed, weight_N=kept),
             is_certified=is_certified,
         )
 

@@ -16,7 +16,7 @@ from freehold.promotion.certificate import Certificate, Control, Controls, PerSi
 from freehold.promotion.develop import Developed, Goal
 from freehold.promotion.family import choices, choose_family, expected_bounds
 from freehold.promotion.judge import Judgement
-from freehold.promotion.measure import cost_per_1k, costed, mean_of, mean_quality, saving_of, share_of
+from freehold.promotion.measure import cost_per_1k, costed, mean_of, mean_quality, saving_of, share_of, weight_of
 from freehold.promotion.settings import Settings
 from freehold.promotion.walk import Exam
 from freehold.routing.embed import HashedEmbedder
@@ -75,6 +75,7 @@ def issue(found: Findings, unpaired: Unpaired, now: datetime) -> Certificate:
     pairs, part_N, made, goal, metric, settings = known.pairs, known.part_N, known.developed, known.goal, known.metric, known.settings
     calibrate_N, test_N = part_N == CALIBRATE, part_N == TEST
     loss_N = pairs.loss_NV[np.arange(len(pairs)), choice_N]
+    weight_N = weight_of(pairs)
     saving = saving_of(pairs, choice_N, calibrate_N, made.unit) or 0.0
     passed = any(v.chosen >= 0 for v in found.judgements)
     is_estimate = known.design == "found"
@@ -125,7 +126,7 @@ def issue(found: Findings, unpaired: Unpaired, now: datetime) -> Certificate:
         predictor=made.family.predictor if made.family else "none",
         family=tuple(pairs.variants[c] for c in made.family.columns) if made.family else (),
         loss_upper_bound=max((v.upper for v in found.judgements), default=0.0),
-        loss_calibrate=float(loss_N[calibrate_N].mean()),
+        loss_calibrate=mean_of(pairs, loss_N, calibrate_N) or 0.0,
         saving=saving,
         n_costed=n_costed,
         saving_unit=made.unit,  # type: ignore[arg-type]  # cost or calls
@@ -138,8 +139,10 @@ def issue(found: Findings, unpaired: Unpaired, now: datetime) -> Certificate:
         ),
         test=TestResult(
             n=int(test_N.sum()),
-            loss=mean_of(loss_N[test_N]),
-            loss_ci=bounds.bootstrap_mean_interval(loss_N[test_N], pairs.group_codes[test_N], settings.seed),
+            loss=mean_of(pairs, loss_N, test_N),
+            loss_ci=bounds.bootstrap_mean_interval(
+                loss_N[test_N], pairs.group_codes[test_N], settings.seed, weight_N=None if weight_N is None else weight_N[test_N]
+            ),
             saving=saving_of(pairs, choice_N, test_N, made.unit),
         ),
         controls=_controls(pairs, made, choice_N, test_N, settings.seed),
@@ -212,9 +215,11 @@ def _conditions(pairs: Pairs, metric: Metric, unit: str, is_weighted: bool) -> t
             "traffic, the loss by calls may be another."
         )
     if is_weighted:
+        least = pairs.least_inclusion
+        which = "the least of them is among the labelled items" if np.isnan(least) else f"none was below {least:.3g}"
         words.append(
-            "Labels were drawn with known, unequal chances, and the least of those chances is among the labelled items. The bound weighs "
-            "items by them; savings, shares, quality and what is told of test items are plain means."
+            f"Labels were drawn with known, unequal chances, of which {which}. The bound, savings, shares, quality and what is told of test "
+            "items weigh items by them."
         )
     if unit == "calls":
         words.append("Costs are unknown; a saving is the share of calls the reference no longer answers.")
@@ -266,7 +271,7 @@ def _controls(pairs: Pairs, made: Developed, choice_N: NDArray[np.int64], test_N
     def control(picked_N: NDArray[np.int64]) -> Control:
         loss_N = pairs.loss_NV[np.arange(len(pairs)), picked_N]
         return Control(
-            loss=mean_of(loss_N[test_N]),
+            loss=mean_of(pairs, loss_N, test_N),
             quality=mean_quality(pairs, picked_N, test_N),
             saving=saving_of(pairs, picked_N, test_N, made.unit),
         )

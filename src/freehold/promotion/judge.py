@@ -125,13 +125,18 @@ def _listed(scorer: Scorer, family: Family) -> tuple[int, ...]:
     return family.columns if dearest < scorer.cost_range_V2[0, 0] else (0, *family.columns)
 
 
-def weights(pairs: Pairs, calibrate_N: NDArray[np.bool_], design: str) -> Floats | None:
-    """Inverse inclusion probabilities of calibration items, scaled to at most 1; None where all are equal, so that they weigh nothing.
+def weights(pairs: Pairs, keep_N: NDArray[np.bool_], design: str) -> Floats | None:
+    """Inverse inclusion probabilities of items, scaled to at most 1; None where all are equal, so that they weigh nothing.
 
-    The least probability is that of all labelled items, not of the calibration items alone: a rare stratum that the calibration part
-    happens to miss would otherwise count as if it did not exist.
+    They are scaled by the least probability that any item could have had, where that was written down before a label was: by the least that
+    is there, a rare stratum of which nothing happened to be drawn would count as if it did not exist, and bets against it would be won
+    (`tests/property/test_review_draws.py` shows how often). Where nobody wrote it down it is the least of all labelled items, not of the
+    calibration items alone.
     """
     known_N = pairs.inclusion_N[~np.isnan(pairs.inclusion_N)]
-    if design == "found" or len(known_N) == 0 or np.ptp(known_N) < 1e-12:
+    if design == "found" or len(known_N) == 0:
         return None
-    return np.asarray(known_N.min() / pairs.inclusion_N[calibrate_N], dtype=np.float64)
+    least = float(np.fmin(known_N.min(), pairs.least_inclusion))
+    if np.ptp(known_N) < 1e-12 and known_N.min() - least < 1e-12:
+        return None
+    return np.asarray(least / pairs.inclusion_N[keep_N], dtype=np.float64)

@@ -43,11 +43,13 @@ class Event(NamedTuple):
     hash: str
     """The policy that is served from here on."""
     action: str
-    """`activate` or `rollback`."""
+    """`activate`, `rollback`, or `withdraw`: nothing but the reference is served from here on."""
     at: int
     """Microseconds since 1970 UTC."""
     who: str
     """Who made it so."""
+    why: str | None
+    """What made it so; None where a person said so."""
 
 
 class Attempt(NamedTuple):
@@ -111,6 +113,15 @@ def certificates_of(store: Store, tenant: str, task: str) -> list[Certificate]:
     wanted = select(c.body).where(c.tenant == tenant, c.task == task).order_by(c.seq)
     with store.reading() as connection:
         return [msgspec.json.decode(row.body, type=Certificate) for row in connection.execute(wanted)]
+
+
+def certificates_on_data(store: Store, tenant: str) -> list[Certificate]:
+    """Every certificate of any task that rests on frozen data, oldest first."""
+    c = certificates.c
+    with store.reading() as connection:
+        rows = connection.execute(select(c.body).where(c.tenant == tenant).order_by(c.seq)).all()
+    found = [msgspec.json.decode(row.body, type=Certificate) for row in rows]
+    return [certificate for certificate in found if certificate.dataset is not None]
 
 
 def add_policy(
@@ -179,7 +190,7 @@ def find_policy(store: Store, tenant: str, task: str, start: str | None) -> Poli
 def events(store: Store, tenant: str, task: str) -> list[Event]:
     """Which policy was served from when, oldest first."""
     e = policy_events.c
-    wanted = select(e.seq, e.hash, e.action, e.at, e.who).where(e.tenant == tenant, e.task == task).order_by(e.seq)
+    wanted = select(e.seq, e.hash, e.action, e.at, e.who, e.why).where(e.tenant == tenant, e.task == task).order_by(e.seq)
     with store.reading() as connection:
         return [Event(*row) for row in connection.execute(wanted)]
 
@@ -198,7 +209,8 @@ def tasks_with_policies(store: Store, tenant: str) -> list[str]:
         return list(connection.execute(select(e.task).where(e.tenant == tenant).distinct().order_by(e.task)).scalars())
 
 
-def add_event(store: Store, tenant: str, task: str, hash: str, action: str, who: str, now: datetime) -> None:
-    """Makes a policy the one served. The newest event of a task says which that is."""
+def add_event(store: Store, tenant: str, task: str, hash: str, action: str, who: str, now: datetime, why: str | None = None) -> None:
+    """Makes a policy the one served, or no longer. The newest event of a task says which that is."""
+    event = {"tenant": tenant, "task": task, "hash": hash, "action": action, "at": microseconds(now), "who": who, "why": why}
     with store.writing() as connection:
-        connection.execute(insert(policy_events).values(tenant=tenant, task=task, hash=hash, action=action, at=microseconds(now), who=who))
+        connection.execute(insert(policy_events).values(event))

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.routing.features import Features, features
+from freehold.routing.features import DIMS, Features, features
 
 
 class Embedder(Protocol):
@@ -58,6 +58,12 @@ class HashedEmbedder:
         vector_D: NDArray[np.float32] = np.dot(hashed.weight * self.idf_B[hashed.index], self.projection_BD.take(hashed.index, axis=0))
         norm = np.sqrt(vector_D @ vector_D)
         return np.divide(vector_D, norm, dtype=np.float32) if norm > 0 else vector_D
+
+
+def unfitted(dims: int) -> HashedEmbedder:
+    """An embedder that has seen no text: each bucket points somewhere at random, always the same. For comparing texts, not for routing them."""
+    projection_BD = np.random.default_rng(0).standard_normal((DIMS, dims), dtype=np.float32)
+    return HashedEmbedder(np.ones(DIMS, np.float32), projection_BD, f"unfitted-{dims}")
 
 
 def load_embedder(folder: Path | str) -> Embedder:

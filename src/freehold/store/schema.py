@@ -154,9 +154,10 @@ policy_events = Table(
     Column("tenant", Text, nullable=False),
     Column("task", Text, nullable=False),
     Column("hash", Text, nullable=False),
-    Column("action", Text, nullable=False, comment="activate or rollback"),
+    Column("action", Text, nullable=False, comment="activate, rollback or withdraw"),
     Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
     Column("who", Text, nullable=False),
+    Column("why", Text, comment="what made it so; null where a person said so"),
 )
 """Which policy was served from when: the newest row of a task says which one is. History is never edited."""
 Index("policy_events_by_task", policy_events.c.tenant, policy_events.c.task)
@@ -345,6 +346,107 @@ runs = Table(
 )
 """Programs that run, or ran: how far each has come, and whether somebody wants it to stop."""
 
+early_feedback = Table(
+    "early_feedback",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("feedback", Text, nullable=False, comment="id of the feedback"),
+    Column("call", Text, comment="the call that is not there yet; null for an episode"),
+    Column("episode", Text),
+    Column("voice", Text, nullable=False, comment="digest of who said it, for everybody's share of the room"),
+    Column("until", BigInteger, nullable=False, comment="microseconds since 1970 UTC; after that it is forgotten"),
+    UniqueConstraint("tenant", "feedback", name="early_feedback_id"),
+)
+"""Feedback about calls and episodes that are not in the journal yet: it stands among the others, and is taken away where they never come."""
+
+used_tokens = Table(
+    "used_tokens",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("token", Text, nullable=False, comment="digest of the token"),
+    Column("said", Text, nullable=False, comment="digest of what was said with it"),
+    Column("call", Text),
+    Column("episode", Text),
+    Column("issuer", Text, nullable=False, comment="id of the key that it was made with; empty for none"),
+    Column("voice", Text, nullable=False, comment="keyed digest of its author"),
+    Column("address", Text, nullable=False, comment="keyed digest of where it came from"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("until", BigInteger, nullable=False, comment="when the token ends"),
+    UniqueConstraint("tenant", "token", name="used_tokens_token"),
+)
+"""Tokens that somebody spoke with, each of which is taken once. No names, no addresses, and nothing of what was said."""
+Index("used_tokens_by_time", used_tokens.c.tenant, used_tokens.c.at)
+reviewers = Table(
+    "reviewers",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False, comment="reviewer or senior"),
+    Column("invitation", LargeBinary, comment="SHA-256 of the invitation that has not been taken up"),
+    Column("invited_until", BigInteger, comment="until when it is taken, microseconds since 1970 UTC"),
+    Column("digest", LargeBinary, comment="SHA-256 of the token it was exchanged for"),
+    Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("revoked_at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what the person knows about"),
+    UniqueConstraint("tenant", "name", name="reviewers_name"),
+)
+"""People who review answers. The secrets themselves are nowhere."""
+
+review_queues = Table(
+    "review_queues",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("task", Text, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("closed_at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("frame", BigInteger, nullable=False, comment="how many items could be drawn"),
+    Column("floor", Double, comment="the least probability with which any item could be drawn; null where the labels certify nothing"),
+    Column("body", LargeBinary, nullable=False, comment="JSON of everything else"),
+)
+"""Items put before people: by what rule they were chosen, how many judge each, and by what guidelines."""
+Index("review_queues_by_task", review_queues.c.tenant, review_queues.c.task)
+
+review_items = Table(
+    "review_items",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("ticket", Text, nullable=False, comment="what reviewers know the item by"),
+    Column("task", Text, nullable=False),
+    Column("item", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="open, decided, disputed or withdrawn"),
+    Column("is_gold", Integer, nullable=False, comment="1 where its answer is known and everybody is asked it"),
+    Column("is_drawn", Integer, nullable=False, comment="1 where the rule chose it, so that verdicts become feedback"),
+    Column("inclusion", Double, comment="the probability with which it was drawn; null where that is no audit"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: which calls gave which answer, and what is known of them"),
+    UniqueConstraint("tenant", "queue", "ticket", name="review_items_ticket"),
+)
+"""What a queue asks people about."""
+Index("review_items_by_item", review_items.c.tenant, review_items.c.task, review_items.c.item)
+
+review_verdicts = Table(
+    "review_verdicts",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("ticket", Text, nullable=False),
+    Column("reviewer", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="shown, given, skipped or flagged"),
+    Column("shown_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("at", BigInteger, comment="when it was answered, microseconds since 1970 UTC"),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what was said"),
+    UniqueConstraint("tenant", "queue", "ticket", "reviewer", name="review_verdicts_one"),
+)
+"""What each reviewer was shown and said. Feedback is made of those that count."""
+
 credits = Table(
     "credits",
     metadata,
@@ -364,6 +466,90 @@ credits = Table(
 """What reviewers earned, and what became of it: rows are added, never changed."""
 Index("credits_by_reviewer", credits.c.tenant, credits.c.reviewer)
 _index_where_known("credits_by_scope", credits.c.tenant, credits.c.scope)
+evaluations = Table(
+    "evaluations",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="running or done"),
+    Column("begun", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("ended", BigInteger, comment="likewise; null while it runs"),
+    Column("asked_hash", Text, nullable=False, comment="of what it was asked for: the same is gone on with"),
+    Column("asked", LargeBinary, nullable=False, comment="JSON of that"),
+    Column("data", Text, comment="hash of its items, their groups and parts; null before they are read"),
+    Column("targets", LargeBinary, comment="JSON: what was fixed before the confirming part was looked at"),
+    Column("targets_hash", Text),
+    Column("targets_at", BigInteger, comment="when that was, microseconds since 1970 UTC"),
+    Column("body", LargeBinary, comment="JSON of what it says; null while it runs"),
+    UniqueConstraint("tenant", "id", name="evaluations_id"),
+)
+"""What was evaluated, what was fixed beforehand, and what came of it. Single scores lie in files."""
+Index("evaluations_by_task", evaluations.c.tenant, evaluations.c.task, evaluations.c.seq)
+watches = Table(
+    "watches",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("name", Text, nullable=False, comment="what is watched: cursor, inputs, quality VARIANT SCORER, floor HASH METRIC"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("body", LargeBinary, nullable=False, comment="MessagePack: how far it has come"),
+    UniqueConstraint("tenant", "task", "name", name="watches_name"),
+)
+"""How far the watching of live traffic has come: written together with the samples that it took in."""
+
+looks = Table(
+    "looks",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("watch", Text, nullable=False, comment="the name of what it was taken in by"),
+    Column("call", Text, nullable=False),
+    Column("value", Double, comment="in [0, 1] of a score, in [-1, 1] of a paired loss; null for none"),
+    Column("inclusion", Double, nullable=False, comment="the probability with which the call was drawn"),
+    Column("cost_usd", Double, comment="what scoring cost; null for unknown"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("why", Text, comment="why there is no value; null where there is one"),
+    UniqueConstraint("tenant", "task", "watch", "call", name="looks_call"),
+)
+"""Live calls that were drawn and looked at, each once for each watch, in the order in which they were taken in."""
+Index("looks_by_call", looks.c.call)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _seq(),
+    Column("id", Text, nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("watch", Text, nullable=False, comment="the name of what raised it"),
+    Column("is_open", Integer, comment="1 while it is not over, else null, so that a watch has one at most"),
+    Column("opened", BigInteger, nullable=False, comment="microseconds since 1970 UTC, as all of these"),
+    Column("acknowledged", BigInteger),
+    Column("closed", BigInteger),
+    Column("body", LargeBinary, nullable=False, comment="JSON: what happened, in words and numbers; who acknowledged or closed it"),
+    UniqueConstraint("tenant", "task", "watch", "is_open", name="alerts_open"),
+)
+"""What somebody was to be told."""
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("event", Text, nullable=False, comment="opened or closed"),
+    Column("channel", Text, nullable=False, comment="webhook, email or command"),
+    Column("state", Text, nullable=False, comment="due, sending, sent or failed"),
+    Column("tries", Integer, nullable=False),
+    Column("due", BigInteger, nullable=False, comment="when it is sent, or given up on while sending; microseconds since 1970 UTC"),
+    Column("error", Text, comment="the kind of failure of the last try; null for none"),
+    UniqueConstraint("tenant", "alert", "event", "channel", name="deliveries_event"),
+)
+"""Who has been told of an alert, and who has still to be."""
 
 expert_asks = Table(
     "expert_asks",

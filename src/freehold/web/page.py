@@ -13,6 +13,8 @@ from importlib.resources import files
 from typing import Any
 
 _HERE = "freehold.web"
+PARTS = "parts.html.jinja"
+"""What the templates of pages share: tables, and charts with their numbers."""
 
 
 def render(template: str, values: Mapping[str, Any], *, styles: Sequence[str], scripts: Sequence[str]) -> str:
@@ -22,7 +24,7 @@ def render(template: str, values: Mapping[str, Any], *, styles: Sequence[str], s
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     blocks = {"styles": [Markup(inlined(style)) for style in styles], "scripts": [Markup(inlined(script)) for script in scripts]}  # noqa: S704
-    return environment.from_string(resource(template)).render(**values, **blocks, policy=security_policy(styles, scripts))
+    return environment.from_string(resource(PARTS) + resource(template)).render(**values, **blocks, policy=security_policy(styles, scripts))
 
 
 def security_policy(styles: Sequence[str], scripts: Sequence[str]) -> str:

@@ -167,6 +167,17 @@ def test_a_found_score_credits_nobody_on_an_item_that_certifies(loaded: Tell, me
     assert found.charged_NV.tolist() == [[False, True]]
 
 
+def test_a_judges_score_certifies_nothing_whatever_design_it_claims(loaded: Tell) -> None:
+    """It teaches as a found score does; beside people's labels it counts for nothing."""
+    dear, cheap = answered("1", "frontier"), answered("1", "cheap", "no")
+    by_judge = [said(dear, 1, "census", "judge:quality"), said(cheap, 1, "audit", "judge:quality")]
+    pairs = loaded([dear, cheap], by_judge).pairs
+    assert pairs.designs == ("found",) and np.isnan(pairs.inclusion_N[0]) and pairs.loss_NV.tolist() == [[0.0, 0.0]]
+    people = [said(dear, 1, "census", "person:ann"), said(cheap, 0, "census", "person:ann")]
+    pairs = loaded([], [*people]).pairs
+    assert pairs.designs == ("census",) and pairs.loss_NV.tolist() == [[0.0, 1.0]]
+
+
 def test_a_found_right_answer_credits_nobody_beside_a_census(loaded: Tell) -> None:
     """The right answer came with a row that was merely found."""
     dear, cheap = answered("a", "frontier", "x"), answered("a", "cheap", "y", reference_output="y")

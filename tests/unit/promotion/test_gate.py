@@ -1,6 +1,7 @@
 """The gate: nothing uncertified passes unless the task says so, and what was served can be served again."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 from freehold.catalog import Task
 from freehold.errors import CallerError, OperatorError
 from freehold.promotion.certify import Certification
-from freehold.promotion.gate import GateClosed, active_hash, promote, rollback, served_stack
-from freehold.promotion.records import add_certificate, add_event, add_policy, events
+from freehold.promotion.gate import GateClosed, active_hash, promote, rollback, served_stack, withdraw
+from freehold.promotion.records import add_certificate, add_event, add_policy, events, find_certificate
 from freehold.store.open import Store, open_store
 from simulated import NOW
 
@@ -182,3 +183,34 @@ def test_tasks_and_tenants_have_histories_of_their_own(journal: Store, written: 
     add_event(journal, "acme", "triage", "zzzz", "activate", "ann", NOW)
     add_event(journal, "default", "sort", "yyyy", "activate", "ann", NOW)
     assert active_hash(journal, "default", "triage") == "aaaa"
+
+
+def test_what_is_withdrawn_is_served_no_longer_and_why_is_kept(journal: Store, written: Write) -> None:
+    activate(journal, written())
+    assert withdraw(journal, "default", "triage", "aaaa", "monitor", "it loses too much", NOW)
+    assert active_hash(journal, "default", "triage") is None
+    last = events(journal, "default", "triage")[-1]
+    assert (last.action, last.who, last.why) == ("withdraw", "monitor", "it loses too much")
+    assert not withdraw(journal, "default", "triage", "aaaa", "monitor", "again", NOW)
+
+
+def test_a_rollback_does_not_go_back_to_what_was_withdrawn(journal: Store, written: Write) -> None:
+    activate(journal, written("aaaa"))
+    activate(journal, written("bbbb"))
+    withdraw(journal, "default", "triage", "bbbb", "monitor", "it loses too much", NOW)
+    assert served_stack(journal, "default", "triage") == ["aaaa", None]
+    assert rollback(journal, "default", "triage", "ann", NOW) == "aaaa"
+    assert served_stack(journal, "default", "triage") == ["aaaa"]
+
+
+def test_a_withdrawn_policy_is_promoted_again_once_it_is_certified_anew(journal: Store, written: Write) -> None:
+    activate(journal, written())
+    withdraw(journal, "default", "triage", "aaaa", "monitor", "it loses too much", NOW)
+    with pytest.raises(GateClosed, match="its certificate was withdrawn"):
+        activate(journal, "aaaa")
+    certificate = find_certificate(journal, "default", "c-aaaa")
+    assert certificate is not None
+    anew = msgspec.structs.replace(certificate, id="c-new", dataset_hash="d-new")
+    add_certificate(journal, anew, "spec new")
+    add_policy(journal, "default", "triage", "aaaa", anew.policy_source, None, anew.id, "certify", NOW + timedelta(days=1))
+    assert activate(journal, "aaaa") == "aaaa"

@@ -1,0 +1,92 @@
+"""All that a build has gathered, from however many parts, as what is to be decided on reads it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.datasets.keeper import CODES, DIGESTS, ENDS, MOST_ANSWERS, NUMBERS_FILE, ROWS_ASIDE, SHINGLES, SIGNATURES, Kept
+from freehold.datasets.near import distinct
+from freehold.datasets.table import batches_of
+from freehold.datasets.words import Shingles
+
+
+class Scratch:
+    """The rows of several folders, one after another. What is read of a folder's arrays is gone from it."""
+
+    def __init__(self, parts: Sequence[Kept]) -> None:
+        self._folders = [part.folder for part in parts]
+        self.tasks: dict[str | None, int] = {}
+        """Tasks by code."""
+        self.few: dict[int, dict[int, str] | None] = {}
+        """Of each task its answers by hash, as canonical JSON, as long as they are few; None for many."""
+        numbers = [self._recoded(part, np.load(part.folder / NUMBERS_FILE)) for part in parts]
+        self._first = np.cumsum([0, *(len(one) for one in numbers)])
+        self.number_N = np.concatenate(numbers)
+        self.signature_NK = self._loaded(SIGNATURES)
+        self.digests: NDArray[np.uint8] = self._loaded(DIGESTS)
+        self._ends = [np.load(folder / ENDS) for folder in self._folders]
+        self._files = [(folder / SHINGLES).open("rb") for folder in self._folders]
+
+    def _recoded(self, part: Kept, number_N: NDArray[Any]) -> NDArray[Any]:
+        """A part's numbers with the codes that tasks have here, and its answers among the others'."""
+        codes = np.array([self.tasks.setdefault(task, len(self.tasks)) for task in part.tasks], dtype=np.int32)
+        number_N["task"] = codes[number_N["task"]] if len(codes) else number_N["task"]
+        for own, answers in part.few.items():
+            known = self.few.setdefault(int(codes[own]), {})
+            both = None if known is None or answers is None else known | answers
+            self.few[int(codes[own])] = both if both is not None and len(both) <= MOST_ANSWERS else None
+        return number_N
+
+    def _loaded(self, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = np.concatenate([np.load(folder / name) for folder in self._folders])
+        for folder in self._folders:
+            (folder / name).unlink()
+        return found
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        for file in self._files:
+            file.close()
+
+    def __len__(self) -> int:
+        return len(self.number_N)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
+        """The rows as tables of some thousands, in order."""
+        for folder in self._folders:
+            yield from batches_of(folder / ROWS_ASIDE, columns)
+
+    @property
+    def sizes_N(self) -> NDArray[np.int64]:
+        """How many shingles each row has."""
+        return np.concatenate([np.diff(ends) for ends in self._ends])
+
+    def language(self, code: int) -> str:
+        """The language of a code."""
+        return CODES[code]
+
+    def shingles_at(self, row: int) -> NDArray[np.uint32]:
+        """A row's distinct shingles."""
+        part = int(np.searchsorted(self._first, row, side="right")) - 1
+        own = row - int(self._first[part])
+        return distinct(self._read(part, own, own + 1))
+
+    def shingles(self, rows: NDArray[np.int64], size: int = 5_000) -> Iterator[tuple[NDArray[np.int64], Shingles]]:
+        """The shingles of some rows in ascending order, as they follow each other, in batches with the rows they are of."""
+        for part, ends in enumerate(self._ends):
+            first = int(self._first[part])
+            mine = rows[(rows >= first) & (rows < int(self._first[part + 1]))] - first
+            for start in range(0, len(mine), size):
+                some = mine[start : start + size]
+                found, begin = self._read(part, int(some[0]), int(some[-1]) + 1), ends[some[0]]
+                sizes = ends[some + 1] - ends[some]
+                stops = np.cumsum(sizes)
+                at = np.arange(int(stops[-1])) + np.repeat(ends[some] - begin - (stops - sizes), sizes)
+                yield some + first, Shingles(found[at], stops)
+
+    def _read(self, part: int, first: int, last: int) -> NDArray[np.uint32]:
+        begin, end = int(self._ends[part][first]), int(self._ends[part][last])
+        return np.frombuffer(os.pread(self._files[part].fileno(), 4 * (end - begin), 4 * begin), dtype=np.uint32)

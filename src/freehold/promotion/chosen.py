@@ -1,0 +1,79 @@
+"""What a rule of review queues makes of a task's items: reads what it takes, and hands over the numbers to draw by."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from freehold.catalog import AGREEMENT, Task
+from freehold.datasets.load import load_pairs
+from freehold.datasets.pairs import Pairs
+from freehold.datasets.split import Fractions
+from freehold.errors import CallerError, PolicyError
+from freehold.feedback.population import LabelRequest
+from freehold.feedback.queue import Rule, Worth
+from freehold.feedback.queues import contents, queues_of
+from freehold.journal.answers import metrics_of
+from freehold.project import Project
+from freehold.promotion import spread
+from freehold.promotion.gate import active_hash
+from freehold.promotion.records import find_policy
+from freehold.promotion.served import load
+from freehold.routing.online import OnlinePolicy
+from freehold.routing.program import parse
+from freehold.routing.tokens import quoted
+
+
+def worth_of(project: Project, about: LabelRequest, rule: Rule, region: str) -> Worth | None:
+    """How much there is to learn from each item by a rule; None for `random`, which looks at nothing. Raises CallerError, PolicyError."""
+    if rule == "random":
+        return None
+    task = project.catalog.tasks.get(about.task, Task(id=about.task))
+    reference = about.reference or task.reference
+    if reference is None:
+        raise CallerError(f"Compare with what? Say --reference VARIANT, or set reference under [tasks.{about.task}].")
+    metric = about.metric or task.metric
+    is_labelled = rule == "interval" and metric in metrics_of(project.store, project.tenant, task.id)
+    looked_at = metric if is_labelled and metric is not None else AGREEMENT
+    pairs = load_pairs(project.store, project.tenant, task.id, reference, project.catalog.metric(looked_at)).pairs
+    if about.variants is not None:
+        pairs = pairs.columns((reference, *(name for name in about.variants if name in pairs.variants and name != reference)))
+    if rule == "disagreement":
+        worth_N = spread.disagreement(pairs)
+    elif rule == "confidence":
+        worth_N = spread.unsure(pairs)
+    elif rule == "region":
+        worth_N = spread.inside(pairs, _condition(project, task.id, region))
+    else:
+        chars_N = np.array([len(text) for text in pairs.texts], dtype=np.float64)
+        worth_N = spread.per_cost(spread.spread(pairs, project.tenant, Fractions()), chars_N, _timed(project, pairs))
+    told = dict(zip(pairs.items, worth_N.tolist(), strict=True))
+
+    def worth(items: Sequence[str]) -> list[float]:
+        return [told.get(item, 0.0) for item in items]
+
+    return worth
+
+
+def _condition(project: Project, task: str, region: str) -> OnlinePolicy:
+    """The condition as a policy of two rules, with the arrays of the policy that is served, which know the regions."""
+    source = f"task {quoted(task)}\nwhen {region}\nuse {spread.INSIDE}\notherwise use {spread.OUTSIDE}\n"
+    try:
+        program = parse(source)
+    except PolicyError as error:
+        raise CallerError(f"--region '{region}' is no condition of the policy language: {error}") from None
+    hash = active_hash(project.store, project.tenant, task)
+    served = None if hash is None else load(project.store, project.tenant, find_policy(project.store, project.tenant, task, hash))
+    return OnlinePolicy("", program, None if served is None else served.scorer)
+
+
+def _timed(project: Project, pairs: Pairs) -> list[tuple[float, float]]:
+    """How long the texts were that people judged in queues of this task, and how many seconds each took."""
+    length = {item: float(len(text)) for item, text in zip(pairs.items, pairs.texts, strict=True)}
+    timed: list[tuple[float, float]] = []
+    for queue in queues_of(project.store, project.tenant, pairs.task):
+        items, verdicts = contents(project.store, queue)
+        named = {item.ticket: item.item for item in items}
+        for verdict in verdicts:
+            if verdict.said.seconds is not None and (item := named.get(verdict.ticket)) in length:
+                timed.append((length[str(item)], verdict.said.seconds))
+    return timed
