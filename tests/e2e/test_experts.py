@@ -304,7 +304,8 @@ def test_keys_and_budgets_hold_while_people_think(tmp_path: Path, store_url: str
         assert http(served, "GET", "/v1/expert/asks", key=mine)[0] == 403
         assert waiting(served, elsewhere) == []
         shown = one_waiting(served, ann)
-        assert say(served, shown["id"], key=elsewhere)[0] == 400
+        assert say(served, shown["id"], key=elsewhere)[0] == 400  # it is another's name
+        assert say(served, shown["id"], key=elsewhere, expert="eve")[0] == 404
         status, told = say(served, shown["id"], key=ann)
         assert (status, told["earned_usd"]) == (200, 0.5)
         assert until(lambda: found if (found := http(served, "GET", place, key=mine))[0] == 200 else None)

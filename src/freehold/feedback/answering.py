@@ -10,7 +10,7 @@ import msgspec
 
 from freehold.chat import JSON
 from freehold.errors import CallerError, FreeholdError
-from freehold.feedback.experts import TooLate, answer
+from freehold.feedback.experts import TooLate, UnknownQuestion, answer
 from freehold.gateway.budget import NANO
 from freehold.gateway.fields import Fields, json_object
 from freehold.gateway.formats import OPENAI
@@ -60,18 +60,17 @@ class AnswerDesk:
         person = self._who(request)
 
         async def store() -> None:
-            fields = Fields(json_object(request), "")
+            body = json_object(request)
+            fields = Fields(body, "")
             id, took_s = fields.need("id", str), fields.take("took_s", float)
-            if not fields.has("answer"):
+            if "answer" not in body:  # null may be one
                 raise CallerError("answer is missing")
             said, name = fields.raw("answer"), fields.take("expert", str)
             if rest := fields.rest():
                 raise CallerError(f"'{next(iter(rest))}' is no field of an answer; expected id, answer, took_s and expert")
             if person is not None and name not in (None, person.name):
                 raise CallerError(f"expert is '{name[:80]}', and the key is '{person.name}'s. Leave expert out.")
-            whose = name if person is None else person.name
-            if whose is None:
-                raise CallerError("expert is missing: the name of whoever answers")
+            whose = (name or "") if person is None else person.name
             may = None if person is None else person.may_answer
             given = await asyncio.to_thread(answer, self._store, self._tenant, id, whose, said, took_s, datetime.now(UTC), may)
             _answer(reply, 200, {"id": given.id, "state": given.state, "expert": given.expert, "earned_usd": given.price_nano / NANO})
@@ -82,6 +81,8 @@ class AnswerDesk:
         async def safely() -> None:
             try:
                 await work
+            except UnknownQuestion as error:
+                _answer(reply, 404, OPENAI.error(404, str(error), ""))
             except TooLate as error:
                 _answer(reply, 409, OPENAI.error(409, str(error), ""))
             except CallerError as error:

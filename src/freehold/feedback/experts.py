@@ -17,6 +17,10 @@ _MOST_NAME = 200
 _MOST_BYTES = 1 << 20
 
 
+class UnknownQuestion(CallerError):
+    """There is no such question, or it is not this person's."""
+
+
 class TooLate(CallerError):
     """A question has an answer already, or nobody waits for it any more."""
 
@@ -33,16 +37,16 @@ def answer(
 ) -> ExpertAsk:
     """Gives a question its answer, and whoever gave it what that earns, both at once. Gives the question as it stands then.
 
-    `may`: which tasks are the person's; None for all. Raises CallerError for a question that is none or an answer of another form, TooLate for
-    one that is over.
+    `may`: which tasks are the person's; None for all. Raises UnknownQuestion, CallerError for an answer of another form, TooLate for a
+    question that is over.
     """
-    if not 0 < len(expert) <= _MOST_NAME or not expert.isprintable():
-        raise CallerError(f"An expert's name has 1 to {_MOST_NAME} characters, all of which can be printed; this one has {len(expert)}.")
     if took_s is not None and not (isfinite(took_s) and took_s >= 0):
         raise CallerError(f"took_s is {took_s}; expected a number of seconds from 0 up")
     asked = next(iter(asks(store, tenant, [id])), None)
     if asked is None or (may is not None and not may(asked.task)):
-        raise CallerError(f"There is no question '{id[:120]}'. 'freehold expert list' shows those that wait.")
+        raise UnknownQuestion(f"There is no question '{id[:120]}'. 'freehold expert list' shows those that wait.")
+    if not 0 < len(expert) <= _MOST_NAME or not expert.isprintable():
+        raise CallerError(f"The expert's name has 1 to {_MOST_NAME} characters, all of which can be printed; this one has {len(expert)}.")
     if asked.state == "waiting" and asked.deadline > now:
         _check(asked, said)
     with store.writing() as connection:

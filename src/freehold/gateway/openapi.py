@@ -163,7 +163,7 @@ def _paths() -> dict[str, Any]:
                 "answerQuestion",
                 "A person's answer to a question",
                 {"200": _response("It is the answer.", _json(ref("ExpertAnswered")))},
-                _faults("400", "401", "403", "409", "4XX", "500", "503"),
+                _faults("400", "401", "403", "404", "409", "4XX", "500", "503"),
                 ref("ExpertAnswer"),
             )
         },

@@ -403,7 +403,8 @@ SCHEMAS: dict[str, Schema] = {
         answer={"description": "Words, or JSON of the form that is asked for."},
         took_s={"type": "number", "minimum": 0, "description": "How long the person took."},
         expert=_text("Who answers, where no key says it."),
-    ),
+    )
+    | {"additionalProperties": False},
     "ExpertAnswered": _object(
         "id", "state", "expert", "earned_usd", id=_text(), state=_kind("answered"), expert=_text(), earned_usd={"type": "number"}
     ),
