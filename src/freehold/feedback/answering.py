@@ -63,8 +63,8 @@ class AnswerDesk:
             body = json_object(request)
             fields = Fields(body, "")
             id, took_s = fields.need("id", str), fields.take("took_s", float)
-            if "answer" not in body:  # null may be one
-                raise CallerError("answer is missing")
+            if "answer" not in body:
+                raise CallerError("answer is missing; null is no answer")
             said, name = fields.raw("answer"), fields.take("expert", str)
             if rest := fields.rest():
                 raise CallerError(f"'{next(iter(rest))}' is no field of an answer; expected id, answer, took_s and expert")

@@ -400,7 +400,10 @@ SCHEMAS: dict[str, Schema] = {
         "id",
         "answer",
         id=_text("The question's, as the list has it."),
-        answer={"description": "Words, or JSON of the form that is asked for."},
+        answer={
+            "type": ["string", "number", "boolean", "object", "array"],
+            "description": "Words, or JSON of the form that is asked for; null is none.",
+        },
         took_s={"type": "number", "minimum": 0, "description": "How long the person took."},
         expert=_text("Who answers, where no key says it."),
     )
