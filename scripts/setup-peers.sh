@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs under .peers what bench/gateway.py compares with, each apart from Freehold and at one version: scripts/setup-peers.sh [NAME...]
 # Only where they are named: transformers, the model server that bench/real.py asks; litellm_sdk, dspy, langchain and pydantic_ai, beside which
-# bench/tasks.py calls a task; ray, for bench/batch.py; inspect, for tests/e2e/test_inspect.py. One that cannot be installed is said here, and the bench leaves it out by name.
+# bench/tasks.py calls a task; ray, for bench/batch.py; inspect, for tests/e2e/test_inspect.py; croissant, which reads
+# exported data sets in tests/e2e/test_dataset_peers.py. One that cannot be installed is said here, and the bench leaves it out by name.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
@@ -21,6 +22,8 @@ DSPY=3.4.1
 LANGCHAIN_OPENAI=$(sed -n 's/^langchain-openai==//p' constraints.txt)
 PYDANTIC_AI=2.68.0
 RAY=2.60.0
+MLCROISSANT=1.1.1
+DATASETS=5.2.0
 # About 80 packages and 350 MB: an environment of its own, and no extra of ours.
 INSPECT=0.3.285
 OPENAI=$(sed -n 's/^openai==//p' constraints.txt)
@@ -77,6 +80,11 @@ ray_peer() {
         echo "import site; site.addsitedir('$own')" >"$PEERS/ray/lib/python${PYTHON_VERSION%.*}/site-packages/freehold.pth" &&
         "$PEERS/ray/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: -c constraints.txt "$wanted" &&
         echo "$wanted $own" >"$PEERS/ray/installed"
+}
+
+# jsonpath-rw comes as a source alone: an old parser in plain Python.
+croissant_peer() {
+    python_peer croissant --no-binary jsonpath-rw "mlcroissant==$MLCROISSANT" "datasets==$DATASETS"
 }
 
 transformers_peer() {

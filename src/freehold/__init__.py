@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from freehold.pipelines.task import task as task
     from freehold.variants.declare import ask as ask
     from freehold.variants.declare import best_of as best_of
+    from freehold.variants.declare import expert as expert
     from freehold.variants.declare import guard as guard
     from freehold.variants.declare import think as think
     from freehold.variants.declare import verify as verify
@@ -98,7 +99,7 @@ _WHERE = {
     "scope": "pipelines.scope",
     "Answer": "pipelines.task",
     "task": "pipelines.task",
-    **dict.fromkeys(("ask", "best_of", "guard", "think", "verify", "vote"), "variants.declare"),
+    **dict.fromkeys(("ask", "best_of", "expert", "guard", "think", "verify", "vote"), "variants.declare"),
     **dict.fromkeys(("Pass", "Refuse"), "variants.functions"),
 }
 

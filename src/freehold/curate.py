@@ -12,9 +12,7 @@ from freehold.datasets.erase import ErasedFrom, Theirs, erase_from, remove
 from freehold.datasets.example import Example
 from freehold.datasets.export import Exported, Wanted, export
 from freehold.datasets.freeze import erase_frozen, thaw
-from freehold.datasets.personal import finder_of
 from freehold.datasets.recipe import Recipe
-from freehold.datasets.rights import Rights
 from freehold.datasets.split import TRAIN, Fractions
 from freehold.datasets.versions import Version, find, intact, rows_alike, texts_of, versions
 from freehold.errors import CallerError, OperatorError
@@ -46,10 +44,8 @@ def build_dataset(project: Project, recipe: Recipe, say: Report = lambda _: None
         sources = Sources(
             store=project.store,
             tenant=project.tenant,
-            catalog=project.catalog,
-            rights=Rights(project.config),
+            config=project.config,
             evaluations=evaluation_sets(project),
-            finder=finder_of(recipe.clean.finder),
         )
         return build(sources, recipe, project.datasets, datetime.now(UTC), say)
 
@@ -89,7 +85,13 @@ def lineage(project: Project, version: Version, start: str) -> Lineage:
         asked = calls_by_id(project.store, connection, row.calls)
         said = feedback_by_id(connection, row.feedback)
     missing = [id for id in (*row.calls, *row.feedback) if id not in asked and id not in said]
-    return Lineage(row, split, tuple(asked.values()), tuple(said.values()), tuple(missing))
+    return Lineage(
+        row=row,
+        split=split,
+        calls=tuple(asked[id] for id in row.calls if id in asked),
+        feedback=tuple(said[id] for id in row.feedback if id in said),
+        missing=tuple(missing),
+    )
 
 
 @contextmanager

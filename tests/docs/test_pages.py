@@ -59,6 +59,7 @@ def keys() -> list[str]:
         "monitor.webhook": tables.WebhookTable,
         "monitor.email": tables.EmailTable,
         "monitor.command": tables.CommandTable,
+        "data": tables.DataTable,
         "gateway": tables.GatewayTable,
         "evaluation": tables.EvaluationTable,
         "limits": tables.LimitsTable,
@@ -66,6 +67,7 @@ def keys() -> list[str]:
         "budget": catalog.Budget,
         "teams.NAME": tables.TeamTable,
         "plans.NAME": catalog.Plan,
+        "credits": tables.CreditsTable,
     }
     return [f"{name}.{field.name}" for name, table in known.items() for field in msgspec.structs.fields(table)]
 

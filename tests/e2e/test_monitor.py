@@ -154,6 +154,7 @@ def test_killed_at_any_moment_it_counts_every_call_once(tmp_path: Path, a_call: 
     assert state.mean == Mean(alpha=0.05).with_scores([look.value for look in looks], [1 / look.inclusion for look in looks])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the process in /proc")
 def test_it_runs_beside_the_gateway_and_ends_with_it(tmp_path: Path, a_call: MakeCall, hook: Hook) -> None:
     journalled(tmp_path, a_call, 0, [True] * 200 + [False] * 60)
     (tmp_path / "freehold.toml").write_text(CONFIG.replace("[monitor]", "[monitor]\nserve = true"))

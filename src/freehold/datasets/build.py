@@ -1,38 +1,39 @@
 """From the journal to a frozen data set: gather, decide, write. Read it top to bottom."""
 
+import os
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.catalog import Catalog
-from freehold.chat import text_of
+from freehold.config import Config
 from freehold.datasets.contamination import Evaluation
 from freehold.datasets.decide import PAIRS, REASONS, Decision, decide
-from freehold.datasets.dropped import Dropped, DroppedFile
-from freehold.datasets.example import Example
+from freehold.datasets.dropped import Dropped, DroppedFile, dropped_in
 from freehold.datasets.facts import answer_text, counts_of, lengths_of
-from freehold.datasets.language import languages_of
-from freehold.datasets.personal import Finder, replace_personal
-from freehold.datasets.recipe import Cleaning, Recipe
-from freehold.datasets.rights import Rights
+from freehold.datasets.gather import Counted, Gathered, Shard, gather, gather_apart
+from freehold.datasets.recipe import Recipe
 from freehold.datasets.scratch import Scratch
-from freehold.datasets.select import Rejected, select
 from freehold.datasets.split import PARTS
-from freehold.datasets.table import FORM, batches_of, content_hash, json_at, schema
+from freehold.datasets.table import FORM, content_hash, json_at, schema
 from freehold.datasets.versions import DROPPED, ROWS, Checked, Manifest, Version, drafts, file_of, put_in_place
-from freehold.datasets.words import shingles_of, words_of
 from freehold.errors import DataError
+from freehold.journal.read import newest_call
 from freehold.store.files import sync_folder
 from freehold.store.open import Store
 
 Say = Callable[[str], None]
+_LEAST_FOR_ANOTHER = 50_000
+"""So many calls are worth another process, which takes more than a second to start."""
 
 
 class Sources(NamedTuple):
@@ -40,12 +41,11 @@ class Sources(NamedTuple):
 
     store: Store
     tenant: str
-    catalog: Catalog
-    rights: Rights
+    config: Config
     evaluations: Iterable[Evaluation]
     """Texts that nothing may be trained on, beside its own test part."""
-    finder: Finder | None
-    """What finds personal data beside the patterns."""
+    processes: int = min(4, os.cpu_count() or 1)
+    """How many gather side by side, where there is enough for that."""
 
 
 def build(sources: Sources, recipe: Recipe, root: Path, now: datetime, say: Say = lambda _: None) -> Version:
@@ -58,15 +58,16 @@ def build(sources: Sources, recipe: Recipe, root: Path, now: datetime, say: Say 
         shutil.rmtree(left)
     draft = Path(tempfile.mkdtemp(dir=root, prefix=".draft-"))
     aside = Path(tempfile.mkdtemp(dir=root, prefix=".draft-"))
-    scratch = Scratch(aside, recipe.split.seed, bool(recipe.clean.near))
     dropped = DroppedFile(draft / DROPPED)
-    counted = _Counted()
-    try:
+    with ExitStack() as ending:
+        ending.callback(shutil.rmtree, aside, ignore_errors=True)
+        ending.callback(shutil.rmtree, draft, ignore_errors=True)
+        ending.callback(dropped.close)
         say("reading the journal")
-        for batch in select(sources.store, sources.tenant, recipe.queries, sources.catalog, sources.rights):
-            _gather(batch, recipe, sources.finder, scratch, dropped, counted)
-            say(f"reading the journal: {counted.wanted:,} rows")
-        scratch.finish()
+        parts = _gathered(sources, recipe, aside, say)
+        counted = _together(parts, dropped)
+        scratch = Scratch([part.kept for part in parts])
+        ending.callback(scratch.close)
         say(f"comparing {len(scratch):,} rows")
         decision = decide(scratch, recipe, sources.evaluations)
         if not (decision.reason_N == 0).any():
@@ -77,75 +78,30 @@ def build(sources: Sources, recipe: Recipe, root: Path, now: datetime, say: Say 
         manifest = _manifest(scratch, recipe, decision, dropped, counted, draft, now)
         sync_folder(draft)
         return put_in_place(root, draft, manifest)
-    finally:
-        scratch.close()
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(draft, ignore_errors=True)
 
 
-class _Counted:
-    """What is counted on the way."""
-
-    def __init__(self) -> None:
-        self.wanted = 0
-        self.refused: Counter[str] = Counter()
-        self.personal: Counter[str] = Counter()
-
-
-def _gather(
-    batch: Sequence[Example | Rejected], recipe: Recipe, finder: Finder | None, scratch: Scratch, dropped: DroppedFile, counted: _Counted
-) -> None:
-    """Takes in what may be taken as it is; whatever depends on other rows is decided later."""
-    counted.wanted += len(batch)
-    clean = recipe.clean
-    examples: list[Example] = []
-    texts: list[str] = []
-    for row in batch:
-        if isinstance(row, Rejected):
-            dropped.add(Dropped(row.kind, row.call.task, row.call.item, (row.call.id,), row.why, ""))
-            continue
-        if recipe.purpose == "training" and row.trains != "yes":
-            counted.refused[row.writer] += 1
-            dropped.add(_as_dropped(row, "may not train others", f"{row.writer}: {row.trains}"))
-            continue
-        example, found = replace_personal(row, finder)
-        if found and clean.personal == "drop":
-            dropped.add(_as_dropped(row, "personal data", ", ".join(sorted(found))))
-            continue
-        text = text_of(example.input)
-        if why := _wrong_length(clean, example, text):
-            dropped.add(_as_dropped(row, *why))
-            continue
-        counted.personal += found
-        examples.append(example)
-        texts.append(text)
-    if not examples:
-        return
-    words = words_of(texts)
-    languages = languages_of(words)
-    if clean.languages:
-        is_kept = [language in clean.languages for language in languages]
-        for example, language, keep in zip(examples, languages, is_kept, strict=True):
-            if not keep:
-                dropped.add(_as_dropped(example, "language", language))
-        kept = [n for n, keep in enumerate(is_kept) if keep]
-        examples, texts, languages = [examples[n] for n in kept], [texts[n] for n in kept], [languages[n] for n in kept]
-        words = words_of(texts)
-    if examples:
-        scratch.add(examples, texts, shingles_of(words), languages)
+def _gathered(sources: Sources, recipe: Recipe, aside: Path, say: Say) -> list[Gathered]:
+    """All calls, in parts by their order of arrival, each gathered by a process of its own; a small journal in this one."""
+    newest = newest_call(sources.store)
+    count = min(sources.processes, 1 + newest // _LEAST_FOR_ANOTHER)
+    bounds = [newest * n // count for n in range(count + 1)]
+    shards = [Shard(sources.config, sources.tenant, recipe, aside / str(n), bounds[n], bounds[n + 1]) for n in range(count)]
+    if count == 1:
+        return [gather(shards[0], sources.store, lambda rows: say(f"reading the journal: {rows:,} rows"))]
+    say(f"reading the journal by {count} processes")
+    with ProcessPoolExecutor(count, get_context("spawn")) as pool:
+        return list(pool.map(gather_apart, shards))
 
 
-def _wrong_length(clean: Cleaning, example: Example, text: str) -> tuple[str, str] | None:
-    for what, told in (("question", text), ("answer", answer_text(example.output))):
-        if len(told) < clean.least_chars:
-            return "too short", f"{what} of {len(told):,} characters"
-        if len(told) > clean.most_chars:
-            return "too long", f"{what} of {len(told):,} characters"
-    return None
-
-
-def _as_dropped(example: Example, reason: str, detail: str) -> Dropped:
-    return Dropped(example.kind, example.task, example.item, example.calls, reason, detail)
+def _together(parts: Sequence[Gathered], dropped: DroppedFile) -> Counted:
+    """What was counted, and what was left out, of all parts."""
+    counted = Counted(Counter(), Counter(), Counter())
+    for part in parts:
+        for total, own in zip(counted, part.counted, strict=True):
+            total.update(own)
+        for row in dropped_in(part.dropped):
+            dropped.add(row)
+    return counted
 
 
 def _write(scratch: Scratch, decision: Decision, path: Path, dropped: DroppedFile) -> None:
@@ -155,7 +111,7 @@ def _write(scratch: Scratch, decision: Decision, path: Path, dropped: DroppedFil
 
     start = 0
     with pq.ParquetWriter(path, schema(*FORM), compression="zstd") as writer:
-        for table in batches_of(scratch.rows):
+        for table in scratch.tables():
             rows = np.arange(start, start + len(table))
             start += len(table)
             keep = decision.reason_N[rows] == 0
@@ -182,7 +138,7 @@ def _write_dropped(scratch: Scratch, decision: Decision, rows: NDArray[np.int64]
 
 
 def _manifest(
-    scratch: Scratch, recipe: Recipe, decision: Decision, dropped: DroppedFile, counted: _Counted, draft: Path, now: datetime
+    scratch: Scratch, recipe: Recipe, decision: Decision, dropped: DroppedFile, counted: Counted, draft: Path, now: datetime
 ) -> Manifest:
     kept = np.flatnonzero(decision.reason_N == 0)
     number_K = scratch.number_N[kept]
@@ -196,7 +152,7 @@ def _manifest(
         groups=len(np.unique(decision.group_N[kept])),
         answers=_answers(scratch, number_K),
         chars=lengths_of(number_K["chars"]),
-        wanted=counted.wanted,
+        wanted=counted.wanted.total(),
         dropped=dict(sorted(dropped.counts.items())),
         refused=dict(sorted(counted.refused.items())),
         personal=dict(sorted(counted.personal.items())),
@@ -225,8 +181,8 @@ def _dropped_later(decision: Decision) -> Counter[str]:
     return Counter({REASONS[code]: int(n) for code, n in enumerate(np.bincount(decision.reason_N)) if code and n})
 
 
-def _nothing_left(recipe: Recipe, dropped: Counter[str], counted: _Counted) -> str:
-    if not counted.wanted:
+def _nothing_left(recipe: Recipe, dropped: Counter[str], counted: Counted) -> str:
+    if not counted.wanted.total():
         return (
             f"No call is what data set '{recipe.name}' is to be made of: {'; '.join(recipe.sources)}. 'freehold calls' shows what there is."
         )
@@ -236,4 +192,4 @@ def _nothing_left(recipe: Recipe, dropped: Counter[str], counted: _Counted) -> s
         if counted.refused
         else ""
     )
-    return f"Nothing is left of the {counted.wanted:,} rows of data set '{recipe.name}': {reasons}.{who}"
+    return f"Nothing is left of the {counted.wanted.total():,} rows of data set '{recipe.name}': {reasons}.{who}"

@@ -14,7 +14,7 @@ from freehold.datasets.recipe import Recipe
 from freehold.datasets.scratch import Scratch
 from freehold.datasets.split import CALIBRATE, TEST, TRAIN, by_place, connected, stratified
 from freehold.datasets.suspects import MOST_ROWS, Suspect, suspects
-from freehold.datasets.table import batches_of, json_at
+from freehold.datasets.table import json_at
 
 PAIRS = KINDS.index("preferences")
 EXACT, NEAR, EVALUATION, LABEL = range(1, 5)
@@ -152,7 +152,7 @@ def _texts(scratch: Scratch, rows: NDArray[np.int64]) -> Iterator[str]:
     if not len(rows):
         return
     start = 0
-    for table in batches_of(scratch.rows, ["input"]):
+    for table in scratch.tables(["input"]):
         inside = rows[(rows >= start) & (rows < start + len(table))] - start
         yield from (text_of(json_at(text)) for text in table.column("input").take(inside).to_pylist())
         start += len(table)

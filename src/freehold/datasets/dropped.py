@@ -67,7 +67,7 @@ class DroppedFile:
         self._waiting = []
 
     def close(self) -> None:
-        """Finishes the file."""
+        """Finishes the file; closing it again does nothing."""
         if self._waiting:
             self._write()
         self._writer.close()

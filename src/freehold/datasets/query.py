@@ -108,8 +108,12 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class _Place(NamedTuple):
+    """A place in a query, for messages."""
+
     text: str
+    """The whole query."""
     at: int
+    """Which character, from 0."""
 
     def error(self, message: str) -> CallerError:
         return CallerError(f"--from, column {self.at + 1} of '{self.text}': {message}")

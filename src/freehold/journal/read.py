@@ -160,6 +160,12 @@ def calls(
                 return
 
 
+def newest_call(store: Store) -> int:
+    """The place of the call that arrived last, of whichever tenant; 0 before the first."""
+    with store.reading() as connection:
+        return connection.execute(select(func.max(calls_table.c.seq))).scalar_one() or 0
+
+
 def batches(store: Store, tenant: str, wanted: ColumnElement[bool] | None = None) -> Iterator[list[Call]]:
     """Whole calls as they arrived, in batches: those that satisfy a condition on the table of calls. Constant memory."""
     c = calls_table.c

@@ -1,18 +1,24 @@
 """Data sets from a real journal, on each database: what goes in, what is left out and why, and that the same makes the same."""
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from tests.data_sets import NOON, a_call, a_question, journalled, project_at, recipe, said
 
 from freehold.curate import build_dataset, lineage
+from freehold.datasets.build import Sources, build
+from freehold.datasets.decide import decide
 from freehold.datasets.dropped import Dropped, dropped_in
+from freehold.datasets.gather import Shard, gather_apart
 from freehold.datasets.recipe import Recipe, Splitting, read_recipe, toml_of
-from freehold.datasets.table import batches_of
+from freehold.datasets.scratch import Scratch
+from freehold.datasets.table import batches_of, content_hash
 from freehold.datasets.versions import DROPPED, ROWS, Version, find, intact
 from freehold.errors import CallerError, DataError
 from freehold.feedback.preference import preference_json
@@ -46,6 +52,31 @@ def test_two_builds_of_one_recipe_give_one_hash(new_store_url: Callable[[], str]
             hashes += [build_dataset(project, recipe(label_errors="flag")).manifest.hash for _ in range(2)]
             assert len(list((tmp_path / name / "datasets/triage").iterdir())) == 1
     assert len(set(hashes)) == 1
+
+
+def test_several_processes_gather_what_one_does(store_url: str, tmp_path: Path) -> None:
+    """Parts of the journal side by side, with tasks and answers that not every part has."""
+    with project_at(tmp_path, store_url) as project:
+        calls = [a_call(n, task="triage" if n < 100 else "other", output=f"answer {n % 7 if n < 150 else n}") for n in range(200)]
+        calls += [a_call(200 + n, input=calls[n].input) for n in range(10)]
+        journalled(project, calls, [said(call, value=1.0) for call in calls[::3]])
+        sources = Sources(project.store, project.tenant, project.config, ())
+        hashes = set()
+        for n, folders in enumerate(((0, 210), (0, 90, 210), (0, 30, 160, 210))):
+            aside = tmp_path / f"aside{n}"
+            aside.mkdir()
+            shards = [
+                Shard(project.config, project.tenant, recipe("outcome=answered"), aside / str(first), first, last)
+                for first, last in itertools.pairwise(folders)
+            ]
+            parts = [gather_apart(shard) for shard in shards]
+            scratch = Scratch([part.kept for part in parts])
+            decision = decide(scratch, recipe("outcome=answered"), ())
+            kept = np.flatnonzero(decision.reason_N == 0)
+            hashes.add(content_hash(scratch.digests[kept].tobytes(), decision.part_N[kept], []))
+            assert len(kept) == 200
+            scratch.close()
+        assert hashes == {build(sources, recipe("outcome=answered"), project.datasets, NOON).manifest.hash}
 
 
 def test_rows_know_all_they_came_from(project: Project) -> None:
