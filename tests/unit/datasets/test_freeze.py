@@ -38,7 +38,7 @@ def test_what_is_thawed_is_what_was_frozen(tmp_path: Path) -> None:
     assert path == tmp_path / "datasets" / f"{name}.parquet"
     for field in fields(Pairs):
         frozen, found = getattr(pairs, field.name), getattr(thawed, field.name)
-        same = np.array_equal(frozen, found, equal_nan=True) if isinstance(frozen, np.ndarray) else frozen == found
+        same = np.array_equal(frozen, found, equal_nan=True) if isinstance(frozen, np.ndarray | float) else frozen == found
         assert same, field.name
 
 
