@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from freehold.evaluation.judge import judge as judge
     from freehold.evaluation.scorer import Case as Case
     from freehold.evaluation.scorer import Score as Score
-    from freehold.evaluator import called as evaluate  # noqa: F401
+    from freehold.evaluator.run import called as evaluate  # noqa: F401
     from freehold.pipelines.failure import AnswerRefused as AnswerRefused
     from freehold.pipelines.failure import BudgetSpent as BudgetSpent
     from freehold.pipelines.failure import Cancelled as Cancelled
@@ -88,7 +88,7 @@ _WHERE = {
         ),
         "pipelines.failure",
     ),
-    "evaluate": "evaluator:called",
+    "evaluate": "evaluator.run:called",
     "History": "pipelines.remember",
     "Job": "pipelines.job",
     "Voice": "pipelines.media",

@@ -27,10 +27,10 @@ from freehold.errors import CallerError
 
 if TYPE_CHECKING:
     from freehold.evaluation.result import Evaluation
-    from freehold.evaluator import Progress
-    from freehold.prepared import Prepared
+    from freehold.evaluator.prepared import Prepared
+    from freehold.evaluator.run import Progress
+    from freehold.evaluator.trials import Candidate
     from freehold.project import Project
-    from freehold.trials import Candidate
 
 
 class _RunByDefault(TyperGroup):
@@ -91,9 +91,9 @@ def run(
 ) -> None:
     """Evaluate variants of a task: scores with intervals, paired differences, cost and latency. Recorded answers count; what is missing is asked
     of live variants, at a price that is told first. Exit 3 when a requirement does not hold."""
-    from freehold.evaluator import evaluate
-    from freehold.prepared import Request, prepare
-    from freehold.scoring import judging
+    from freehold.evaluator.prepared import Request, prepare
+    from freehold.evaluator.run import evaluate
+    from freehold.evaluator.scoring import judging
 
     with opened(project) as home, judging(home) as ask:
         names, candidates, modules = _who(home, variants)
@@ -241,8 +241,8 @@ def _at_once(said: str) -> int | None:
 
 def _who(home: "Project", said: str | None) -> "tuple[tuple[str, ...] | None, dict[str, Candidate], tuple[Any, ...]]":
     """The variants by name, the functions of programs among them, and the modules that scorers may stand in."""
+    from freehold.evaluator.trials import candidate_of
     from freehold.pipelines.program import program_of
-    from freehold.trials import candidate_of
 
     names = _listed(said)
     own = program_of(home.config) if home.config.project.python else None

@@ -1,6 +1,6 @@
 """An evaluation before it begins: of which items, who answers, by whom they are scored, and what live answers will cost.
 
-Nothing is changed here and nobody is asked: `evaluator.py` carries it out.
+Nothing is changed here and nobody is asked: `run.py` carries it out.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from freehold.evaluation.result import Asked
 from freehold.evaluation.scorer import Scorer
 from freehold.evaluation.scorers import functions_in, kinds, named
 from freehold.evaluation.summary import known_tags
-from freehold.items import items_of
+from freehold.evaluator.items import items_of
+from freehold.evaluator.questions import Question, Questions, of_journal, whole
+from freehold.evaluator.scoring import Agreement, Instrument
+from freehold.evaluator.trials import Candidate
 from freehold.journal.answers import metrics_of, variants_of
 from freehold.journal.build import Builder, new_call_id
 from freehold.journal.samples import Sample
 from freehold.project import Project
-from freehold.questions import Question, Questions, of_journal, whole
-from freehold.scoring import Agreement, Instrument
-from freehold.trials import Candidate
 
 REGION = "region"
 

@@ -17,6 +17,7 @@ from freehold.evaluation.recorded import Recorded
 from freehold.evaluation.scorer import Case, Score, Scorer
 from freehold.evaluation.table import Table, groups_of, selects
 from freehold.evaluation.verdict import feedback_from, verdict_id
+from freehold.evaluator.questions import CHUNK, Given, Question, Questions, Whole, scored_id, whole
 from freehold.journal.call import Feedback
 from freehold.journal.read import feedback_by_id
 from freehold.journal.redact import redact_feedback
@@ -24,7 +25,6 @@ from freehold.journal.write import append_feedback
 from freehold.pipelines.judging import ModelAsker
 from freehold.pipelines.runtime import Runtime
 from freehold.project import Project
-from freehold.questions import CHUNK, Given, Question, Questions, Whole, scored_id, whole
 
 AT_ONCE = 64
 """Scores under way at one time."""

@@ -25,17 +25,17 @@ from freehold.evaluation.scorecard import Values, choose, confirm, targets_hash
 from freehold.evaluation.scorer import Scorer
 from freehold.evaluation.summary import differences, overall, parts, people, values_of
 from freehold.evaluation.table import Table
+from freehold.evaluator.prepared import REGION, Prepared, Request, asked_hash, prepare, read
+from freehold.evaluator.questions import Given, Question, Questions, whole
+from freehold.evaluator.scoring import Instrument, Scoring, blank, journalled
+from freehold.evaluator.trials import Candidate, Tried, try_out
 from freehold.pipelines.judging import ModelAsker
 from freehold.pipelines.program import program_of
 from freehold.pipelines.runtime import runtime
-from freehold.prepared import REGION, Prepared, Request, asked_hash, prepare, read
 from freehold.project import Project
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import policy_rows
-from freehold.questions import Given, Question, Questions, whole
 from freehold.routing import artefact
-from freehold.scoring import Instrument, Scoring, blank, journalled
-from freehold.trials import Candidate, Tried, try_out
 
 T = TypeVar("T")
 

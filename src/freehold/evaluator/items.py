@@ -20,6 +20,7 @@ from freehold.datasets.split import PARTS
 from freehold.datasets.table import batches_of, examples_in
 from freehold.datasets.versions import ROWS, find, intact
 from freehold.errors import CallerError, nearest
+from freehold.evaluator.questions import Question, Questions, drawn, given_by
 from freehold.journal.call import Call
 from freehold.journal.read import Answer, calls_by_id
 from freehold.journal.redact import redact
@@ -27,7 +28,6 @@ from freehold.journal.rows import call_row, digest_of
 from freehold.journal.shape import shape_of
 from freehold.pipelines.rows import BadRow, Row, read_rows
 from freehold.project import Project
-from freehold.questions import Question, Questions, drawn, given_by
 
 _KEYS = {"item", "input", "reference_output", "group", "tags", "sources", "subject", "customer"}
 _TAG = "tag."
