@@ -92,7 +92,7 @@ def test_a_policy_that_goes_on_by_a_models_answer_is_not_estimated(tmp_path: Pat
 
 def test_without_a_label_there_is_nothing_to_estimate(tmp_path: Path, a_call: MakeCall, a_score: MakeScore) -> None:
     journal(tmp_path, a_call, a_score, 20, labelled=False)
-    assert "No decision has a label of correct" in freehold("policy", "estimate", "triage", "cheap.policy", cwd=tmp_path, code=1).err
+    assert "No decision has a label of correct" in freehold("policy", "estimate", "triage", "cheap.policy", cwd=tmp_path, code=3).err
 
 
 def test_the_list_of_policies_says_which_was_withdrawn_and_why(tmp_path: Path, a_call: MakeCall, a_score: MakeScore) -> None:

@@ -95,6 +95,8 @@ def run(
     from freehold.evaluator.run import evaluate
     from freehold.evaluator.scoring import judging
 
+    if to is not None and to.exists() and not to.is_dir():
+        raise CallerError(f"--out {to} is a file; a page is written into a folder.")
     with opened(project) as home, judging(home) as ask:
         names, candidates, modules = _who(home, variants)
         request = Request(
@@ -144,9 +146,14 @@ def listed(
     from freehold.evaluation.records import rows
 
     with opened(project) as home:
+        if task is not None:
+            home.task(task)
         found = rows(home.store, home.tenant, task)
     if as_json:
         print_json([_short(row._asdict()) for row in found])
+        return
+    if not found:
+        out().print("No evaluations. 'freehold evaluate TASK' makes one.")
         return
     lines = [
         [

@@ -165,11 +165,16 @@ def estimate(
     as_json: JsonOption = False,
 ) -> None:
     """Estimate what a policy would be worth on traffic that others decided. Exit 3 where the log says too little; it certifies nothing."""
+    from freehold.evaluation.offpolicy import Refused
     from freehold.improve import estimate_policy
 
     with opened(project) as home:
         begin = time_of("--since", since, datetime.now(UTC)) if since is not None else None
-        found = estimate_policy(home, task, policy, metric, reward, begin)
+        try:
+            found = estimate_policy(home, task, policy, metric, reward, begin)
+        except Refused as refused:
+            print_json({"task": task, "refused": str(refused)}) if as_json else out().print(str(refused), markup=False, soft_wrap=True)
+            exit_with(GATE_SAID_NO)
     if as_json:
         print_json(found)
     else:
