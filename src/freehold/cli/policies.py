@@ -173,7 +173,7 @@ def estimate(
         try:
             found = estimate_policy(home, task, policy, metric, reward, begin)
         except Refused as refused:
-            print_json({"task": task, "refused": str(refused)}) if as_json else out().print(str(refused), markup=False, soft_wrap=True)
+            print_json({"task": task, "refused": str(refused)}) if as_json else notes().print(str(refused), markup=False, soft_wrap=True)
             exit_with(GATE_SAID_NO)
     if as_json:
         print_json(found)
