@@ -8,7 +8,7 @@ before composites). The alarm learns its level from the first 100 labels and has
 `steady`: March and June shuffled into one, so that nothing changes: false alarms, per 4,000 items, with the exact Poisson interval.
 `rises`: GPT-3.5, which got better: no fall is to be found.
 
-`harm` stands beside what was measured before (bench/targets.toml): a stream of harms at the floor of 2 %, then 10 or 5 points more.
+`harm` stands beside what a fixed threshold needed before (in bench/targets.toml): a stream of harms at the floor of 2 %, then 10 or 5 points more.
 `sequence`: how often a confidence sequence misses the mean of a stream at any of its moments, at 5 %, and how wide it is beside the usual
 interval, which is right at one moment only. `inputs`: looks of 100 questions at OpinionQA's, steady and then GSM8K's.
 """
@@ -48,7 +48,9 @@ class Months(NamedTuple):
 def months(task: str, model: str) -> Months:
     """A model's answers to one of the tasks that have right ones."""
     rows = pq.read_table(need("llmdrift") / "records.parquet", columns=["task", "model", "id", "correct"]).to_pylist()
-    found: dict[str, list[tuple[str, float]]] = {row["model"].split("-")[-1]: [] for row in rows if row["task"] == task and row["model"].startswith(model)}
+    found: dict[str, list[tuple[str, float]]] = {
+        row["model"].split("-")[-1]: [] for row in rows if row["task"] == task and row["model"].startswith(model)
+    }
     for row in rows:
         if row["task"] == task and row["model"].startswith(model):
             found[row["model"].split("-")[-1]].append((row["id"], float(row["correct"])))

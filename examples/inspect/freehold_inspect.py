@@ -34,9 +34,7 @@ class FreeholdAPI(OpenAICompatibleAPI):
         url = base_url or os.environ.get("FREEHOLD_BASE_URL", ADDRESS)
         key = api_key or os.environ.get("FREEHOLD_API_KEY", "unused")
         self._asked = _asked(url, key, model_name)
-        super().__init__(
-            model_name=model_name, base_url=url, api_key=key, config=config or GenerateConfig(), service="freehold", **more
-        )
+        super().__init__(model_name=model_name, base_url=url, api_key=key, config=config or GenerateConfig(), service="freehold", **more)
 
     def service_model_name(self) -> str:
         """The name that the gateway is asked for."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from freehold.evaluation.judge import judge as judge
     from freehold.evaluation.scorer import Case as Case
     from freehold.evaluation.scorer import Score as Score
-    from freehold.evaluator import called as evaluate  # noqa: F401
+    from freehold.evaluator.run import called as evaluate  # noqa: F401
     from freehold.pipelines.failure import AnswerRefused as AnswerRefused
     from freehold.pipelines.failure import BudgetSpent as BudgetSpent
     from freehold.pipelines.failure import Cancelled as Cancelled
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from freehold.pipelines.task import task as task
     from freehold.variants.declare import ask as ask
     from freehold.variants.declare import best_of as best_of
+    from freehold.variants.declare import expert as expert
     from freehold.variants.declare import guard as guard
     from freehold.variants.declare import think as think
     from freehold.variants.declare import verify as verify
@@ -87,7 +88,7 @@ _WHERE = {
         ),
         "pipelines.failure",
     ),
-    "evaluate": "evaluator:called",
+    "evaluate": "evaluator.run:called",
     "History": "pipelines.remember",
     "Job": "pipelines.job",
     "Voice": "pipelines.media",
@@ -98,7 +99,7 @@ _WHERE = {
     "scope": "pipelines.scope",
     "Answer": "pipelines.task",
     "task": "pipelines.task",
-    **dict.fromkeys(("ask", "best_of", "guard", "think", "verify", "vote"), "variants.declare"),
+    **dict.fromkeys(("ask", "best_of", "expert", "guard", "think", "verify", "vote"), "variants.declare"),
     **dict.fromkeys(("Pass", "Refuse"), "variants.functions"),
 }
 

@@ -17,6 +17,7 @@ from freehold.gateway.tariff import Sent
 from freehold.journal.formats.openai import question_of
 from freehold.journal.served import Question, outcome_of, output_of, question, question_about
 from freehold.providers.provider import Target, named
+from freehold.tables import MOST_DEADLINE_S
 from freehold.variants import terms
 from freehold.variants.outcome import Outcome as Found
 
@@ -221,6 +222,30 @@ class Asked:
     def value(self, output: JSON) -> Any:
         """An answer as functions of the project's own are told it."""
         return output
+
+    @property
+    def wait_s(self) -> float | None:
+        """How long the caller waits for a person, where it says. Raises CallerError."""
+        said = self.about.get(b"wait-s")
+        if said is None:
+            return None
+        try:
+            wait_s = float(said)
+        except ValueError:
+            wait_s = -1.0
+        if not 0 <= wait_s <= MOST_DEADLINE_S:
+            raise CallerError(f"x-freehold-wait-s is '{said[:40]}'; expected a number of seconds from 0 to {MOST_DEADLINE_S:,.0f}")
+        return wait_s
+
+    @property
+    def form(self) -> JSON:
+        """A JSON schema of what is to be answered; None for words."""
+        form = self.as_openai.get("response_format")
+        if not isinstance(form, dict) or form.get("type") not in ("json_object", "json_schema"):
+            return None
+        told = form.get("json_schema") if form["type"] == "json_schema" else None
+        schema = told.get("schema") if isinstance(told, dict) else None
+        return schema if isinstance(schema, dict) else {"type": "object"}
 
     def written(self, value: Any) -> JSON:
         """What such a function answers, as the journal keeps it. Raises DataError for what is no answer to this."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from freehold.chat import Cause, ChatAnswer, Outcome, Usage
+from freehold.journal.build import RECORDED
 from freehold.journal.call import Attempt
 from freehold.providers.asking import Asking, Failure
 from freehold.resources import Priced
@@ -16,9 +17,9 @@ _TOKENS = ("input_tokens", "cached_read", "cached_write", "output_tokens", "reas
 class Attempts:
     """The attempts of one call. Nothing paid is hidden."""
 
-    def __init__(self, began: float, at: datetime) -> None:
-        """`began`, `at`: when the call came, by `time.perf_counter` and by the calendar."""
-        self.rows: list[Attempt] = []
+    def __init__(self, began: float, at: datetime, before: Sequence[Attempt] = ()) -> None:
+        """`began`, `at`: when the call came, by `time.perf_counter` and by the calendar. `before`: those of a call that another process began."""
+        self.rows: list[Attempt] = list(before)
         """As the journal keeps them, in the order in which they ended."""
         self.told: list[Tried] = []
         """As whoever watches hears of them, likewise."""
@@ -27,7 +28,7 @@ class Attempts:
         self._began = began
         self.at = at
         """When the call came."""
-        self._begun = 0
+        self._begun = len(before)
 
     def __len__(self) -> int:
         """How many have ended."""
@@ -78,6 +79,24 @@ class Attempts:
         at = self._note(self.number(), variant, cause, time.perf_counter(), 0.0, outcome, usage, priced, None)
         self.told.append(
             Tried(variant=variant, model=variant, peer=None, cause=cause, outcome=outcome, started=at.timestamp(), seconds=0.0, usage=usage)
+        )
+
+    def person(self, variant: str, outcome: Outcome, at: datetime, seconds: float, cost_usd: float) -> None:
+        """A person has answered, or not in time. `at`: when that was asked."""
+        cause: Cause = "escalation" if self.rows else "first"
+        asked_at = self._began + (at - self.at).total_seconds()
+        self._note(self.number(), variant, cause, asked_at, seconds, outcome, Usage(), (cost_usd, RECORDED), None)
+        self.told.append(
+            Tried(
+                variant=variant,
+                model=variant,
+                peer=None,
+                cause=cause,
+                outcome=outcome,
+                started=at.timestamp(),
+                seconds=seconds,
+                usage=Usage(),
+            )
         )
 
     def _note(

@@ -143,11 +143,21 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """How many answers `vote` and `best_of` ask for, and how often `verify` has an answer revised at most."""
     by: str | None = None
     """The variant that `verify` has look at an answer; None where a function does."""
+    expertise: str = ""
+    """What an `expert` has to know, in a word; empty for anybody who answers questions."""
+    deadline_s: float = 0.0
+    """How long an `expert` is waited for."""
+    wait_s: float = 0.0
+    """How long a caller over HTTP waits for an `expert` before it is told where the answer will be."""
+    price_usd: float = 0.0
+    """What an `expert` gets for an answer: it is what the answer costs."""
+    fallback: str | None = None
+    """The variant that is asked where no `expert` has answered in time; None for nobody."""
 
     def asks(self) -> tuple[str, ...]:
         """The variants that it asks, each once."""
         of = self.of if isinstance(self.of, tuple) else (self.of,)
-        return tuple(filter(None, (*of, self.by)))
+        return tuple(filter(None, (*of, self.by, self.fallback)))
 
     def samples(self) -> tuple[str, ...]:
         """Whom `vote` and `best_of` ask, each as often as it stands here: one variant `n` times, or each of several once."""

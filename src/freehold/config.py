@@ -101,7 +101,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             tasks={name: _task(name, table) for name, table in self.tasks.items()},
             variants={
                 **{name: Variant(id=name, kind=kinds.get(name, "llm"), model=name) for name in sorted(named | set(self.models))},
-                **{name: Variant(id=name, **msgspec.structs.asdict(table)) for name, table in self.variants.items()},
+                **{name: Variant(id=name, **table.fields()) for name, table in self.variants.items()},
             },
             models={
                 name: Model(id=name, provider=table.provider, name=table.name or name, price=table.price)
@@ -302,7 +302,7 @@ def _refuse_circles(config: Config, name: str, above: tuple[str, ...], where: st
 def _asked_by(table: VariantTable) -> list[str]:
     """The variants that a variant asks."""
     of = table.of if isinstance(table.of, tuple) else (table.of,)
-    return [name for name in (*of, table.by) if name is not None]
+    return [name for name in (*of, table.by, table.fallback) if name is not None]
 
 
 STARTER = """\

@@ -12,12 +12,13 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from freehold.catalog import Catalog, Task, Variant
+from freehold.catalog import Catalog, Content, Task, Variant
 from freehold.chat import Usage
 from freehold.config import Config, with_declared
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.feedback.early import sweep
 from freehold.gateway.answers import Answers
+from freehold.gateway.budget import nano
 from freehold.gateway.caller import Caller, Callers
 from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
@@ -48,6 +49,7 @@ from freehold.store.open import Store
 from freehold.tables import LimitsTable, ServingTable, TaskTable
 from freehold.variants import head, outcome
 from freehold.variants.compose import COMPOSED
+from freehold.variants.expert import Experts
 from freehold.variants.functions import Functions
 from freehold.variants.memory import Memory
 from freehold.variants.recorded import Recordings
@@ -67,8 +69,8 @@ _CACHE_S = 3_600.0
 _NO_CACHE = Variant(id=CACHE)
 _EARLY_S = 60.0
 """How often it is looked whether calls came that somebody has spoken of."""
-_HERE = frozenset({"head", "cache", "rules", "code"})
-"""Kinds that answer on this machine, at no price by name."""
+_HERE = frozenset({"head", "cache", "rules", "code", "expert"})
+"""Kinds that no provider answers, and that have no price by name."""
 _NO_FUNCTIONS = Functions()
 _RETRIES = 2
 _NO_LIMITS = LimitsTable()
@@ -166,6 +168,8 @@ class Resources:
         self.matcher = Matcher(config.match)
         self.answers = Answers()
         self.memory = Memory()
+        self.experts = Experts(store, tenant)
+        """The people who are waited for."""
         self.pacing: Pacing | None = None
         """The lines in which requests wait while a batch is under way; None where each is sent at once."""
         self.desk: Desk | None = None
@@ -210,6 +214,7 @@ class Resources:
         self.keyring.refresh()
         self._look_for_early()
         self.callers.learn(granted(self.store, self.tenant))
+        self.experts.look(datetime.now(UTC))
         if expired := expire(self.store, self.tenant, datetime.now(UTC)):
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
 
@@ -233,6 +238,9 @@ class Resources:
         """
         total = 0
         for model, earlier in asked:
+            known = self.variant(model)
+            if known.kind == "expert":
+                total += nano(known.price_usd)
             if not self.is_pool(model) and self.priced_name(model) is None:
                 continue
             sent = said_to(self.variant(model))
@@ -346,12 +354,16 @@ class Resources:
 
     def takes_time(self, task: str, variant: Variant) -> bool:
         """Whether a variant asks others, or is a function of the project's own, and so is no matter of this moment."""
-        return variant.kind in COMPOSED or self.functions_of(task, variant.id).body is not None
+        return variant.kind in COMPOSED or variant.kind == "expert" or self.functions_of(task, variant.id).body is not None
 
     def may_be_asked(self, variant: str, earlier: int = 0) -> Iterator[tuple[str, int]]:
         """The models that may have to be asked for a variant's answer, each as often as that may be, with how many earlier answers it is told
         at most. `earlier`: how many are told whoever is asked for it."""
         known = self.variant(variant)
+        if known.kind == "expert" and known.fallback is not None:
+            yield variant, earlier
+            yield from self.may_be_asked(known.fallback, earlier)
+            return
         if known.kind not in COMPOSED:
             yield variant, earlier
             return
@@ -364,6 +376,22 @@ class Resources:
             yield from self.may_be_asked(known.of, earlier + revision)
             if known.by is not None:
                 yield from self.may_be_asked(known.by, earlier + 1)
+
+    def waits_s(self, variant: str) -> float:
+        """How long people may be waited for until a variant has its answer; 0 where nobody is asked but models."""
+        known = self.variant(variant)
+        if known.kind == "expert":
+            return known.deadline_s + (self.waits_s(known.fallback) if known.fallback is not None else 0.0)
+        if known.kind not in COMPOSED:
+            return 0.0
+        if known.kind in ("vote", "best_of"):
+            return max(map(self.waits_s, known.samples()), default=0.0)
+        return sum(map(self.waits_s, known.asks())) * (known.n + 1 if known.kind == "verify" else 1)
+
+    def content_of(self, task: str) -> Content:
+        """What is kept of a task's calls."""
+        known = self.catalog.tasks.get(task)
+        return (known.content if known else None) or self._content
 
     def declare(self, task: str, declared: Declaration) -> None:
         """Takes what a program declares about a task, in the place of what it declared before. What the configuration says comes before it.
@@ -453,8 +481,7 @@ class Resources:
 
     def append(self, call: Call, settlement: Settlement | None, done: Callable[[FreeholdError | None], None]) -> None:
         """Journals a call, with as much of its content as is kept, and books what it cost."""
-        task = self.catalog.tasks.get(call.task or "")
-        self.writer.submit(redact(call, (task.content if task else None) or self._content), (), done, settlement)
+        self.writer.submit(redact(call, self.content_of(call.task or "")), (), done, settlement)
 
     def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> Priced:
         """What an answer of a variant cost. `tier`: the class of service its provider names."""

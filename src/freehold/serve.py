@@ -6,10 +6,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import NamedTuple, TypeVarTuple
+from typing import Any, NamedTuple, TypeVarTuple
 
 import msgspec
 
@@ -28,6 +28,7 @@ from freehold.chat import (
     pieces_of,
 )
 from freehold.errors import CallerError, DataError, FreeholdError
+from freehold.feedback.answering import AnswerDesk
 from freehold.feedback.public import PATH, Public
 from freehold.feedback.receive import Receiver
 from freehold.feedback.review_api import ReviewApi
@@ -49,6 +50,7 @@ from freehold.gateway.tariff import released
 from freehold.journal.build import RECORDED, new_call_id
 from freehold.journal.call import Call
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
+from freehold.journal.pending import Going, KeptReply, PendingCall, PendingCalls, later
 from freehold.journal.rows import digest_of
 from freehold.journal.served import Question, outcome_of, unusual_end
 from freehold.providers.asking import Asking, Failure
@@ -66,6 +68,7 @@ from freehold.telemetry.telemetry import Telemetry
 from freehold.telemetry.trace import Trace
 from freehold.variants import terms
 from freehold.variants.compose import NoAnswer
+from freehold.variants.expert import Beside, ExpertAsk
 from freehold.variants.functions import FunctionFailed, Refuse
 from freehold.variants.outcome import Outcome as Found
 from freehold.work import Case, Unanswered, Work
@@ -78,6 +81,7 @@ _NO_HEADERS = Head(b"")
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 LATER = 202
 """The status of one that was handed over: nothing of it is journalled, for it is asked anew when its answer has come."""
+_MOST_FETCH_S = 300.0
 _SETTLING_S = 60.0
 """How long after a call's last moment it is settled at what was held back for it."""
 _STATUSES: dict[type[CallerError], int] = {
@@ -112,6 +116,8 @@ class Gateway:
             lambda: self.is_stopping,
             lambda: writer.has_spooled,
         )
+        self.pending = PendingCalls(resources.store, resources.tenant)
+        """Calls that wait for a person."""
         telemetry.watch(IN_FLIGHT, lambda: len(self.in_flight))
         telemetry.watch(JOURNAL_QUEUE, lambda: writer.waiting)
         telemetry.watch(SPOOL_FILES, lambda: writer.spool_files)
@@ -126,6 +132,7 @@ class Gateway:
         self.public: Public | None = None
         """What those without a key may do, where this is asked over HTTP."""
         self._reviews = ReviewApi(resources.store, resources.catalog, content, resources.tenant)
+        self._answers = AnswerDesk(resources.store, resources.tenant, lambda request: resources.caller(request.headers, "expert", {}).key)
 
     def routes(self) -> dict[tuple[bytes, bytes], Handler]:
         """The hot routes. Raises OperatorError where public feedback has no secret."""
@@ -141,12 +148,65 @@ class Gateway:
             (b"POST", PATH): public.take,
             (b"OPTIONS", PATH): public.preflight,
             **self._reviews.routes(),
+            (b"GET", b"/v1/expert/asks"): self._open_to("expert", self._answers.list_asks),
+            (b"POST", b"/v1/expert/answers"): self._open_to("expert", self._answers.take),
             (b"GET", b"/v1/models"): self._open_to("call", self._list_models),
             (b"GET", b"/openapi.json"): lambda _, reply: reply.send(200, (_JSON,), openapi.document()),
             (b"GET", b"/metrics"): self._open_to("read", self._tell_metrics),
             (b"GET", b"/readyz"): lambda _, reply: _tell(reply, *self._readiness.ready()),
             (b"GET", b"/healthz"): lambda _, reply: _tell(reply, *self._readiness.health()),
         }
+
+    def patterns(self) -> dict[tuple[bytes, bytes], Handler]:
+        """Routes whose path goes on after what stands here."""
+        return {(b"GET", b"/v1/calls/"): self._open_to("call", self._fetch)}
+
+    async def look_after_pending(self) -> None:
+        """Says which calls this worker goes on with that wait for a person, and takes up those of workers that ended. Raises OperatorError."""
+        kept = [exchange for exchange in self.in_flight if exchange.is_kept]
+        if self.is_stopping:
+            for exchange in kept:
+                exchange.give_up("the gateway is shutting down")
+            return
+        ids = [exchange.id for exchange in kept]
+        for call in await asyncio.to_thread(self.pending.look, ids, datetime.now(UTC)):
+            if call.going is None:
+                continue
+            reply = Nobody()
+            reply.is_gone = not call.is_told  # who was told where it will be may come for it
+            door = next((one for one in (OPENAI, ANTHROPIC) if one.path == call.going.door), OPENAI)
+            _log.info("call.taken_up: it waits for a person, and its worker ended", extra={"call": call.id})
+            Exchange(self, door, reply, pending=call).resume(call)
+
+    def _fetch(self, request: Request, reply: Reply) -> None:
+        """Gives the answer of a call that waited for a person."""
+        caller = self.resources.caller(request.headers, "call", {})
+        id = request.path.rpartition(b"/")[2].decode("ascii", "replace")
+        said = request.header(b"x-freehold-wait-s") or b""
+        wait_s = min(float(said), _MOST_FETCH_S) if said.isdigit() else 0.0
+
+        async def fetch() -> None:
+            try:
+                call = await self.pending.fetched(id, caller.id or None, wait_s)
+            except FreeholdError as error:
+                _tell(reply, 503, _encode(OPENAI.error(503, str(error), id)))
+                return
+            if call is None:
+                why = f"No call '{id[:64]}' of this key waits for a person, or its answer was here for longer than a day."
+                _tell(reply, 404, _encode(OPENAI.error(404, why, "")))
+            elif call.answered is None:
+                reply.send(*later(id))
+            else:
+                told = call.answered
+                headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.headers]
+                reply.send(told.status, headers, told.body.encode())
+
+        self._do(fetch())
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._scrapes.add(task)
+        task.add_done_callback(self._scrapes.discard)
 
     def close(self) -> None:
         """Breaks off what is in flight, journals it, and ends the connections."""
@@ -180,9 +240,7 @@ class Gateway:
             told = await asyncio.to_thread(self.telemetry.exposition)
             reply.send(200, ((b"content-type", CONTENT_TYPE),), told)
 
-        task = asyncio.get_running_loop().create_task(tell())
-        self._scrapes.add(task)
-        task.add_done_callback(self._scrapes.discard)
+        self._do(tell())
 
 
 def _tell(reply: Reply, status: int, told: bytes) -> None:
@@ -219,14 +277,18 @@ class Origin(NamedTuple):
 class Exchange:
     """One request: from the door to whoever answers, and back. Callbacks all the way; `_over` once it has ended, however it did."""
 
-    def __init__(self, gateway: Gateway, door: Format, reply: Reply, origin: Origin | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, door: Format, reply: Reply, origin: Origin | None = None, pending: PendingCall | None = None
+    ) -> None:
+        """`pending`: a call that another process began."""
+        going = None if pending is None else pending.going
         self._gateway = gateway
         self._has = gateway.resources
         self._door = door
         self._reply = reply
-        self.id = new_call_id()
-        self._began = time.perf_counter()
-        self._at = datetime.now(UTC)
+        self.id = new_call_id() if pending is None else pending.id
+        self._at = datetime.now(UTC) if going is None else going.at
+        self._began = time.perf_counter() - (0.0 if going is None else (datetime.now(UTC) - going.at).total_seconds())
         self._over = False
         self.variant = ""
         self._origin = origin
@@ -234,7 +296,11 @@ class Exchange:
         self._policy: OnlinePolicy | None = None
         self._chosen: Chosen | None = None
         self._decision: Decision | None = None
-        self._attempts = Attempts(self._began, self._at)
+        self._policy_hash: str | None = None
+        self._kept: KeptReply | None = None
+        self._asks_people = False
+        self._later: asyncio.TimerHandle | None = None
+        self._attempts = Attempts(self._began, self._at, () if going is None else going.attempts)
         self._pursuit = Pursuit(self._has, self, self._attempts)
         self._how: How | None = None
         self._ends_at = None if origin is None else origin.ends_at
@@ -265,6 +331,23 @@ class Exchange:
         if caller is not None:
             self._caller = caller
         self.safely(self._make, make)
+
+    def resume(self, pending: PendingCall) -> None:
+        """Goes on with a call that another process began, from where it waits for a person."""
+        self.safely(self._resume, pending)
+
+    def _resume(self, pending: PendingCall) -> None:
+        going = pending.going
+        assert going is not None
+        about = {name.encode(): value for name, value in going.about.items()}
+        self._caller = self._has.callers.again(pending.key, about.get(b"customer"), about.get(b"plan"))
+        self._trace = self._pursuit.trace = self._gateway.telemetry.trace(_NO_HEADERS)
+        body = going.body if isinstance(going.body, dict) else {}
+        self._asked = Asked(self._door, body, len(_encode(body)), about)
+        self._gateway.in_flight.add(self)
+        self._task, self._policy_hash, self._reserved = going.task, going.policy, going.reserved_nano
+        self._words = self._seen()
+        self._follow(Decision(going.variant, -1))
 
     def _make(self, make: Callable[[], Asked]) -> None:
         self._take(make(), _NO_HEADERS)
@@ -338,6 +421,7 @@ class Exchange:
             begin()
             return
         total_s = self._has.how(self._task, first).deadlines.total_s
+        total_s += sum(known.deadline_s for name, _ in may_all() if (known := self._has.variant(name)).kind == "expert")
         account = self._account(self._customer())
         deadline = self._at + timedelta(seconds=total_s + _SETTLING_S)
         reservation = Reservation(
@@ -395,6 +479,7 @@ class Exchange:
                 self._chosen = self._policy.choose(
                     self._words.text, self._words.tags, self._origin.known if self._origin is not None else _NOTHING
                 )
+                self._policy_hash = self._policy.hash
                 return self._chosen.decision
             except Exception:  # noqa: BLE001 our failure is not the product's: the reference answers, and it is counted
                 count = self._has.failed_decisions = self._has.failed_decisions + 1
@@ -402,6 +487,7 @@ class Exchange:
                     "decision.failed: %d since the start; task '%s' goes to its reference", count, task.id, extra={"call": self.id}
                 )
                 self._policy = self._chosen = None
+        self._policy_hash = None
         return self._by_reference(task)
 
     def _promised(self, policy: OnlinePolicy | None) -> OnlinePolicy | None:
@@ -487,11 +573,78 @@ class Exchange:
         if self._has.pacing is None:  # else it may wait for its turns as long as it takes, and each question has its own time
             began = self._ends_at if self._pursuit.ends_at is None else self._pursuit.ends_at  # a model's that was asked before
             longest = asyncio.get_running_loop().time() + self._has.how(self._task, self._decision.variant).deadlines.total_s
+            if waits_s := self._has.waits_s(self._decision.variant):  # people take their own time, and models theirs after it
+                longest += waits_s
+                began = None if self._origin is None else self._origin.ends_at
+                self._pursuit.ends_at = None
             self._ends_at = longest if began is None else min(longest, began)
         return Case(
             self._has, self.id, self._task, self._asked.for_one(), self._words, self._attempts, self._caller.id, self._ends_at, self._trace,
-            self._policy, self._chosen,
+            self._policy, self._chosen, self._asks_person, self._asked.about.get(b"episode", "") if self._origin is not None else "",
         )  # fmt: skip
+
+    # A person is asked: the call outlives its connection and this process.
+
+    def _asks_person(self, ask: ExpertAsk) -> Beside | None:
+        """What is written down with a question to people. Not of a program's call: it waits, and where it ends nobody does."""
+        self._asks_people = True
+        if self._origin is not None or self._has.content_of(ask.task) != "full":  # what may not be kept is not written down for another
+            return None
+        if self._kept is None:
+            self._reply = self._kept = KeptReply(self._reply, lambda answered: self._gateway.pending.answered(self.id, answered))
+        said_s = self._asked.wait_s
+        wait_s = self._has.variant(ask.variant).wait_s if said_s is None else said_s
+        until = max(ask.deadline, self._at) + timedelta(seconds=_SETTLING_S)
+        call = PendingCall(
+            tenant=self._has.tenant, id=self.id, key=self._caller.id or None, subject=ask.subject, until=until, going=self._going()
+        )
+        return Beside(self._gateway.pending.kept(call), lambda: self._wait(wait_s))
+
+    def _wait(self, wait_s: float) -> None:
+        """The caller waits from now on, for so long at most."""
+        if self._later is None and self.is_kept:
+            self._later = asyncio.get_running_loop().call_later(wait_s, self._tell_later)
+
+    def _going(self) -> Going:
+        """All that goes on with it."""
+        assert self._task is not None and self._decision is not None
+        return Going(
+            door=self._door.path,
+            body=self._asked.body,
+            about={name.decode("latin-1"): value for name, value in self._asked.about.items()},
+            at=self._at,
+            task=self._task,
+            variant=self._decision.variant,
+            policy=self._policy_hash,
+            reserved_nano=self._reserved,
+            attempts=self._attempts.in_order(),
+        )
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is written down, and another process could go on with it."""
+        return self._kept is not None and not self._over
+
+    def _tell_later(self) -> None:
+        """The caller need not wait any longer, and others of its key need not wait for it."""
+        if self._kept is None or self._kept.is_told or self._writer is not None:
+            return
+        status, headers, body = later(self.id)
+        self._kept.tell_later(status, headers, body)
+        if self._kept.is_told:
+            self._gateway.pending.told(self.id)
+        if self._pass is not None:
+            self._has.limits.leave(self._pass, self._attempts.tokens)
+            self._pass = None
+
+    def _let_go(self, failure: Failure) -> None:
+        """This process ends; another goes on with it."""
+        self._finished()
+        if self._work is not None:
+            self._work.leave(failure)
+        self._pursuit.cancel(failure)
+        self._gateway.pending.let_go(self.id, self._going())
+        self._tell_later()
 
     def _worked(self, found: Found | BaseException) -> None:
         """A variant has answered that took its time, or has none."""
@@ -702,8 +855,8 @@ class Exchange:
 
     def _headers(self) -> Headers:
         about: Headers = ((b"x-freehold-call", self.id.encode()), (b"x-freehold-variant", self.variant.encode("ascii", "replace")))
-        if self._policy is not None:
-            about = (*about, (b"x-freehold-policy", self._policy.hash.encode()))
+        if self._policy_hash is not None:
+            about = (*about, (b"x-freehold-policy", self._policy_hash.encode()))
         public = self._gateway.public
         token = None if public is None else public.token(self.id, self._caller.id)
         return about if token is None else (*about, (b"x-freehold-feedback-token", token.encode()))
@@ -718,6 +871,8 @@ class Exchange:
         """Says no before anybody was asked: nothing happened, so nothing is journalled. `is_final`: that it helps nobody to try again."""
         self._finished()
         self._release()
+        if self._asks_people:
+            self._has.experts.free(self.id)
         self._gateway.telemetry.refused(self._door.name, status)
         self._send_error(status, message, retry_after_s, is_final)
 
@@ -757,10 +912,16 @@ class Exchange:
 
     def give_up(self, why: str) -> None:
         """Breaks off from our side."""
-        self._fail(Failure("cancelled", 503, why))
+        failure = Failure("cancelled", 503, why)
+        if self.is_kept:
+            self._let_go(failure)
+        else:
+            self._fail(failure)
 
     def _gone(self) -> None:
-        """The caller has left: the provider is told to stop, and what was made by then is journalled."""
+        """The caller has left: the provider is told to stop, and what was made by then is journalled. A person who is asked goes on."""
+        if self.is_kept:
+            return
         self._fail(Failure("cancelled", 499, "the caller left"))
 
     def _room(self, has_room: bool) -> None:
@@ -781,6 +942,8 @@ class Exchange:
         self._over = True
         self._gateway.in_flight.discard(self)
         self._pursuit.stop()
+        if self._later is not None:
+            self._later.cancel()
         if self._leave_line is not None:
             self._leave_line()
         if self._pass is not None:
@@ -798,6 +961,8 @@ class Exchange:
         def durable(error: FreeholdError | None) -> None:
             if heard is not None and error is None:
                 heard(call)
+            if self._asks_people and error is None:
+                self._has.experts.used_soon(self.id)
             then(call, error)
             self._tell(call, status if error is None else 503)
 
@@ -901,8 +1066,8 @@ class Exchange:
             subject=asked.subject,
             tags=tags,
             episode=self._asked.about.get(b"episode"),
-            policy=None if self._policy is None else self._policy.hash,
-            propensity=1.0 if self._policy is not None else origin.propensity if origin is not None else None,
+            policy=self._policy_hash,
+            propensity=1.0 if self._policy_hash is not None else origin.propensity if origin is not None else None,
             source="gateway" if origin is None else origin.source,
             delivered=not self._reply.is_gone,
             attempts=self._attempts.in_order(),

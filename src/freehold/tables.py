@@ -1,7 +1,7 @@
 """The tables of `freehold.toml` as frozen records: each checks itself at birth, and says which key is wrong and what it takes."""
 
 import re
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -184,12 +184,17 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     """How serving asks it."""
 
 
-class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`[variants.NAME]`: a model asked in a way of its own, or a variant that asks others."""
+EXPERT_WAIT_S = 30.0
+"""How long a caller over HTTP waits for a person where nothing is said."""
+MOST_DEADLINE_S = 30 * 86_400.0
 
-    kind: Literal["llm", "vote", "verify"] = "llm"
+
+class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[variants.NAME]`: a model asked in a way of its own, a variant that asks others, or a person."""
+
+    kind: Literal["llm", "vote", "verify", "expert"] = "llm"
     """`llm`: a model. `vote`: the same variant several times, or several once each, and the answer most give. `verify`: a variant, whose answer
-    another looks at."""
+    another looks at. `expert`: a person."""
     model: str | None = None
     """The model that is asked, for `llm`."""
     of: str | tuple[str, ...] | None = None
@@ -206,12 +211,23 @@ class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it writes down its steps before its answer; for typed tasks."""
     sampling: Sampling = Sampling()
     """How the model writes."""
+    expertise: str = ""
+    """What a person has to know, in a word of yours, for `expert`; anybody may answer where it is empty."""
+    deadline_s: float | None = None
+    """How many seconds a person is waited for, for `expert`."""
+    wait_s: float | None = None
+    """How many of those a caller over HTTP waits before it is told where the answer will be, for `expert`; 30 where nothing is said."""
+    price_usd: float | None = None
+    """What a person gets for an answer, for `expert`: it is what the answer costs."""
+    fallback: str | None = None
+    """The variant that is asked where no person has answered in time, for `expert`; nobody where nothing is said."""
 
     def __post_init__(self) -> None:
-        needed = {"llm": ("model",), "vote": ("of",), "verify": ("of", "by")}[self.kind]
-        for name in ("model", "of", "by"):
+        needed = {"llm": ("model",), "vote": ("of",), "verify": ("of", "by"), "expert": ("deadline_s", "price_usd")}[self.kind]
+        for name in ("model", "of", "by", "deadline_s", "price_usd"):
             if (name in needed) != (getattr(self, name) is not None):
                 raise OperatorError(f'a variant of kind "{self.kind}" takes {" and ".join(needed)}, and {name} is {getattr(self, name)!r}')
+        self._check_expert()
         if isinstance(self.of, tuple):
             if self.kind != "vote" or not 2 <= len(self.of) <= 100 or self.n != 1:
                 raise OperatorError(
@@ -221,6 +237,24 @@ class VariantTable(msgspec.Struct, frozen=True, kw_only=True):
             raise OperatorError(f"a variant's n is {self.n}; it is a number from 1 to 100, for a vote from 2, and for verify from 0")
         if not 0 <= self.examples <= 100:
             raise OperatorError(f"a variant's examples is {self.examples}; it is a number from 0 to 100")
+
+    def _check_expert(self) -> None:
+        if self.kind != "expert":
+            for name in ("expertise", "wait_s", "fallback"):
+                if getattr(self, name):
+                    raise OperatorError(f'a variant of kind "{self.kind}" takes no {name}; one of kind "expert" does')
+            return
+        for name, most in (("deadline_s", MOST_DEADLINE_S), ("wait_s", MOST_DEADLINE_S), ("price_usd", 1e6)):
+            value = getattr(self, name)
+            if value is not None and not (0 <= value <= most and (value or name != "deadline_s")):
+                raise OperatorError(
+                    f"a variant's {name} is {value}; it is a number {'above' if name == 'deadline_s' else 'from'} 0 to {most:,.0f}"
+                )
+
+    def fields(self) -> dict[str, Any]:
+        """As those of `Variant`."""
+        said = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+        return said | ({"wait_s": EXPERT_WAIT_S} if self.kind == "expert" and self.wait_s is None else {})
 
 
 class CreditsTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,16 +4,24 @@ Whoever is asked is asked by a `Pursuit`, with its turns, retries and fallbacks,
 """
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVarTuple
+
+import msgspec
 
 from freehold.asked import Asked, Turn
 from freehold.attempts import Attempts
 from freehold.catalog import Variant
-from freehold.chat import JSON, Cause, ChatAnswer, Chunk, Message, Outcome, Part, Text
+from freehold.chat import JSON, Cause, ChatAnswer, Chunk, Message, Outcome, Part, Text, Usage
 from freehold.errors import DataError, Deferred, FreeholdError, ProviderError
+from freehold.gateway.budget import NANO, nano
 from freehold.gateway.formats import Format
 from freehold.journal.build import RECORDED
+from freehold.journal.redact import redact_json, redact_text
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.desk import HandedOver
 from freehold.providers.provider import Target
@@ -22,9 +30,11 @@ from freehold.resources import Elsewhere, Resources, Words
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.trace import Trace
 from freehold.variants.compose import COMPOSED, Given, NoAnswer, compose
+from freehold.variants.expert import Beside, ExpertAsk, Shown
 from freehold.variants.functions import FunctionFailed, Pass, called
 from freehold.variants.outcome import Outcome as Found
 
+_log = logging.getLogger("freehold.serve")
 _GONE = Failure("cancelled", 499, "nobody wants the answer any more")
 _CHOOSE = frozenset({"vote", "best_of"})
 _Ts = TypeVarTuple("_Ts")
@@ -64,6 +74,10 @@ class Case(NamedTuple):
     """Who decided that this variant is asked; None for nobody."""
     chosen: Chosen | None
     """What it decided."""
+    asks_person: Callable[[ExpertAsk], Beside | None] = lambda _: None
+    """Told of a question to people before it is asked. Gives what has the call outlive this process; None where it does not."""
+    run: str = ""
+    """The run of a program that it is part of: when that is run again, what people answered it is not asked anew."""
 
 
 class Work:
@@ -74,6 +88,10 @@ class Work:
         self._case = case
         self._done = done
         self._questions: set[_Question] = set()
+        self._asks: Counter[tuple[str, int, int]] = Counter()
+        """How often a person was asked the same."""
+        self._waiting: set[str] = set()
+        """Questions to people that are open."""
         self._task = asyncio.get_running_loop().create_task(self._run(variant), context=case.asked.context)
 
     @property
@@ -83,6 +101,11 @@ class Work:
 
     def cancel(self, failure: Failure) -> None:
         """Nobody wants the answer any more. Whoever is being asked need not go on."""
+        self._case.has.experts.withdraw_soon(self._waiting)
+        self.leave(failure)
+
+    def leave(self, failure: Failure) -> None:
+        """As `cancel`, but that people are still waited for: not here."""
         for question in list(self._questions):
             question.cancel(failure)
         self._task.cancel()
@@ -97,10 +120,13 @@ class Work:
             found = HandedOver()
         except Exception as error:  # noqa: BLE001 the call hears of it, and says what it was
             found = error
+        self._case.has.experts.withdraw_soon(self._waiting)  # those whose answer is not needed any more
         self._done(found)
 
     async def _found(self, variant: Variant, turn: Turn) -> Found:
         case = self._case
+        if variant.kind == "expert":
+            return await self._person(variant, turn)
         functions = case.has.functions_of(case.task, variant.id)
         if variant.kind in COMPOSED:
             return await compose(variant, functions, _Within(self, variant, turn))
@@ -114,6 +140,71 @@ class Work:
             raise FunctionFailed(str(error)) from None
         case.attempts.here(variant.id, "answered", None, (0.0, RECORDED))
         return Found(output, 0.0, known={"confidence": 1.0})
+
+    async def _person(self, variant: Variant, turn: Turn) -> Found:
+        """What a person answers, or where none does in time whoever is asked then."""
+        case, why = self._case, "no expert answered in the time that there was"
+        asked = self._ask_of(variant, turn)
+        if asked.question is None:
+            why = "nothing is kept of what is asked, so that no expert can be shown it"
+        elif (over := await self._answered(asked)) is not None:
+            if over.state == "answered":
+                assert over.answered_at is not None
+                seconds = (over.answered_at - over.at).total_seconds()
+                case.attempts.person(variant.id, "answered", over.at, seconds, asked.price_nano / NANO)
+                return Found(over.answer, None, Usage(), {"confidence": 1.0})
+            case.attempts.person(variant.id, "timed_out", over.at, (datetime.now(UTC) - over.at).total_seconds(), 0.0)
+        else:
+            why = "the store cannot be written, so that no expert can be asked"
+        if variant.fallback is None:
+            raise Unanswered(Failure("timed_out", 504, why))
+        given = await self.given(variant.fallback, "fallback", turn)
+        return Found(given.output, None, given.usage, given.known)
+
+    async def _answered(self, asked: ExpertAsk) -> ExpertAsk | None:
+        """A question to people when it is over; None where it cannot be asked."""
+        experts, beside = self._case.has.experts, self._case.asks_person(asked)
+        self._waiting.add(asked.id)
+        try:
+            over = await experts.answer(asked, beside)
+        except FreeholdError as error:
+            _log.warning("expert.not_asked: %s", error, extra={"call": self._case.id})
+            over = None
+        self._waiting.discard(asked.id)
+        return over
+
+    def _ask_of(self, variant: Variant, turn: Turn) -> ExpertAsk:
+        """The question as people are asked it, with an id that is the same when the call is begun anew."""
+        case, now = self._case, datetime.now(UTC)
+        content, question = case.has.content_of(case.task), case.asked.question
+        what = variant.id, turn.number, len(turn.more)
+        self._asks[what] += 1
+        of = (case.run, case.task, question.item) if case.run else (case.id,)
+        id = blake2b(repr((*of, *what, self._asks[what])).encode(), digest_size=16).hexdigest()
+        shown = Shown(
+            input=question.input,
+            instruction=case.has.task(case.task).instruction,
+            more=tuple(
+                {"role": one.role, "content": "".join(part.text for part in one.parts if isinstance(part, Text))} for one in turn.more
+            ),
+            form=None if turn.is_free else case.asked.form,
+        )
+        if content == "redacted":
+            more = tuple({"role": one["role"], "content": redact_text(one["content"])} for one in shown.more)
+            shown = msgspec.structs.replace(shown, input=redact_json(shown.input), more=more)
+        return ExpertAsk(
+            tenant=case.has.tenant,
+            id=id,
+            call=case.id,
+            task=case.task,
+            variant=variant.id,
+            expertise=variant.expertise,
+            subject=question.subject,
+            at=now,
+            deadline=now + timedelta(seconds=variant.deadline_s),
+            price_nano=nano(variant.price_usd),
+            question=None if content == "none" else shown,
+        )
 
     async def given(self, variant: str, cause: Cause, turn: Turn) -> Given:
         """What a variant answers that is asked for another one's sake. Raises as `Ask`."""

@@ -63,7 +63,7 @@ def serve(project: Project, seat: Seat, host: str, plain_asgi: bool, started: Ca
         hosts = hosts_of(host, seat.listener.getsockname()[1], project.config.gateway.hosts)
         routes, guard = gateway.routes(), Guard(hosts, origins={PATH: origins_of(project.config.feedback)})
         config = uvicorn.Config(
-            _with_ending(application(routes if plain_asgi else {}, guard), gateway, writer),
+            _with_ending(application(routes if plain_asgi else {}, guard, gateway.patterns()), gateway, writer),
             http="httptools" if plain_asgi else protocol_for(routes, guard),
             loop="uvloop",
             lifespan="on",
@@ -114,6 +114,7 @@ def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Applicat
             await asyncio.sleep(REFRESH_S)
             try:
                 await gateway.resources.look_around()
+                await gateway.look_after_pending()
             except FreeholdError as error:  # what is served goes on being served
                 logging.getLogger("freehold.serve").warning("refresh.failed: %s", error)
 

@@ -67,6 +67,7 @@ def keys() -> list[str]:
         "budget": catalog.Budget,
         "teams.NAME": tables.TeamTable,
         "plans.NAME": catalog.Plan,
+        "credits": tables.CreditsTable,
     }
     return [f"{name}.{field.name}" for name, table in known.items() for field in msgspec.structs.fields(table)]
 

@@ -337,6 +337,52 @@ def test_a_run_that_is_killed_goes_on_without_paying_twice(tmp_path: Path) -> No
         assert sides(found)["cheap"]["answered"] == 60
 
 
+# Data sets and judges.
+
+
+def test_the_test_part_of_a_data_set_is_evaluated(tmp_path: Path) -> None:
+    """Frozen rows of the frontier's answers as the right ones; recorded answers to the same questions count, and nobody is asked."""
+    a_log(tmp_path, toml=TOML + '[models.frontier]\ntrains_others = "yes"\n')
+    build = ("dataset", "build", "held", "--from", "task=triage and variant=frontier", "--json", "--project", tmp_path)
+    parts = freehold(*build).json["parts"]
+    assert min(parts.values()) > 0
+    options = ("--variants", "frontier", "--scorers", "exact")
+    found = evaluated(tmp_path, "--dataset", "held", *options)
+    assert (found["items"], found["frame"]) == (parts["test"], parts["test"])
+    assert sides(found)["frontier"]["means"][0]["mean"] == 1.0
+    assert evaluated(tmp_path, "--dataset", "held/train", *options)["items"] == parts["train"]
+    for said, words in (("hold", "Did you mean 'held'?"), ("held/tset", "Did you mean 'test'?")):
+        refused = freehold("evaluate", "triage", "--dataset", said, *options, "--project", tmp_path, code=2)
+        assert words in refused.err
+
+
+def test_a_judge_scores_and_is_asked_of_an_answer_once(tmp_path: Path) -> None:
+    """By rubric and against the reference's answer; the scores are feedback of the judge, found again by the next evaluation."""
+
+    def judges(said: Said) -> Iterator[bytes]:
+        words = json.dumps(said.body["messages"])
+        told = {"reason": "As it is.", "winner": "tie"} if "winner" in words else {"reason": "As it is.", "score": 4}
+        answer = cheap_says(said._replace(body={**said.body, "messages": [{"content": PAIRS.texts[0]}]}))
+        answer["choices"][0]["message"]["content"] = json.dumps(told)
+        return whole(answer)
+
+    with a_home(tmp_path, judges) as home:
+        with (tmp_path / "freehold.toml").open("a") as toml:
+            toml.write('[judges.quality]\nmodel = "cheap"\nrubric = "Is it right?"\n')
+        options = ("--variants", "frontier", "--limit", "12", "--scorers", "judge:quality")
+        found = evaluated(tmp_path, *options)
+        mean = sides(found)["frontier"]["means"][0]
+        assert (mean["n"], mean["unscored"], mean["mean"]) == (12, 0, 4.0)
+        assert found["scoring_usd"] == pytest.approx(12 * PRICE)
+        assert len(home.provider.asked) == 12
+        again = evaluated(tmp_path, *options)
+        assert (again["scoring_usd"], sides(again)["frontier"]["means"]) == (0.0, sides(found)["frontier"]["means"])
+        assert len(home.provider.asked) == 12
+        with open_store("sqlite:///freehold.db", tmp_path) as store:
+            said = [one for some in read.scores(store, "default", "triage", "judge:quality") for one in some]
+        assert {one.source for one in said} == {"judge:quality"} and len(said) == 12
+
+
 # Functions of a program.
 
 

@@ -10,8 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
 
 import pytest
@@ -66,6 +70,41 @@ class Hook(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
 
 
+class Mailbox(ThreadingTCPServer):
+    """A mail server that speaks as much SMTP (RFC 5321) as a letter takes."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.got: list[tuple[list[str], EmailMessage]] = []
+
+        class Handler(StreamRequestHandler):
+            server: "Mailbox"
+
+            def handle(self) -> None:
+                self._say("220 here")
+                to: list[str] = []
+                for line in self.rfile:
+                    word = line[:4].upper()
+                    if word == b"DATA":
+                        self._say("354 go on")
+                        self.server.got.append((to, self._letter()))
+                    elif word == b"RCPT":
+                        to.append(line.decode().strip())
+                    self._say("221 bye" if word == b"QUIT" else "250 well")
+                    if word == b"QUIT":
+                        return
+
+            def _letter(self) -> EmailMessage:
+                lines = iter(self.rfile.readline, b".\r\n")
+                return message_from_bytes(b"".join(lines), _class=EmailMessage, policy=default)
+
+            def _say(self, words: str) -> None:
+                self.wfile.write(f"{words}\r\n".encode())
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
     """A server on a real socket, whose address and secret stand in the environment."""
@@ -77,8 +116,8 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
         server.shutdown()
 
 
-def journalled(folder: Path, a_call: MakeCall, begin: int, right: list[bool]) -> None:
-    (folder / "freehold.toml").write_text(CONFIG)
+def journalled(folder: Path, a_call: MakeCall, begin: int, right: list[bool], more: str = "") -> None:
+    (folder / "freehold.toml").write_text(CONFIG + more)
     calls = [a_call(begin + n, output="yes" if good else "no", reference_output="yes", source="gateway") for n, good in enumerate(right)]
     with Project.at(folder) as project:
         append_many(project.store, calls, [])
@@ -108,6 +147,34 @@ def test_an_address_that_refuses_is_told_of_in_status_without_its_name(tmp_path:
     status = _status(tmp_path)
     assert "by webhook: due, 1 tries, the address answered 302" in " ".join(status.out.split())
     assert "token-123" not in status.out + ended.err
+
+
+def test_a_fall_and_its_end_are_told_by_mail_and_to_a_program(tmp_path: Path, a_call: MakeCall, hook: Hook) -> None:
+    """A letter each to everybody named, the second as an answer to the first; the program gets both as JSON."""
+    told = "import sys; open('told.jsonl', 'a').write(sys.stdin.read() + chr(10))"
+    with Mailbox() as box:
+        Thread(target=box.serve_forever, daemon=True).start()
+        more = f"""
+[monitor.email]
+host = "127.0.0.1"
+port = {box.server_address[1]}
+security = "none"
+sender = "freehold@example.com"
+to = ["ops@example.com", "ann@example.com"]
+[monitor.command]
+run = [{json.dumps(sys.executable)}, "-c", {json.dumps(told)}]
+"""
+        journalled(tmp_path, a_call, 0, [True] * 200 + [False] * 60, more)
+        assert freehold("monitor", "--once", "--json", cwd=tmp_path).json["sent"] == 3
+        journalled(tmp_path, a_call, 260, [True] * 400, more)
+        assert freehold("monitor", "--once", "--json", cwd=tmp_path).json["sent"] == 3
+        box.shutdown()
+    (to, first), (_, last) = box.got
+    assert [each.split(":")[1].split()[0] for each in to] == ["<ops@example.com>", "<ann@example.com>"]
+    assert (first["subject"], last["subject"]) == ("[Freehold] triage: quality alert opened", "[Freehold] triage: quality alert closed")
+    assert last["in-reply-to"] == first["message-id"] and "It is over" in last.get_content()
+    events = [json.loads(line)["event"] for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    assert events == ["opened", "closed"]
 
 
 def test_status_and_alerts_say_what_is_known(tmp_path: Path, a_call: MakeCall, hook: Hook) -> None:
@@ -154,6 +221,7 @@ def test_killed_at_any_moment_it_counts_every_call_once(tmp_path: Path, a_call: 
     assert state.mean == Mean(alpha=0.05).with_scores([look.value for look in looks], [1 / look.inclusion for look in looks])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the process in /proc")
 def test_it_runs_beside_the_gateway_and_ends_with_it(tmp_path: Path, a_call: MakeCall, hook: Hook) -> None:
     journalled(tmp_path, a_call, 0, [True] * 200 + [False] * 60)
     (tmp_path / "freehold.toml").write_text(CONFIG.replace("[monitor]", "[monitor]\nserve = true"))

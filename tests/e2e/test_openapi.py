@@ -73,6 +73,7 @@ def test_it_describes_every_route(served: Served) -> None:
     routes = {"/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/v1/feedback", "/v1/models", "/healthz", "/readyz", "/metrics"}
     routes |= {"/v1/feedback/tokens", "/v1/feedback/public"}
     routes |= {f"/v1/review/{name}" for name in ("join", "queues", "next", "verdict", "skip", "flag", "undo")}
+    routes |= {"/v1/calls/{id}", "/v1/expert/asks", "/v1/expert/answers"}
     assert set(described["paths"]) == routes | {"/openapi.json"}
     with_definitions = {"$ref": "#/components/schemas/ChatCompletionRequest", "components": described["components"]}
     validator = jsonschema.Draft202012Validator(with_definitions)

@@ -11,6 +11,8 @@ from command import freehold
 from freehold.journal.call import Call, Feedback
 from freehold.journal.write import append_many
 from freehold.project import Project
+from freehold.promotion.gate import promote, withdraw
+from freehold.promotion.records import add_policy
 
 CONFIG = """
 [metrics.correct]
@@ -90,4 +92,15 @@ def test_a_policy_that_goes_on_by_a_models_answer_is_not_estimated(tmp_path: Pat
 
 def test_without_a_label_there_is_nothing_to_estimate(tmp_path: Path, a_call: MakeCall, a_score: MakeScore) -> None:
     journal(tmp_path, a_call, a_score, 20, labelled=False)
-    assert "No decision has a label of correct" in freehold("policy", "estimate", "triage", "cheap.policy", cwd=tmp_path, code=1).err
+    assert "No decision has a label of correct" in freehold("policy", "estimate", "triage", "cheap.policy", cwd=tmp_path, code=3).err
+
+
+def test_the_list_of_policies_says_which_was_withdrawn_and_why(tmp_path: Path, a_call: MakeCall, a_score: MakeScore) -> None:
+    journal(tmp_path, a_call, a_score, 5)
+    with Project.at(tmp_path) as project:
+        add_policy(project.store, "default", "triage", "f" * 64, "task triage\notherwise use frontier\n", None, None, "person", NOON)
+        promote(project.store, "default", project.task("triage"), None, "ann", NOON)
+        withdraw(project.store, "default", "triage", "f" * 64, "monitor", "it loses too much", NOON)
+    ended = freehold("policy", "list", "triage", cwd=tmp_path)
+    assert "ffffffffffff was withdrawn: it loses too much" in ended.err
+    assert freehold("policy", "list", "triage", "--json", cwd=tmp_path).json[0]["withdrawn"] == "it loses too much"

@@ -17,6 +17,7 @@ from freehold.cli import (
     demo,
     embedder,
     evaluating,
+    expert,
     importing,
     judging,
     keys,
@@ -70,6 +71,7 @@ _GROUPS = (
     reviews,
     evaluating,
     monitoring,
+    expert,
 )
 for group in _GROUPS:
     group.register(app)

@@ -27,10 +27,10 @@ from freehold.errors import CallerError
 
 if TYPE_CHECKING:
     from freehold.evaluation.result import Evaluation
-    from freehold.evaluator import Progress
-    from freehold.prepared import Prepared
+    from freehold.evaluator.prepared import Prepared
+    from freehold.evaluator.run import Progress
+    from freehold.evaluator.trials import Candidate
     from freehold.project import Project
-    from freehold.trials import Candidate
 
 
 class _RunByDefault(TyperGroup):
@@ -60,7 +60,7 @@ def run(
         typer.Option(metavar="A,B,…", help="Who is evaluated; NAME=PROGRAM for a function of a program. The task's own when left out."),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The items: .jsonl, .csv or .parquet. The journal's when left out.")
+        str | None, typer.Option(metavar="FILE|NAME", help="The items: a file, or a data set. The journal's when left out.")
     ] = None,
     scorers: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="Scorers, or metrics with recorded scores; the task's metric when left out.")
@@ -91,10 +91,13 @@ def run(
 ) -> None:
     """Evaluate variants of a task: scores with intervals, paired differences, cost and latency. Recorded answers count; what is missing is asked
     of live variants, at a price that is told first. Exit 3 when a requirement does not hold."""
-    from freehold.evaluator import evaluate
-    from freehold.prepared import Request, prepare
+    from freehold.evaluator.prepared import Request, prepare
+    from freehold.evaluator.run import evaluate
+    from freehold.evaluator.scoring import judging
 
-    with opened(project) as home:
+    if to is not None and to.exists() and not to.is_dir():
+        raise CallerError(f"--out {to} is a file; a page is written into a folder.")
+    with opened(project) as home, judging(home) as ask:
         names, candidates, modules = _who(home, variants)
         request = Request(
             task=task,
@@ -113,7 +116,7 @@ def run(
             margin=margin,
             confidence=confidence,
         )
-        prepared = prepare(home, request, datetime.now(UTC), candidates, modules)
+        prepared = prepare(home, request, datetime.now(UTC), candidates, modules, ask)
         _price(prepared, as_json, yes)
         with progress_bar(len(prepared.questions.rows), not as_json) as show:
 
@@ -143,9 +146,14 @@ def listed(
     from freehold.evaluation.records import rows
 
     with opened(project) as home:
+        if task is not None:
+            home.task(task)
         found = rows(home.store, home.tenant, task)
     if as_json:
         print_json([_short(row._asdict()) for row in found])
+        return
+    if not found:
+        out().print("No evaluations. 'freehold evaluate TASK' makes one.")
         return
     lines = [
         [
@@ -240,8 +248,8 @@ def _at_once(said: str) -> int | None:
 
 def _who(home: "Project", said: str | None) -> "tuple[tuple[str, ...] | None, dict[str, Candidate], tuple[Any, ...]]":
     """The variants by name, the functions of programs among them, and the modules that scorers may stand in."""
+    from freehold.evaluator.trials import candidate_of
     from freehold.pipelines.program import program_of
-    from freehold.trials import candidate_of
 
     names = _listed(said)
     own = program_of(home.config) if home.config.project.python else None

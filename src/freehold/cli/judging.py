@@ -65,7 +65,7 @@ def list_judges(project: ProjectOption = None, as_json: JsonOption = False) -> N
     if as_json:
         print_json([{**_told(name, table), "calibrated_on": [made.task for made in known]} for name, table, known in found])
     elif not found:
-        out().print("No judges. Declare one under [judges.NAME] in freehold.toml: docs/judges.md.")
+        out().print("No judges. Declare one under [judges.NAME] in freehold.toml: docs/judges.md.", markup=False)
     else:
         cells = [
             [

@@ -23,6 +23,7 @@ class Roles(StrEnum):
     FEEDBACK = "feedback"
     VOUCH = "vouch"
     READ = "read"
+    EXPERT = "expert"
 
 
 def register(app: typer.Typer) -> None:

@@ -67,6 +67,8 @@ def monitor(
     every_s = span_of("--every", every).total_seconds() if every is not None else None
     with opened(project) as home, use(home.folder) as at, at.resources.paced():
         names = tasks_of(home, task or ())
+        if not names:
+            notes().print("There is no task to watch: freehold.toml has none.", markup=False)
         told = senders(home.config.monitor, home.folder)
         round = rounds_of(home, lambda specs: scorers_of(home, specs, at), now)
         if once:
@@ -103,6 +105,8 @@ def alerts(
     from freehold.monitor.alerts import listed
 
     with opened(project) as home:
+        if task is not None:
+            home.task(task)
         found = listed(home.store, home.tenant, task, all)
     if as_json:
         print_json(found)

@@ -45,21 +45,23 @@ def register(app: typer.Typer) -> None:
 def list_policies(task: _TaskArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """Every policy of a task, and which one is active."""
     from freehold.promotion.gate import active_hash
-    from freehold.promotion.records import certificates_of, policy_rows
+    from freehold.promotion.records import certificates_of, events, policy_rows
 
     with opened(project) as home:
         home.task(task)
         written = {(row.hash, row.certificate): row for row in policy_rows(home.store, home.tenant, task)}  # each as it was written last
         active = active_hash(home.store, home.tenant, task)
         proofs = {c.id: c for c in certificates_of(home.store, home.tenant, task)}
+        withdrawn = {event.hash: event for event in events(home.store, home.tenant, task) if event.action == "withdraw"}
+    why = {row.seq: event.why for row in written.values() if (event := withdrawn.get(row.hash)) and row.created_at <= event.at}
     rows = sorted(written.values(), key=lambda row: row.seq)
     if as_json:
-        print_json([{**row._asdict(), "active": row.hash == active} for row in rows])
+        print_json([{**row._asdict(), "active": row.hash == active, "withdrawn": why.get(row.seq)} for row in rows])
         return
     cells = [
         [
             row.hash[:12],
-            "active" if row.hash == active else "",
+            "active" if row.hash == active else "withdrawn" if row.seq in why else "",
             row.origin,
             _day(row.created_at),
             *_proof(proofs.get(row.certificate or "")),
@@ -67,6 +69,9 @@ def list_policies(task: _TaskArgument, project: ProjectOption = None, as_json: J
         for row in rows
     ]
     print_table(f"Policies of {task}", ["hash", "", "written by", "on", "proof", "floor", "saving", "certificate"], cells)
+    for row in rows:
+        if row.seq in why:
+            notes().print(f"{row.hash[:12]} was withdrawn: {why[row.seq]}", markup=False, soft_wrap=True)
 
 
 def _proof(certificate: "Certificate | None") -> list[str]:
@@ -160,11 +165,16 @@ def estimate(
     as_json: JsonOption = False,
 ) -> None:
     """Estimate what a policy would be worth on traffic that others decided. Exit 3 where the log says too little; it certifies nothing."""
+    from freehold.evaluation.offpolicy import Refused
     from freehold.improve import estimate_policy
 
     with opened(project) as home:
         begin = time_of("--since", since, datetime.now(UTC)) if since is not None else None
-        found = estimate_policy(home, task, policy, metric, reward, begin)
+        try:
+            found = estimate_policy(home, task, policy, metric, reward, begin)
+        except Refused as refused:
+            print_json({"task": task, "refused": str(refused)}) if as_json else out().print(str(refused), markup=False, soft_wrap=True)
+            exit_with(GATE_SAID_NO)
     if as_json:
         print_json(found)
     else:

@@ -80,16 +80,19 @@ def work(
     In a terminal by single keys. Piped, by one line for each question, as 'freehold label' takes it; also flag REASON, note TEXT, page, diff, write, guide.
     """
     from freehold.cli.reviewing import by_json, sit_down
+    from freehold.feedback.queues import find_queue
     from freehold.feedback.reviewers import at_this_desk
     from freehold.feedback.seat import Seat
 
     with opened(project) as home:
         now = datetime.now(UTC)
+        home.task(task)
         who = at_this_desk(home.store, home.tenant, reviewer or _login(), now)
         desk = desk_of(home)
         found = desk.seats(who, task)
         if queue is not None:
-            found = [one for one in found if one.id.startswith(queue)]
+            chosen = find_queue(home.store, home.tenant, queue)
+            found = [one for one in found if one.id == chosen.id]
         seats = [Seat(desk, one, who) for one in found]
         with_work = [seat for seat in seats if seat.has_work()]
         if not seats:
@@ -98,7 +101,8 @@ def work(
                 f"invited with them: 'freehold review invite {who.name} --tags …'."
             )
         if not with_work:
-            out().print(f"There is nothing for {who.name} in task '{task}' now.", markup=False)
+            why = " A senior is asked where reviewers disagree or flag." if who.role == "senior" else ""
+            out().print(f"There is nothing for {who.name} in task '{task}' now.{why}", markup=False)
             return
         seat = with_work[0]
         was_interrupted = by_json(seat) if as_json else sit_down(seat, out(), files)
@@ -110,7 +114,7 @@ def open_queue(
     task: _TaskArgument,
     rule: Annotated[Rules, typer.Option(help="By what items are chosen; each has its probability, which is kept.")] = Rules.RANDOM,
     size: Annotated[
-        int, typer.Option(help="About how many questions; by 'random' all queues and 'freehold label' count from one start.")
+        int, typer.Option(min=1, help="About how many questions; by 'random' all queues and 'freehold label' count from one start.")
     ] = 100,
     region: Annotated[
         str | None, typer.Option(metavar="CONDITION", help="What --rule region looks for, such as 'tag.tier == \"critical\"'.")
@@ -163,6 +167,7 @@ def open_queue(
         gold_file,
     )
     with opened(project) as home:
+        home.task(task)
         worth = worth_of(home, about, request.rule, request.region)
         made = open_new(home.store, home.tenant, home.catalog, request, worth, datetime.now(UTC))
     if as_json:
@@ -373,6 +378,7 @@ def status(
     from freehold.feedback.review_status import status_of
 
     with opened(project) as home:
+        home.task(task)
         found = [one for one in queues_of(home.store, home.tenant, task) if queue is None or one.id.startswith(queue)]
         if not found:
             raise CallerError(f"Task '{task}' has no review queue{f' {queue}' if queue else ''}. 'freehold review open {task}' opens one.")

@@ -64,11 +64,14 @@ def add(
 ) -> None:
     """Say something about a call or a run."""
     from freehold.feedback.attach import attach
+    from freehold.feedback.receive import IS_CALL
     from freehold.feedback.saying import Saying, feedback_from
 
     now = datetime.now(UTC)
     with opened(project) as home:
         found = None if call is None else _find(home, call)
+        if call is not None and found is None and not IS_CALL.fullmatch(call):
+            raise CallerError(f"There is no call '{call}', and no call can have that id. 'freehold calls' shows the last ones.")
         about = call if found is None else found.id
         saying = Saying(
             call=about,
@@ -112,6 +115,8 @@ def list_feedback(
     at = None if since is None else time_of("--since", since, datetime.now(UTC))
     wanted = Said(task, source, author, None if kind is None else kind.value, metric, at)
     with opened(project) as home:
+        if task is not None:
+            home.task(task)
         found = latest_feedback(home.store, home.tenant, wanted, limit)
     if as_json:
         print_json(found)
@@ -140,6 +145,8 @@ def import_feedback(
 
     now = datetime.now(UTC)
     with opened(project) as home, sources([file]) as (found,):
+        if task is not None:
+            home.task(task)
         is_table = file.endswith((".csv", ".tsv"))
         read = read_csv(found.name, read_lines(found)) if is_table else read_json(read_lines(found))
         how = Bringing(home.tenant, task, metric, source)
@@ -169,9 +176,7 @@ def show(call: CallArgument, project: ProjectOption = None, as_json: JsonOption 
     from freehold.pipelines.rewarding import reward_of
 
     with opened(project) as home:
-        found = _find(home, call)
-        if found is None:
-            raise CallerError(f"There is no call '{call}'. 'freehold calls' shows the last ones.")
+        found = _known(home, call)
         said = feedback_of(home.store, home.tenant, found.id, found.episode)
         rule = None if found.task is None else reward_of(home.config, found.task)
         rewarded = None if rule is None else reward(rule, said, home.catalog, found.output_digest)
@@ -205,7 +210,8 @@ def token(
     with opened(project) as home:
         rule = home.config.feedback
         until = datetime.now(UTC) + timedelta(days=rule.token_days)
-        ticket = new_ticket(home.tenant, call, until, episode=episode, other=other, metrics=tuple(metric or ()), author=author)
+        about, beside = (None if one is None else _known(home, one).id for one in (call, other))
+        ticket = new_ticket(home.tenant, about, until, episode=episode, other=beside, metrics=tuple(metric or ()), author=author)
         made = signed(secret_of(home.folder, rule), checked_ticket(ticket))
     if as_json:
         print_json({"token": made, "until": until})
@@ -226,6 +232,14 @@ def _find(home: "Project", call: str) -> "Call | None":
     if len(names) > 1:
         raise CallerError(f"Several calls begin with '{call}': {', '.join(names)}. Say more of its id.")
     return find_call(home.store, home.tenant, names[0]) if names else None
+
+
+def _known(home: "Project", call: str) -> "Call":
+    """As `_find`. Raises CallerError where the journal has none, too."""
+    found = _find(home, call)
+    if found is None:
+        raise CallerError(f"There is no call '{call}'. 'freehold calls' shows the last ones.")
+    return found
 
 
 def _metric_of(home: "Project", call: "Call | None") -> str:

@@ -183,9 +183,9 @@ def _dropped_later(decision: Decision) -> Counter[str]:
 
 def _nothing_left(recipe: Recipe, dropped: Counter[str], counted: Counted) -> str:
     if not counted.wanted.total():
-        return (
-            f"No call is what data set '{recipe.name}' is to be made of: {'; '.join(recipe.sources)}. 'freehold calls' shows what there is."
-        )
+        asks_reward = any("reward" in source for source in recipe.sources)
+        hint = " Only calls of tasks that declare a reward ([tasks.NAME.reward]) have one." if asks_reward else ""
+        return f"No call is what data set '{recipe.name}' is to be made of: {'; '.join(recipe.sources)}.{hint} 'freehold calls' shows what there is."
     reasons = ", ".join(f"{reason}: {n:,}" for reason, n in dropped.most_common())
     who = (
         f' Say trains_others = "yes" under [providers.…] or [models.…] once you know it of {", ".join(counted.refused)}.'

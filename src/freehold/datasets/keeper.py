@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from freehold.chat import JSON, canonical_json, key_of
 from freehold.datasets.example import Example
-from freehold.datasets.language import LANGUAGES, UNKNOWN
+from freehold.datasets.language import CODES
 from freehold.datasets.near import HASHES, Signatures, signatures
 from freehold.datasets.query import KINDS, Kind
 from freehold.datasets.table import DIGEST, row_digest, schema, table_of
 from freehold.datasets.words import Shingles, keys_of
 
 _ROWS_AT_ONCE = 8_000
-CODES = (*LANGUAGES, UNKNOWN)
 _RANK: dict[Kind, int] = {"corrections": 0, "reviewed": 1, "calls": 2, "preferences": 0}
 """Which of two rows that ask the same is kept: what people said, before what was answered."""
 _KINDS = {kind: number for number, kind in enumerate(KINDS)}

@@ -31,6 +31,7 @@ _STOP_WORDS = {
     "bg": "и в не на че аз с как това по но ми от към той за да се са е ще как има или",
 }
 LANGUAGES = (*_STOP_WORDS, "el", "he", "ar", "ja", "zh", "ko", "hi", "th")
+CODES = (*LANGUAGES, UNKNOWN)
 _BY_SCRIPT = {"greek": "el", "hebrew": "he", "arabic": "ar", "hangul": "ko", "devanagari": "hi", "thai": "th"}
 _FIRST = 64
 """So many words are looked at."""

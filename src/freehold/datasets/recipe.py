@@ -10,9 +10,10 @@ import msgspec
 
 from freehold import __version__
 from freehold.chat import JSON
+from freehold.datasets.language import CODES
 from freehold.datasets.query import Query, parse, show
 from freehold.datasets.split import Fractions
-from freehold.errors import CallerError
+from freehold.errors import CallerError, nearest
 
 Purpose: TypeAlias = Literal["training", "evaluation"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -42,6 +43,9 @@ class Cleaning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What becomes of rows whose answer a classifier, trained on the others, is confident to be another."""
 
     def __post_init__(self) -> None:
+        for code in self.languages:
+            if code not in CODES:
+                raise CallerError(f"clean.languages has '{code}', which is no language that can be told.{nearest(code, list(CODES))}")
         if not 0 <= self.near <= 1 or not 0 < self.contamination <= 1:
             raise CallerError(f"clean.near {self.near:g} and clean.contamination {self.contamination:g} are shares, from 0 to 1")
         if not 0 <= self.least_chars <= self.most_chars <= 10_000_000:

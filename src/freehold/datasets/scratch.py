@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.datasets.keeper import CODES, DIGESTS, ENDS, MOST_ANSWERS, NUMBERS_FILE, ROWS_ASIDE, SHINGLES, SIGNATURES, Kept
+from freehold.datasets.keeper import DIGESTS, ENDS, MOST_ANSWERS, NUMBERS_FILE, ROWS_ASIDE, SHINGLES, SIGNATURES, Kept
+from freehold.datasets.language import CODES
 from freehold.datasets.near import distinct
 from freehold.datasets.table import batches_of
 from freehold.datasets.words import Shingles

@@ -166,10 +166,13 @@ class _Table:
 
     def _between(self, a_DV: Floats, b_DV: Floats) -> Floats:
         """The mean difference of a value drawn from one distribution and one from another."""
-        if self._level == "nominal":
-            return 1.0 - (a_DV * b_DV).sum(axis=1)
         x = self._x_V
-        return (a_DV @ (x * x) + b_DV @ (x * x) - 2 * (a_DV @ x) * (b_DV @ x)) / self._span
+        apart_D: Floats
+        if self._level == "nominal":
+            apart_D = 1.0 - (a_DV * b_DV).sum(axis=1)
+        else:
+            apart_D = (a_DV @ (x * x) + b_DV @ (x * x) - 2 * (a_DV @ x) * (b_DV @ x)) / self._span
+        return apart_D
 
     def raw(self, weights_DN: Floats) -> Floats:
         return 1.0 - self._mean(self._same_N, weights_DN)

@@ -5,7 +5,7 @@ nothing, a correction is a row that takes back, and the rows of a verdict always
 theirs; it falls below 0 where something is corrected that was paid already, and later verdicts fill that first.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
@@ -106,7 +106,9 @@ def grant(
     wanted = Credit(
         tenant=tenant, reviewer=reviewer, about=f"grant {key or uuid4().hex}", kind="granted", at=now, amount_nano=0, scope=scope
     )
-    return _spend(store, [wanted], lambda _: amount_nano)[0]
+    with store.writing() as connection:
+        _hold(store, connection)
+        return _spent(store, connection, [wanted], amount_nano)[0]
 
 
 def pay(store: Store, tenant: str, reviewers: Sequence[str] | None, now: datetime, key: str | None = None) -> list[Credit]:
@@ -114,15 +116,17 @@ def pay(store: Store, tenant: str, reviewers: Sequence[str] | None, now: datetim
 
     Raises CallerError for a reviewer who has nothing.
     """
-    if key is not None and (again := credits_of(store, tenant, payment=key)):
-        return [row for row in again if row.kind == "paid"]
     key = key or uuid4().hex
-    names = reviewers if reviewers is not None else [one.reviewer for one in standings(store, tenant) if one.left_nano > 0]
-    about = [
-        Credit(tenant=tenant, reviewer=name, about=f"payment {key} {name}", kind="paid", at=now, amount_nano=0)
-        for name in dict.fromkeys(names)
-    ]
-    return _spend(store, about, lambda _: None) if about else []
+    with store.writing() as connection:
+        _hold(store, connection)
+        if again := _rows(connection, tenant, payment=key):
+            return [row for row in again if row.kind == "paid"]
+        names = reviewers if reviewers is not None else _with_credit(connection, tenant)
+        wanted = [
+            Credit(tenant=tenant, reviewer=name, about=f"payment {key} {name}", kind="paid", at=now, amount_nano=0)
+            for name in dict.fromkeys(names)
+        ]
+        return _spent(store, connection, wanted, None)
 
 
 def reverse(store: Store, tenant: str, about: str, now: datetime, why: str | None = None) -> Credit:
@@ -163,14 +167,25 @@ def standings(store: Store, tenant: str) -> list[Standing]:
 
 def credits_of(store: Store, tenant: str, reviewer: str | None = None, payment: str | None = None) -> list[Credit]:
     """Every row, or those of one reviewer or payment, in order."""
+    with store.reading() as connection:
+        return _rows(connection, tenant, reviewer, payment)
+
+
+def _rows(connection: Connection, tenant: str, reviewer: str | None = None, payment: str | None = None) -> list[Credit]:
     c = credits.c
     wanted = select(*(c[name] for name in _COLUMNS)).where(c.tenant == tenant).order_by(c.seq)
     if reviewer is not None:
         wanted = wanted.where(c.reviewer == reviewer)
     if payment is not None:
         wanted = wanted.where(c.about.startswith(f"payment {payment} ", autoescape=True))
-    with store.reading() as connection:
-        return [_credit(row) for row in connection.execute(wanted)]
+    return [_credit(row) for row in connection.execute(wanted)]
+
+
+def _with_credit(connection: Connection, tenant: str) -> list[str]:
+    """Who has something left, by name."""
+    c = credits.c
+    left = select(c.reviewer).where(c.tenant == tenant).group_by(c.reviewer).having(func.sum(c.amount_nano) > 0).order_by(c.reviewer)
+    return list(connection.execute(left).scalars())
 
 
 def _settled(store: Store, connection: Connection, tenant: str, wanted: Sequence[Credit]) -> list[Credit]:
@@ -187,23 +202,20 @@ def _settled(store: Store, connection: Connection, tenant: str, wanted: Sequence
     return new
 
 
-def _spend(store: Store, wanted: Sequence[Credit], amount_of: Callable[[Credit], int | None]) -> list[Credit]:
-    """Books what goes out. What was booked under the same name before is given as it is. Nobody else's moves meanwhile."""
+def _spent(store: Store, connection: Connection, wanted: Sequence[Credit], amount_nano: int | None) -> list[Credit]:
+    """Books what goes out, all there is where no amount is said. What was booked under the same name before is given as it is."""
     done = []
-    with store.writing() as connection:
-        _hold(store, connection)
-        booked = _booked(connection, wanted[0].tenant, [one.about for one in wanted])
-        for one in wanted:
-            if rows := booked.get(one.about):
-                done.append(rows[0])
-                continue
-            left = _left(connection, one.tenant, one.reviewer)
-            amount = amount_of(one)
-            amount = left if amount is None else amount
-            if not 0 < amount <= left:
-                raise CallerError(f"'{one.reviewer}' has {usd(left)} of credits, and {usd(amount)} cannot be taken of that.")
-            done.append(msgspec.structs.replace(one, amount_nano=-amount))
-            _add(store, connection, done[-1:])
+    booked = _booked(connection, wanted[0].tenant, [one.about for one in wanted]) if wanted else {}
+    for one in wanted:
+        if rows := booked.get(one.about):
+            done.append(rows[0])
+            continue
+        left = _left(connection, one.tenant, one.reviewer)
+        amount = left if amount_nano is None else amount_nano
+        if not 0 < amount <= left:
+            raise CallerError(f"'{one.reviewer}' has {usd(left)} of credits, and {usd(amount)} cannot be taken of that.")
+        done.append(msgspec.structs.replace(one, amount_nano=-amount))
+        _add(store, connection, done[-1:])
     return done
 
 

@@ -26,7 +26,7 @@ from freehold.store.open import Store
 from freehold.store.times import microseconds, moment
 from freehold.tables import FeedbackTable
 
-_CALL = re.compile("[0-9a-f]{32}")
+IS_CALL = re.compile("[0-9a-f]{32}")
 """What the id of a call looks like; of others it is known that they are none."""
 _OF_OTHERS = ("source", "author", "at")
 """What only those may say who speak for others."""
@@ -115,7 +115,7 @@ class Receiver:
         except FreeholdError:
             return Place(self._strictest(), ())
         for one in place.early:
-            if one.call is not None and not _CALL.fullmatch(one.call):
+            if one.call is not None and not IS_CALL.fullmatch(one.call):
                 return Kept(404, OPENAI.error(404, f"call '{one.call}' is not in the journal: it may be misspelt", one.call))
         if place.early and self._writer.has_spooled:  # that may be where they are, and they come in together
             return Place(self._strictest(), ())

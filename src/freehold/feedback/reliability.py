@@ -155,7 +155,7 @@ class _Model:
         votes_NC = np.zeros((self._N, self._C))
         np.add.at(votes_NC, (self._item_M, self._said_M), 1.0)
         votes_NC += 1e-3 / self._C  # an item nobody judged
-        post_NC = votes_NC / votes_NC.sum(axis=1, keepdims=True)
+        post_NC: Floats = votes_NC / votes_NC.sum(axis=1, keepdims=True)
         post_NC[self._is_known_N] = np.eye(self._C)[self._known_N[self._is_known_N]]
         return post_NC
 
@@ -165,14 +165,14 @@ class _Model:
         size = self._R * self._C
         counts = [np.bincount(cell_M, weights=post_NC[self._item_M, c], minlength=size).reshape(self._R, self._C) for c in range(self._C)]
         tables_RCC = np.stack(counts, axis=1) + self._belief_CC
-        prior_C = post_NC.sum(axis=0) + 1.0
+        prior_C: Floats = post_NC.sum(axis=0) + 1.0
         return prior_C / prior_C.sum(), tables_RCC / tables_RCC.sum(axis=2, keepdims=True)
 
     def _logs(self, prior_C: Floats, tables_RCC: Floats) -> Floats:
         """The logarithm of how probable each truth of each item is together with what was said of it."""
         logs_RCC = np.log(tables_RCC)
         said = [np.bincount(self._item_M, weights=logs_RCC[self._rater_M, c, self._said_M], minlength=self._N) for c in range(self._C)]
-        log_NC = np.stack(said, axis=1) + np.log(prior_C)
+        log_NC = np.stack(said, axis=1).astype(np.float64) + np.log(prior_C)
         known = self._is_known_N
         log_NC[known] = np.where(np.eye(self._C, dtype=bool)[self._known_N[known]], log_NC[known], -np.inf)
         return log_NC

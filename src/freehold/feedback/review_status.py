@@ -39,7 +39,7 @@ class ReviewerStatus(msgspec.Struct, frozen=True, kw_only=True):
     given: int
     """Verdicts."""
     accepted: int
-    """Those that agree with what their items came to."""
+    """Those that agree with what their items came to; on gold, with what is known."""
     skipped: int
     """Items put off or left to others."""
     flagged: int
@@ -130,13 +130,11 @@ class _Table:
         for verdict in self.given:
             by_ticket.setdefault(verdict.ticket, []).append(verdict)
         self.by_ticket = by_ticket
+        decided = {(verdict.ticket, verdict.reviewer) for ticket in by_ticket for verdict in decide(queue, by_ticket[ticket]).accepted}
         self.accepted = {
-            (verdict.ticket, verdict.reviewer) for ticket in by_ticket for verdict in decide(queue, by_ticket[ticket]).accepted
-        }
-        self.accepted |= {
             (verdict.ticket, verdict.reviewer)
             for verdict in self.given
-            if self.items[verdict.ticket].expected is not None and not self._missed(verdict) and verdict.reviewer not in queue.excluded
+            if verdict.reviewer not in queue.excluded and self._is_right(verdict, (verdict.ticket, verdict.reviewer) in decided)
         }
         self.names = sorted({verdict.reviewer for verdict in self.given})
         self.rows = [(ticket, digest) for ticket in by_ticket for digest in self.items[ticket].ballot.calls]
@@ -193,6 +191,10 @@ class _Table:
     def _missed(self, verdict: Verdict) -> bool:
         expected = self.items[verdict.ticket].expected
         return expected is not None and missed(expected, verdict.said.scores, self.metric)
+
+    def _is_right(self, verdict: Verdict, is_decided: bool) -> bool:
+        """Whether it agrees with what is known of its item: of gold with that, whatever most say; else with what the item came to."""
+        return is_decided if self.items[verdict.ticket].expected is None else not self._missed(verdict)
 
     def worked(self, table: CreditsTable) -> list[Worked]:
         """Every verdict, with what is known of its worth. Gold that was missed is never paid, nor a verdict that does not count."""

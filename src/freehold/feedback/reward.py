@@ -81,7 +81,7 @@ def reward(rule: Reward | RewardFunction, said: Sequence[Feedback], catalog: Cat
         return _by_function(rule, said)
     unheard: dict[str, str] = {}
     readings: dict[str, dict[Voice, list[_Reading]]] = {metric: {} for metric, weight in rule.metrics.items() if weight > 0}
-    for one in said:
+    for one in sorted(said, key=lambda each: (each.at, each.id)):  # sums of floats depend on their order, and a reward does not
         if one.kind == "comment":
             continue
         value = _worth(rule, one, catalog, answer)
@@ -157,8 +157,8 @@ def _worth(rule: Reward, said: Feedback, catalog: Catalog, answer: str | None) -
 def _word(readings: Iterable[_Reading]) -> list[_Reading]:
     """What counts of all that a voice said of a metric: about the call before the episode, a number of its own before what a correction
     implies, and that before preferences. Of a known voice the last number and the last correction; of preferences all, for they are about
-    different pairs; and of those without a name all, for they may be many."""
-    found = sorted(readings, key=lambda each: (each.said.at, each.said.id))
+    different pairs; and of those without a name all, for they may be many. `readings`: in the order in which they were said."""
+    found = list(readings)
     found = [each for each in found if each.said.call is not None] or found
     for kinds in (_OWN_NUMBER, ("correction",), ("preference",)):
         of_kind = [each for each in found if each.said.kind in kinds]

@@ -76,7 +76,7 @@ def excerpt(text: str, times: int = 1, page: int = 0) -> Excerpt:
         shown = "\n".join(text.split("\n", LINES * times)[: LINES * times])[: CHARACTERS * times]
         rest = text[len(shown) :].removeprefix("\n")
         if page <= 0 or not rest:
-            return Excerpt(shown, len(rest))
+            return Excerpt(shown, len(text) - len(shown) if rest else 0)
         text, page = rest, page - 1
 
 
@@ -90,9 +90,10 @@ def pages(text: str, times: int = 1) -> int:
 
 def difference(one: str, other: str) -> str:
     """What is different in the other text: line by line; within a single line word by word, as [-gone-] and {+new+}."""
+    if one == other:
+        return "They are the same."
     if "\n" in one or "\n" in other:
-        lines = list(unified_diff(one.split("\n"), other.split("\n"), n=2, lineterm=""))[2:]
-        return "\n".join(lines) or "They are the same."
+        return "\n".join(list(unified_diff(one.split("\n"), other.split("\n"), n=2, lineterm=""))[2:])
     before, after = re.findall(r"\s*\S+", one), re.findall(r"\s*\S+", other)
     parts = []
     for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
@@ -102,7 +103,7 @@ def difference(one: str, other: str) -> str:
         else:
             parts += [f" [-{gone.strip()}-]"] if gone else []
             parts += [f" {{+{new.strip()}+}}"] if new else []
-    return "".join(parts).strip() or "They are the same."
+    return "".join(parts).strip()
 
 
 def typed_correction(text: str, outputs: tuple[JSON, ...]) -> JSON:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from freehold.gateway.guard import Guard
@@ -11,6 +12,7 @@ from freehold.gateway.refuse import FAILED, LONG_BODY, LONG_HEAD, NOT_FOUND, TOO
 from freehold.gateway.reply import Handler, Headers, Request, in_one_line
 
 _MOST_QUEUED_BYTES = 256 * 1024
+_NONE: Mapping[tuple[bytes, bytes], Handler] = MappingProxyType({})
 _log = logging.getLogger("freehold.gateway")
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -76,8 +78,10 @@ class AsgiReply:
                 self.on_room(False)
 
 
-def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> Application:
-    """An ASGI application of these routes; what there is no route for is not found."""
+def application(
+    routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard, patterns: Mapping[tuple[bytes, bytes], Handler] = _NONE
+) -> Application:
+    """An ASGI application of these routes, and of those whose paths only begin so; what there is no route for is not found."""
     others = other_methods(routes)
 
     async def app(
@@ -91,6 +95,8 @@ def application(routes: Mapping[tuple[bytes, bytes], Handler], guard: Guard) -> 
         method, path = scope["method"].encode(), scope["raw_path"] or scope["path"].encode()
         headers = Head.of(scope["headers"])
         handler = routes.get((method, path)) or others.get(path)
+        if handler is None:
+            handler = next((one for (by, begin), one in patterns.items() if by == method and path.startswith(begin)), None)
         body: bytes | Refusal | None = guard.why_not(headers, scope["http_version"], path=path)
         if headers.size() > guard.header_bytes:
             body = LONG_HEAD

@@ -96,6 +96,15 @@ class Callers:
         plan = plan or known.plan_name
         return msgspec.structs.replace(known, customer=customer or known.customer, plan_name=plan, plan=self._plan_of(plan))
 
+    def again(self, key: str | None, customer: str | None, plan: str | None) -> Caller:
+        """Whoever sent a request before, by the id of its key, that key being valid still or not. Raises CallerError for a plan that is none."""
+        held = None if key is None else self._keyring.by_id(key)
+        known = self.anybody if held is None else self._of(held)
+        if held is None and key is not None:
+            known = msgspec.structs.replace(known, id=key)
+        plan = plan or known.plan_name
+        return msgspec.structs.replace(known, customer=customer or known.customer, plan_name=plan, plan=self._plan_of(plan))
+
     def _of(self, key: Key) -> Caller:
         grant = key.grant
         return Caller(

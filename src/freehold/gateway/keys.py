@@ -19,12 +19,13 @@ from freehold.store.open import Store
 from freehold.store.times import microseconds, moment
 from freehold.tables import LimitsTable
 
-Role: TypeAlias = Literal["call", "feedback", "vouch", "read"]
+Role: TypeAlias = Literal["call", "feedback", "vouch", "read", "expert"]
 ROLES: dict[Role, str] = {
     "call": "ask models and tasks, and list them",
     "feedback": "say what answers were worth",
     "vouch": "say who said it: users by name, people, judges and verifiers",
     "read": "read metrics",
+    "expert": "answer questions that wait for people",
 }
 """What keys may open."""
 _PREFIX = "fh"
@@ -84,6 +85,15 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None = None
     """Since when it is taken no more, UTC."""
 
+    @property
+    def name(self) -> str:
+        """Who has it: the owner, else its id."""
+        return self.grant.owner or self.id
+
+    def may_answer(self, task: str) -> bool:
+        """Whether questions of a task are shown to whoever has it."""
+        return not self.grant.tasks or _fits(task, self.grant.tasks)
+
     def may(self, role: Role) -> bool:
         """Whether it opens this."""
         return role in self.grant.roles
@@ -124,6 +134,10 @@ class Keyring:
     def is_empty(self) -> bool:
         """Whether no key was ever made. One that was revoked still counts: taking the last key away opens nothing."""
         return not self._held
+
+    def by_id(self, id: str) -> Key | None:
+        """The key of that id, whether it is taken still or not."""
+        return next((key for key in self._keys.values() if key.id == id), None)
 
     def key_of(self, secret: bytes, now: float) -> Key:
         """The key whose secret this is, at this time in seconds since 1970. Raises Unauthorized."""

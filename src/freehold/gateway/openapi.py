@@ -22,12 +22,25 @@ _ANSWER_HEADERS: dict[str, Any] = {
         "schema": {"type": "number", "minimum": 0},
     },
 }
+_CALL_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The call's id.",
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{1,64}$"},
+}
+_WAIT = {
+    "name": "x-freehold-wait-s",
+    "in": "header",
+    "description": "How many seconds to wait for the answer, where there is none yet.",
+    "schema": {"type": "integer", "minimum": 0, "maximum": 300},
+}
 _FAULTS = {
     "400": "The request cannot be read, or cannot be said to the provider of its model.",
     "401": "The key or token is unknown, or missing where one is needed.",
     "403": "The key may not do this, or the request comes from a web page of another origin.",
     "404": "There is no such model, task, call or episode.",
-    "409": "Something else was said under this key, or with this token.",
+    "409": "Something else was said under this key or with this token, or somebody else answered before.",
     "429": "A limit or budget is spent, or the provider says so.",
     "4XX": "Refused before it was read, or by the provider, whose status this is.",
     "500": "Something failed here.",
@@ -125,6 +138,35 @@ def _paths() -> dict[str, Any]:
         "/v1/review/skip": {"post": _review("skipReview", "Puts a question off to the end", "ReviewDone", "ReviewTicket")},
         "/v1/review/flag": {"post": _review("flagReview", "Says that a question cannot be judged, and why", "ReviewDone", "ReviewFlag")},
         "/v1/review/undo": {"post": _review("undoReview", "Takes the last thing back that was said", "ReviewDone", "ReviewQueue")},
+        "/v1/calls/{id}": {
+            "get": _operation(
+                "fetchCall",
+                "The answer of a call that waited for a person",
+                {
+                    "200": _response("The answer, in the format in which the call came in.", _json({"type": "object"})),
+                    "202": _response("It still waits.", _json(ref("PendingCall"))),
+                },
+                _faults("401", "403", "404", "4XX", "502", "503", "504", "5XX"),
+            )
+            | {"parameters": [_CALL_ID, _WAIT]}
+        },
+        "/v1/expert/asks": {
+            "get": _operation(
+                "listQuestions",
+                "The questions that wait for a person",
+                {"200": _response("Those that are due first, first.", _json(ref("ExpertAsks")))},
+                _faults("401", "403", "4XX", "503"),
+            )
+        },
+        "/v1/expert/answers": {
+            "post": _operation(
+                "answerQuestion",
+                "A person's answer to a question",
+                {"200": _response("It is the answer.", _json(ref("ExpertAnswered")))},
+                _faults("400", "401", "403", "404", "409", "4XX", "500", "503"),
+                ref("ExpertAnswer"),
+            )
+        },
         "/v1/models": {
             "get": _operation(
                 "listModels",
@@ -164,7 +206,10 @@ def _answers(id: str, summary: str, asked: str, answered: str, error: str = "Ope
     return _operation(
         id,
         summary,
-        {"200": _response("The answer; events where `stream` is true.", content, _ANSWER_HEADERS)},
+        {
+            "200": _response("The answer; events where `stream` is true.", content, _ANSWER_HEADERS),
+            "202": _response("A person is asked, and the answer will be at `answer_at`.", _json(ref("PendingCall"))),
+        },
         _faults(*_OF_ANSWERS, error=error),
         ref(asked),
     )

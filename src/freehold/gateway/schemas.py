@@ -392,6 +392,25 @@ SCHEMAS: dict[str, Schema] = {
         ),
     ),
     "ReviewDone": _object("queue", "progress", queue=_text(), ticket=_text(), progress=_PROGRESS),
+    "PendingCall": _object(
+        "id", "object", "status", "answer_at", id=_text(), object=_kind("freehold.call"), status=_kind("waiting"), answer_at=_text()
+    ),
+    "ExpertAsks": _object("object", "data", "waiting", object=_kind("list"), data=_some({"type": "object"}), waiting=_WHOLE),
+    "ExpertAnswer": _object(
+        "id",
+        "answer",
+        id=_text("The question's, as the list has it."),
+        answer={
+            "type": ["string", "number", "boolean", "object", "array"],
+            "description": "Words, or JSON of the form that is asked for; null is none.",
+        },
+        took_s={"type": "number", "minimum": 0, "description": "How long the person took."},
+        expert=_text("Who answers, where no key says it."),
+    )
+    | {"additionalProperties": False},
+    "ExpertAnswered": _object(
+        "id", "state", "expert", "earned_usd", id=_text(), state=_kind("answered"), expert=_text(), earned_usd={"type": "number"}
+    ),
     "Models": _object(
         "object",
         "data",

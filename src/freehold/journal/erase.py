@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Delete, Update, delete, exists, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, Delete, Select, Update, delete, exists, insert, or_, select, text, update
 
 from freehold.context.conversation import forget
 from freehold.journal.read import slices
@@ -18,9 +18,11 @@ from freehold.store.schema import (
     draws,
     episodes,
     erasures,
+    expert_asks,
     feedback,
     ledger,
     looks,
+    pending_calls,
     review_items,
     review_verdicts,
     used_tokens,
@@ -49,6 +51,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     """Places in labelling sessions whose item is gone."""
     reviews: int
     """What people were asked and said in review queues about items of the person's calls."""
+    asks: int
+    """Questions to people that were about the person or about those calls, and calls that waited for them."""
     conversation_messages: int
     """Messages of the conversations about the person, and of those in which one of the calls was made."""
     billed: int
@@ -118,6 +122,7 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
     said = _count(connection, delete(feedback).where(_said(tenant, subject), feedback.c.tenant == tenant))
     connection.execute(delete(used_tokens).where(used_tokens.c.tenant == tenant, used_tokens.c.call.in_(ids)))
     messages = forget(connection, tenant, subject, ids)
+    asked_people = _erase_asks(connection, tenant, subject, ids)
     requests = _count(connection, delete(attempts).where(attempts.c.call.in_(ids)))
     connection.execute(delete(looks).where(looks.c.call.in_(ids), looks.c.tenant == tenant))
     asked = _count(connection, delete(calls).where(theirs))
@@ -132,12 +137,21 @@ def _erase(store: Store, connection: Connection, tenant: str, subject: str) -> E
         contents=removed,
         blobs=blobs,
         reviews=sum(_erase_reviews(connection, tenant, task, item) for task, item in {(row.task, row.item) for row in rows}),
+        asks=asked_people,
         draws=sum(_erase_draws(connection, tenant, task, item) for task, item in gone if task is not None),
         conversation_messages=messages,
         billed=_count(connection, _unnamed(tenant, subject)),
         credits=_count(connection, _unpaid(tenant, subject)),
         items=gone,
     )
+
+
+def _erase_asks(connection: Connection, tenant: str, subject: str, ids: Select[tuple[str]]) -> int:
+    """What was put to people about the person, and what waits for an answer. Of what the person answered the name goes."""
+    a, p = expert_asks.c, pending_calls.c
+    connection.execute(update(expert_asks).where(a.tenant == tenant, a.expert == subject).values(expert=digest_of([tenant, subject])))
+    gone = _count(connection, delete(expert_asks).where(a.tenant == tenant, or_(a.subject == subject, a.call.in_(ids))))
+    return gone + _count(connection, delete(pending_calls).where(p.tenant == tenant, or_(p.subject == subject, p.id.in_(ids))))
 
 
 def _unnamed(tenant: str, subject: str) -> Update:

@@ -60,7 +60,7 @@ class Everybody:
         if name == OWN and task in self._with_body:
             return None
         variant = self.variants.get(name, Variant(id=name, model=name))
-        if variant.kind in COMPOSED:
+        if variant.kind in (*COMPOSED, "expert"):
             for asked in variant.asks():
                 if (why := self.why_not(task, asked, (*above, name))) is not None:
                     return why

@@ -304,6 +304,12 @@ class Typed(Asked):
         """As of `Asked`."""
         return self._manner.signature.value_of(output)
 
+    @property
+    def form(self) -> JSON:
+        """As of `Asked`."""
+        signature = self._manner.signature
+        return None if signature.is_text or signature.shown is not None else signature.schema(False)
+
     def written(self, value: Any) -> JSON:
         """As of `Asked`."""
         signature = self._manner.signature

@@ -43,6 +43,10 @@ def worth_of(project: Project, about: LabelRequest, rule: Rule, region: str) -> 
         worth_N = spread.unsure(pairs)
     elif rule == "region":
         worth_N = spread.inside(pairs, _condition(project, task.id, region))
+        if not worth_N.any():
+            raise CallerError(
+                f"--region '{region}' holds for none of the {len(pairs):,} items of task '{task.id}'. Say one that some of them fit."
+            )
     else:
         chars_N = np.array([len(text) for text in pairs.texts], dtype=np.float64)
         worth_N = spread.per_cost(spread.spread(pairs, project.tenant, Fractions()), chars_N, _timed(project, pairs))

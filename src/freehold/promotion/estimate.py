@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from freehold.catalog import Catalog, Metric, Task
-from freehold.errors import CallerError, DataError
+from freehold.errors import CallerError
 from freehold.evaluation.offpolicy import Interval, Log, Refused, Value, mean_of, value_of
 from freehold.promotion.logged import Decision, Judge, Seen, by_metric, by_reward, load
 from freehold.routing.decide import Decision as Decided
@@ -76,15 +76,17 @@ def estimate(
 ) -> Estimated:
     """Evaluates the policy on every logged decision. `metric`: by what quality is told; None takes the task's reward.
 
-    Raises DataError where nothing was decided with a propensity; CallerError for a policy whose choice depends on what a model answers.
+    Raises Refused where nothing was decided with a propensity; CallerError for a policy whose choice depends on what a model answers.
     """
     judge, of = _judge(task, catalog, metric)
     log = load(store, tenant, task.id, since, judge)
     if not log.decisions:
         reasons = "; ".join(f"{count:,}: {why}" for why, count in log.left_out.items())
-        raise DataError(
+        raise Refused(
             f"Task '{task.id}' has no call that a policy decided{f' ({reasons})' if reasons else ''}. Promote a policy, such as one that lets "
-            f"the reference answer everything, and set [tasks.{task.id}] explore = 0.05 to have the others looked at."
+            f"the reference answer everything, and set [tasks.{task.id}] explore = 0.05 to have the others looked at.",
+            0.0,
+            0.0,
         )
     chosen = [choice(policy, decision) for decision in log.decisions]
     seen = {answer.variant for decision in log.decisions for answer in decision.seen}
@@ -102,7 +104,9 @@ def _judge(task: Task, catalog: Catalog, metric: Metric | None) -> tuple[Judge, 
     if metric is not None:
         return by_metric(metric), "quality"
     if task.reward is None:
-        raise CallerError(f"Task '{task.id}' declares no reward. Say --metric NAME, or write [tasks.{task.id}.reward].")
+        raise CallerError(
+            f"Task '{task.id}' declares no reward, and so nothing can be estimated by it. Say --metric NAME, or write [tasks.{task.id}.reward]."
+        )
     return by_reward(task.reward, catalog), "reward"
 
 
@@ -157,8 +161,8 @@ def _estimate(
     code = {name: c for c, name in enumerate(names)}
     kept = [(k, answer) for k, n in enumerate(place) for answer in decisions[n].seen if known(answer) is not None]
     if not kept:
-        raise DataError(
-            f"No decision has a {'cost' if is_cost else f'label of {by}' if by else 'reward'}: there is nothing to estimate from."
+        raise Refused(
+            f"No decision has a {'cost' if is_cost else f'label of {by}' if by else 'reward'}: there is nothing to estimate from.", 0.0, 0.0
         )
     inclusion = [None if is_cost else decisions[n].inclusion for n in place]
     units = {name: u for u, name in enumerate(dict.fromkeys(decisions[n].unit for n in place))}

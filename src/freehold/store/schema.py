@@ -550,3 +550,49 @@ deliveries = Table(
     UniqueConstraint("tenant", "alert", "event", "channel", name="deliveries_event"),
 )
 """Who has been told of an alert, and who has still to be."""
+
+expert_asks = Table(
+    "expert_asks",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("call", Text, nullable=False, comment="the call that waits for it"),
+    Column("task", Text, nullable=False),
+    Column("variant", Text, nullable=False),
+    Column("expertise", Text, nullable=False, comment="what a person has to know; empty for nothing"),
+    Column("subject", Text, comment="the person it is about; null for nobody"),
+    Column("at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    Column("deadline", BigInteger, nullable=False, comment="likewise"),
+    Column("held_until", BigInteger, comment="until when somebody surely waits for it, likewise; null for until its deadline"),
+    Column("price_nano", BigInteger, nullable=False, comment="1e-9 USD"),
+    Column("state", Text, nullable=False, comment="waiting, answered, late or withdrawn"),
+    Column("expert", Text, comment="who answered"),
+    Column("answered_at", BigInteger, comment="microseconds since 1970 UTC"),
+    Column("took_s", Double, comment="how long the person took, as far as known"),
+    Column("used_by", Text, comment="the call that has the answer, once that is durable"),
+    Column("question", LargeBinary, comment="JSON of what is shown; null once it is over"),
+    Column("answer", LargeBinary, comment="JSON; null until there is one, and once its call is durable"),
+)
+"""Questions to people: each is answered once, or not in time."""
+Index("expert_asks_by_state", expert_asks.c.tenant, expert_asks.c.state, expert_asks.c.deadline)
+Index("expert_asks_by_call", expert_asks.c.call)
+
+pending_calls = Table(
+    "pending_calls",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("id", Text, nullable=False, unique=True, comment="the call's"),
+    Column("key", Text, comment="id of the key it came with; null for none"),
+    Column("subject", Text, comment="the person it is about; null for nobody"),
+    Column("until", BigInteger, nullable=False, comment="when it will have ended, microseconds since 1970 UTC"),
+    Column("holder", Text, nullable=False, comment="the worker that goes on with it"),
+    Column("held_until", BigInteger, nullable=False, comment="from then on another may; microseconds since 1970 UTC"),
+    Column("told_at", BigInteger, comment="when its caller was told where the answer will be, likewise; null for not"),
+    Column("done_at", BigInteger, comment="when it ended, likewise"),
+    Column("request", LargeBinary, comment="JSON of all that goes on with it; null once it has ended"),
+    Column("reply", LargeBinary, comment="JSON of the answer as its caller gets it; null until there is one"),
+)
+"""Calls over HTTP that wait for a person: they outlive their connection and their worker."""
+Index("pending_calls_by_holder", pending_calls.c.tenant, pending_calls.c.held_until)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from freehold.catalog import Sampling, Variant
-from freehold.errors import CallerError
+from freehold.errors import CallerError, OperatorError
+from freehold.tables import VariantTable
 from freehold.variants.functions import DEADLINE_S, Function, Functions
 
 MOST = 100
@@ -106,6 +107,26 @@ def guard(
     if before is None and after is None:
         raise CallerError("guard: neither before nor after is given; give a function for at least one of them")
     return _over(of, "guard", 1, name or f"{_name(of)}-guarded", Functions(before=before, after=after, deadline_s=deadline_s))
+
+
+def expert(
+    expertise: str = "",
+    *,
+    deadline_s: float,
+    price_usd: float,
+    fallback: Of | None = None,
+    wait_s: float | None = None,
+    name: str | None = None,
+) -> Declared:
+    """A person who knows about something, in a word of yours, or anybody who answers questions. Where none has answered after `deadline_s`,
+    `fallback` is asked. An answer costs `price_usd`, which is credited to whoever gave it. `wait_s`: as of `VariantTable`."""
+    named = name or "-".join(filter(None, ("expert", expertise)))
+    asked = None if fallback is None else _name(fallback)
+    try:
+        table = VariantTable(kind="expert", expertise=expertise, deadline_s=deadline_s, wait_s=wait_s, price_usd=price_usd, fallback=asked)
+    except OperatorError as error:
+        raise CallerError(f"expert: {error}") from None
+    return Declared(Variant(id=named, **table.fields()), parts=(fallback,) if isinstance(fallback, Declared) else ())
 
 
 def _several(n: int) -> int:

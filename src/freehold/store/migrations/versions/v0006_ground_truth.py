@@ -41,6 +41,7 @@ def upgrade() -> None:
     op.create_index("used_tokens_by_time", "used_tokens", ["tenant", "at"])
     _reviews()
     _credits()
+    _experts()
 
 
 def _reviews() -> None:
@@ -182,6 +183,49 @@ def _watching() -> None:
         sa.Column("error", sa.Text),
         sa.UniqueConstraint("tenant", "alert", "event", "channel", name="deliveries_event"),
     )
+
+
+def _experts() -> None:
+    op.create_table(
+        "expert_asks",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("id", sa.Text, nullable=False, unique=True),
+        sa.Column("call", sa.Text, nullable=False),
+        sa.Column("task", sa.Text, nullable=False),
+        sa.Column("variant", sa.Text, nullable=False),
+        sa.Column("expertise", sa.Text, nullable=False),
+        sa.Column("subject", sa.Text),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("deadline", sa.BigInteger, nullable=False),
+        sa.Column("held_until", sa.BigInteger),
+        sa.Column("price_nano", sa.BigInteger, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("expert", sa.Text),
+        sa.Column("answered_at", sa.BigInteger),
+        sa.Column("took_s", sa.Double),
+        sa.Column("used_by", sa.Text),
+        sa.Column("question", sa.LargeBinary),
+        sa.Column("answer", sa.LargeBinary),
+    )
+    op.create_index("expert_asks_by_state", "expert_asks", ["tenant", "state", "deadline"])
+    op.create_index("expert_asks_by_call", "expert_asks", ["call"])
+    op.create_table(
+        "pending_calls",
+        _seq(),
+        sa.Column("tenant", sa.Text, nullable=False),
+        sa.Column("id", sa.Text, nullable=False, unique=True),
+        sa.Column("key", sa.Text),
+        sa.Column("subject", sa.Text),
+        sa.Column("until", sa.BigInteger, nullable=False),
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("held_until", sa.BigInteger, nullable=False),
+        sa.Column("told_at", sa.BigInteger),
+        sa.Column("done_at", sa.BigInteger),
+        sa.Column("request", sa.LargeBinary),
+        sa.Column("reply", sa.LargeBinary),
+    )
+    op.create_index("pending_calls_by_holder", "pending_calls", ["tenant", "held_until"])
 
 
 def _seq() -> sa.Column[int]:

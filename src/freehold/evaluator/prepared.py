@@ -1,12 +1,11 @@
 """An evaluation before it begins: of which items, who answers, by whom they are scored, and what live answers will cost.
 
-Nothing is changed here and nobody is asked: `evaluator.py` carries it out.
+Nothing is changed here and nobody is asked: `run.py` carries it out.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
@@ -24,13 +23,14 @@ from freehold.evaluation.result import Asked
 from freehold.evaluation.scorer import Scorer
 from freehold.evaluation.scorers import functions_in, kinds, named
 from freehold.evaluation.summary import known_tags
+from freehold.evaluator.items import items_of
+from freehold.evaluator.questions import Question, Questions, of_journal, whole
+from freehold.evaluator.scoring import Agreement, Instrument
+from freehold.evaluator.trials import Candidate
 from freehold.journal.answers import metrics_of, variants_of
 from freehold.journal.build import Builder, new_call_id
 from freehold.journal.samples import Sample
 from freehold.project import Project
-from freehold.questions import Question, Questions, of_file, of_journal, whole
-from freehold.scoring import Agreement, Instrument
-from freehold.trials import Candidate
 
 REGION = "region"
 
@@ -41,7 +41,7 @@ class Request(NamedTuple):
     task: str
     variants: tuple[str, ...] | None = None
     dataset: str | None = None
-    """A file of items; None for those of the journal."""
+    """A file of items, or a data set; None for those of the journal."""
     scorers: tuple[str, ...] = ()
     limit: int | None = None
     seed: int = 0
@@ -147,7 +147,7 @@ def read(project: Project, task: Task, request: Request, reference: str | None, 
     """The items, with what is known of them now."""
     if request.dataset is None:
         return of_journal(project, task, request.limit, request.seed, reference)
-    return of_file(project, task, Path(request.dataset), request.limit, request.seed, now)
+    return items_of(project, task, request.dataset, request.limit, request.seed, now)
 
 
 def _variants(

@@ -19,6 +19,7 @@ from pydantic_core import to_jsonable_python
 from freehold.chat import JSON, Outcome
 from freehold.config import Config
 from freehold.errors import CallerError, nearest
+from freehold.evaluator.questions import Given, Questions, Whole, whole
 from freehold.journal.build import call_id
 from freehold.journal.call import Call
 from freehold.journal.read import calls_by_id, spent_on
@@ -35,7 +36,6 @@ from freehold.pipelines.scope import Purse, Scope, current
 from freehold.pipelines.step import Step
 from freehold.pipelines.task import Task
 from freehold.project import Project
-from freehold.questions import Given, Questions, Whole, whole
 
 Candidate: TypeAlias = Task[Any, Any] | Pipeline[Any, Any] | Callable[[Any], Any]
 SOURCE = "evaluate"

@@ -1,22 +1,30 @@
 """Scores answers: every item, variant and scorer of an evaluation, some at a time, each score journalled as what its scorer said of the call."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.catalog import AGREEMENT, Metric
+from freehold.catalog import AGREEMENT, Metric, Sampling
+from freehold.evaluation.asking import About, Ask, Said
+from freehold.evaluation.judge import Judge
 from freehold.evaluation.recorded import Recorded
 from freehold.evaluation.scorer import Case, Score, Scorer
 from freehold.evaluation.table import Table, groups_of, selects
+from freehold.evaluation.verdict import feedback_from, verdict_id
+from freehold.evaluator.questions import CHUNK, Given, Question, Questions, Whole, scored_id, whole
 from freehold.journal.call import Feedback
 from freehold.journal.read import feedback_by_id
+from freehold.journal.redact import redact_feedback
 from freehold.journal.write import append_feedback
+from freehold.pipelines.judging import ModelAsker
+from freehold.pipelines.runtime import Runtime
 from freehold.project import Project
-from freehold.questions import CHUNK, Given, Question, Questions, Whole, scored_id, whole
 
 AT_ONCE = 64
 """Scores under way at one time."""
@@ -44,8 +52,33 @@ class Agreement:
 Instrument: TypeAlias = Scorer | Recorded | Agreement
 
 
+class LateAsk:
+    """Asks models for scorers that do, as serving would; the project is put to work at the first question."""
+
+    def __init__(self, project: Project, stack: ExitStack) -> None:
+        self._project = project
+        self._stack = stack
+        self._ask: Ask | None = None
+
+    async def __call__(self, model: str, messages: Sequence[dict[str, str]], about: About, sampling: Sampling) -> Said:
+        """As of `Ask`."""
+        if self._ask is None:
+            at = Runtime(Project(self._project.config, self._project.tenant))
+            self._stack.callback(at.close)
+            self._stack.enter_context(at.resources.paced())
+            self._ask = ModelAsker(at)
+        return await self._ask(model, messages, about, sampling)
+
+
+@contextmanager
+def judging(project: Project) -> Iterator[LateAsk]:
+    """Who asks models for scorers that do, for as long as the block runs."""
+    with ExitStack() as stack:
+        yield LateAsk(project, stack)
+
+
 class Known(NamedTuple):
-    """Scores that a run which was broken off has journalled already, by call."""
+    """Scores that are journalled already, by scorer and call."""
 
     by_scorer: Mapping[str, Mapping[str, float]] = {}
 
@@ -105,6 +138,7 @@ class Scoring:
         self._known = known
         self._tell = tell
         self._done = 0
+        self._content = questions.task.content or project.config.journal.content
 
     async def some(self, keep_N: NDArray[np.bool_], now: Callable[[], datetime]) -> None:
         """Scores those items."""
@@ -183,22 +217,19 @@ class Scoring:
                 sources=question.sources,
                 call=call,
             )
+            if isinstance(scorer, Judge) and scorer.table.kind == "pairwise":  # which compares with the reference's answer
+                other = held.calls.get(self._reference or "")
+                if name == self._reference or other is None or other.output is None:
+                    self._put(s, n, v, Score(None, "it is compared with the reference's answer, and this is it, or there is none"))
+                    continue
+                case = msgspec.structs.replace(case, has_truth=True, truth=other.output)
             async with room:
                 found = await scorer.score(case)
             self.cost_usd = None if self.cost_usd is None or found.cost_usd is None else self.cost_usd + found.cost_usd
             self._put(s, n, v, found)
-            if found.value is not None:
-                said.append(
-                    Feedback(
-                        id=scored_id(call.id, scorer.metric.id, self._evaluation),
-                        tenant=self._project.tenant,
-                        call=call.id,
-                        metric=scorer.metric.id,
-                        value=found.value,
-                        source=f"scorer:{scorer.metric.id}",
-                        at=now(),
-                    )
-                )
+            if (kept := feedback_from(scorer, case, found, self._project.tenant, now())) is not None:
+                kept = msgspec.structs.replace(kept, id=_said_id(scorer, call.id, self._evaluation))
+                said.append(redact_feedback(kept, self._content))
 
     def _put(self, s: int, n: int, v: int, found: Score) -> None:
         """A score; the worst there is where the variant was asked and has no answer, and for that reason no score."""
@@ -211,17 +242,21 @@ class Scoring:
         self._table.why_SNV[s, n, v] = why
 
 
+def _said_id(scorer: Scorer, call: str, evaluation: str) -> str:
+    """A judge says one thing of a call by one rubric, whoever asks it; any other scorer in each evaluation, for it costs nothing."""
+    return verdict_id(scorer, call) if isinstance(scorer, Judge) else scored_id(call, scorer.metric.id, evaluation)
+
+
 def journalled(
-    project: Project, questions: Questions, instruments: Sequence[Instrument], variants: Sequence[str], evaluation: str
+    project: Project, questions: Questions, instruments: Sequence[Instrument], variants: Sequence[str], evaluation: str, is_resumed: bool
 ) -> Known:
-    """What an evaluation that is gone on with has scored already: its own scores alone, by their ids."""
+    """What has been scored already: by judges at any time, by others where this evaluation is gone on with."""
     calls = [given.call for question in questions.rows for name in variants if (given := question.given.get(name)) is not None]
     found: dict[str, dict[str, float]] = {}
     with project.store.reading() as connection:
         for one in instruments:
-            if not isinstance(one, Recorded | Agreement):
-                name = one.metric.id
-                ids = {scored_id(call, name, evaluation): call for call in calls}
+            if isinstance(one, Judge) or (is_resumed and not isinstance(one, Recorded | Agreement)):
+                ids = {_said_id(one, call, evaluation): call for call in calls}
                 said = feedback_by_id(connection, list(ids))
-                found[name] = {ids[id]: feedback.value for id, feedback in said.items() if feedback.value is not None}
+                found[one.metric.id] = {ids[id]: feedback.value for id, feedback in said.items() if feedback.value is not None}
     return Known(found)

@@ -25,15 +25,17 @@ from freehold.evaluation.scorecard import Values, choose, confirm, targets_hash
 from freehold.evaluation.scorer import Scorer
 from freehold.evaluation.summary import differences, overall, parts, people, values_of
 from freehold.evaluation.table import Table
+from freehold.evaluator.prepared import REGION, Prepared, Request, asked_hash, prepare, read
+from freehold.evaluator.questions import Given, Question, Questions, whole
+from freehold.evaluator.scoring import Instrument, Scoring, blank, journalled
+from freehold.evaluator.trials import Candidate, Tried, try_out
+from freehold.pipelines.judging import ModelAsker
+from freehold.pipelines.program import program_of
 from freehold.pipelines.runtime import runtime
-from freehold.prepared import REGION, Prepared, Request, asked_hash, prepare, read
 from freehold.project import Project
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import policy_rows
-from freehold.questions import Given, Question, Questions, whole
 from freehold.routing import artefact
-from freehold.scoring import Instrument, Known, Scoring, blank, journalled
-from freehold.trials import Candidate, Tried, try_out
 
 T = TypeVar("T")
 
@@ -111,7 +113,7 @@ async def _scored(project: Project, prepared: Prepared, questions: Questions, re
     """Scores one half, fixes targets, scores the other, and says what all of it shows."""
     asked = prepared.asked
     table = blank(questions, asked.variants, prepared.instruments)
-    known = journalled(project, questions, prepared.instruments, asked.variants, prepared.id) if prepared.is_resumed else Known()
+    known = journalled(project, questions, prepared.instruments, asked.variants, prepared.id, prepared.is_resumed)
     total = len(table)
     scoring = Scoring(
         project, questions, prepared.instruments, table, asked.reference, prepared.id, known,
@@ -284,7 +286,7 @@ def called(
     )
     with Project(known.config, known.tenant) as project:
         own = {one.metric.id: one for one in scorers if not isinstance(one, str)}
-        prepared = prepare(project, request, _now(), candidates, own=own)
+        prepared = prepare(project, request, _now(), candidates, program_of(project.config).modules, ModelAsker(runtime()), own)
         if prepared.plan is not None and not yes and budget_usd is None:
             price = prepared.plan.cost_usd
             raise CallerError(
