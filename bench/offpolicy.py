@@ -29,7 +29,7 @@ from routing import routellm
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
 
-LOGS, QUICK_LOGS = 200, 20
+LOGS, QUICK_LOGS = 200, 4
 SHARES = (0.2, 0.5)
 WEAK, STRONG = 0, 1
 
