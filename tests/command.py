@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,12 +70,8 @@ def _forking() -> str:
 
 
 def _write(descriptor: int, text: str) -> None:
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        try:
-            stream.write(text)
-            stream.flush()
-        except BrokenPipeError:  # the command has ended without reading it
-            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    with suppress(BrokenPipeError), os.fdopen(descriptor, "w", encoding="utf-8") as stream:  # a command need not read all of it
+        stream.write(text)
 
 
 def _read(descriptor: int) -> str:

