@@ -147,6 +147,25 @@ policies = Table(
 """Policies as they were written: rows are added, never changed."""
 Index("policies_by_hash", policies.c.tenant, policies.c.task, policies.c.hash)
 
+specialists = Table(
+    "specialists",
+    metadata,
+    _seq(),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False, comment="what policies call it"),
+    Column("task", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("hash", Text, nullable=False, comment="of what it is made of"),
+    Column("dataset", Text, comment="hash of the version of the data set it learnt from; null for none"),
+    Column("subject", Text, comment="the person or customer it belongs to alone; null for everybody's"),
+    Column("card", LargeBinary, nullable=False, comment="JSON"),
+    Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
+    UniqueConstraint("tenant", "name", name="specialists_name"),
+)
+"""Variants that were trained here. Their files are blobs."""
+_index_where_known("specialists_by_dataset", specialists.c.dataset)
+_index_where_known("specialists_by_subject", specialists.c.tenant, specialists.c.subject)
+
 policy_events = Table(
     "policy_events",
     metadata,
