@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "freehold"
-HEAVY = {"sklearn", "scipy", "pandas", "pyarrow", "altair", "alembic", "vl_convert", "genai_prices", "onnxruntime"}
+HEAVY = {"sklearn", "scipy", "pandas", "pyarrow", "altair", "alembic", "vl_convert", "genai_prices", "onnxruntime", "torch", "transformers"}
 MIGRATES = {"freehold.store.migrate"}
 """Imported when a migration is due, and by nothing else: it needs Alembic."""
 

@@ -6,7 +6,9 @@ import msgspec
 
 from freehold.errors import CallerError, OperatorError, nearest
 
-VariantKind: TypeAlias = Literal["llm", "head", "rules", "code", "cache", "vote", "best_of", "verify", "guard", "expert", "recorded"]
+VariantKind: TypeAlias = Literal[
+    "llm", "head", "rules", "code", "cache", "vote", "best_of", "verify", "guard", "expert", "recorded", "specialist"
+]
 Durability: TypeAlias = Literal["process", "power"]
 Content: TypeAlias = Literal["full", "redacted", "none"]
 FeedbackKind: TypeAlias = Literal["score", "label", "correction", "preference", "comment", "verifier"]

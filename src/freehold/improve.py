@@ -40,6 +40,7 @@ from freehold.routing.program import digest as program_digest
 from freehold.routing.scorer import Scorer
 from freehold.store.files import private_file
 from freehold.store.lock import KernelLock
+from freehold.variants.shelf import on_shelf
 
 Report = Callable[[str], None]
 """Told what is being done, for people who wait."""
@@ -413,9 +414,9 @@ def _scope(project: Project, name: str) -> Scope:
     recorded = variants_of(project.store, project.tenant, name)
     newest = next((r.artefact for r in reversed(records.policy_rows(project.store, project.tenant, name)) if r.artefact), None)
     arrays = artefact.load(project.store.blobs.get(newest)) if newest else None
-    variants = tuple(
-        dict.fromkeys([*task.variants, *([task.reference] if task.reference else []), *recorded, *(arrays.variants if arrays else ())])
-    )
+    trained = [card.name for card in on_shelf(project.store, project.tenant, name)]
+    said = [*task.variants, *([task.reference] if task.reference else []), *recorded, *(arrays.variants if arrays else ()), *trained]
+    variants = tuple(dict.fromkeys(said))
     if not variants:
         raise CallerError(f"There is no task '{name}'.{nearest(name, list(project.catalog.tasks))}")
     return Scope(

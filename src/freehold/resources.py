@@ -54,6 +54,7 @@ from freehold.variants.functions import Functions
 from freehold.variants.memory import Memory
 from freehold.variants.recorded import Recordings
 from freehold.variants.rules import Rules
+from freehold.variants.specialists import Specialists
 
 Priced: TypeAlias = tuple[float | None, str | None]
 """What an answer cost, and by which prices; None where either is unknown."""
@@ -69,7 +70,7 @@ _CACHE_S = 3_600.0
 _NO_CACHE = Variant(id=CACHE)
 _EARLY_S = 60.0
 """How often it is looked whether calls came that somebody has spoken of."""
-_HERE = frozenset({"head", "cache", "rules", "code", "expert"})
+_HERE = frozenset({"head", "cache", "rules", "code", "expert", "specialist"})
 """Kinds that no provider answers, and that have no price by name."""
 _NO_FUNCTIONS = Functions()
 _RETRIES = 2
@@ -170,6 +171,7 @@ class Resources:
         self.memory = Memory()
         self.experts = Experts(store, tenant)
         """The people who are waited for."""
+        self.specialists = Specialists(store, tenant)
         self.pacing: Pacing | None = None
         """The lines in which requests wait while a batch is under way; None where each is sent at once."""
         self.desk: Desk | None = None
@@ -199,6 +201,7 @@ class Resources:
 
     def look_for_policies(self) -> None:
         """Serves what was promoted or rolled back since, and says in the log what cannot be served. Raises OperatorError."""
+        self.specialists.refresh()
         for task, error in self.served.refresh().items():
             _log.error("policy.failed: the active policy of task '%s' cannot be served: %s", task, error)
 
@@ -345,7 +348,7 @@ class Resources:
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; a model alone for a name that nobody declared."""
-        return self.catalog.variants.get(name) or Variant(id=name, model=name)
+        return self.catalog.variants.get(name) or self.specialists.variant(name) or Variant(id=name, model=name)
 
     def functions_of(self, task: str, variant: str) -> Functions:
         """The functions of the project's own that a variant of a task is made of."""
@@ -457,6 +460,8 @@ class Resources:
         if scorer is not None and chosen is not None and chosen.scored is not None and variant == scorer.head_variant:
             model = self.catalog.models.get(variant)
             return head.run(scorer, chosen.scored, model.price.per_call if model and model.price else 0.0)
+        if self.variant(variant).kind == "specialist":
+            return self.specialists.run(variant, asked.text) or Elsewhere.PASS
         if variant in self._rules:
             return self._rules[variant].run(asked.text, asked.tags) or Elsewhere.PASS
         if variant in self._replayed:

@@ -33,6 +33,7 @@ from freehold.cli import (
     serve,
     speaking,
     streaming,
+    training,
     usage,
 )
 from freehold.errors import CallerError, FreeholdError
@@ -65,6 +66,7 @@ _GROUPS = (
     asking,
     credits,
     datasets,
+    training,
     embedder,
     speaking,
     judging,

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from freehold.errors import DataError
+from freehold.routing.arrays import pack, unpack
 from freehold.routing.embed import HashedEmbedder, load_embedder
 from freehold.routing.head import Head
 from freehold.routing.predict import Blend, Constant, Difficulty, Kernel, Linear, Neighbours, Regions
@@ -24,28 +24,19 @@ _FORMAT = "freehold-scorer-1"
 
 def dump(scorer: Scorer) -> bytes:
     """The scorer as bytes; equal scorers give equal bytes."""
-    from safetensors.numpy import save
-
     arrays: dict[str, NDArray[Any]] = {}
-    about = {"format": _FORMAT, "tree": _flatten(scorer, "scorer", arrays)}
-    # One key: safetensors writes several in an order that changes from run to run (0.8.0, 2026).
-    header = {"freehold": msgspec.json.encode(about, order="deterministic").decode()}
-    return bytes(save(dict(sorted(arrays.items())), metadata=header))
+    tree = _flatten(scorer, "scorer", arrays)
+    return pack(arrays, {"format": _FORMAT, "tree": tree})
 
 
 def load(data: bytes) -> Scorer:
     """The scorer those bytes hold. Raises DataError when they hold something else."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as load_arrays
-
+    arrays, about = unpack(data, "a scorer")
     try:
-        arrays = load_arrays(data)
-        header = msgspec.json.decode(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        about = msgspec.json.decode(header["freehold"])
         if about["format"] != _FORMAT:
             raise DataError(f"the file's format is '{about['format']}'; this Freehold reads '{_FORMAT}'")
         scorer = _restore(about["tree"], arrays)
-    except (SafetensorError, msgspec.DecodeError, KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError) as error:
         raise DataError(f"not a scorer: {error}. Restore the file from a backup, or certify again.") from None
     if not isinstance(scorer, Scorer):
         raise DataError("not a scorer: the file holds something else. Certify again.")
@@ -57,7 +48,7 @@ def policy_hash(program: str, arrays: str) -> str:
     return hashlib.sha256(f"{program}\n{arrays}".encode()).hexdigest()
 
 
-def _flatten(value: object, path: str, arrays: dict[str, NDArray[Any]]) -> object:
+def _flatten(value: object, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, np.ndarray):
         arrays[path] = np.ascontiguousarray(value)
         return {"array": path}

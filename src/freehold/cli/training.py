@@ -1,0 +1,218 @@
+"""Commands about specialists: train, and what stands on the shelf."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.console import JsonOption, ProjectOption, notes, number, opened, out, print_json, print_table, progress_bar, share, usd
+from freehold.errors import CallerError
+
+if TYPE_CHECKING:
+    from freehold.chat import JSON
+    from freehold.specialise import Prepared
+    from freehold.training.run import Step
+    from freehold.variants.card import Card
+
+specialists = typer.Typer(
+    name="specialists", help="Variants that were trained here: what each is made of and how good it was.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands."""
+    app.command()(train)
+    app.add_typer(specialists)
+
+
+def train(
+    task: Annotated[str | None, typer.Argument(help="The task.")] = None,
+    method: Annotated[str | None, typer.Option(help="How it learns; --methods says what there is.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME[@HASH]", help="What it learns from; the newest with rows of the task when left out.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What it will be called; TASK-METHOD-N when left out.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of everything that is drawn.")] = 0,
+    embedder: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder made by 'freehold embedder build'.")] = None,
+    base: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of the model that is tuned.")] = None,
+    continue_from: Annotated[str | None, typer.Option(metavar="NAME", help="The specialist that goes on learning.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; may be repeated.")
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A plan that --save-plan or --json wrote; nothing else is taken then.")
+    ] = None,
+    save_plan: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write the plan.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
+    methods: Annotated[bool, typer.Option("--methods", help="List the methods and their settings, and stop.")] = False,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a specialist of your own from a data set, and test it. It answers nothing until a policy names it."""
+    if methods:
+        _print_methods(as_json)
+        return
+    from freehold.specialise import Wanted, plan_of, prepare
+    from freehold.specialise import train as run
+    from freehold.training.plans import read_plan, write_plan
+
+    with opened(project) as home:
+        if plan is not None:
+            planned = read_plan(plan)
+        elif task is None or method is None:
+            raise CallerError("Train what, and how? 'freehold train TASK --method METHOD', or --plan FILE. --methods lists the methods.")
+        else:
+            wanted = Wanted(task, method, dataset, seed, embedder, base, continue_from, _settings(settings or []))
+            planned = plan_of(home, wanted, lambda text: None if as_json else notes().print(text, markup=False))
+        if save_plan is not None:
+            write_plan(planned, save_plan)
+        prepared = prepare(home, planned)
+        if not as_json:
+            _print_estimate(prepared)
+        if dry_run:
+            if as_json:
+                print_json({"plan": planned, "rows": prepared.rows, "estimate": prepared.estimate._asdict()})
+            return
+        with progress_bar(1, not as_json) as show:
+            card = run(home, prepared, name, lambda step: show(step.done, _told(step), step.total))
+    if as_json:
+        print_json({**_plain(card), "label": card.label})
+    else:
+        print_card(card)
+
+
+def _settings(said: list[str]) -> "dict[str, JSON]":
+    """`KEY=VALUE` as JSON where it is some, else as text."""
+    import msgspec
+
+    found: dict[str, JSON] = {}
+    for one in said:
+        key, equals, value = one.partition("=")
+        if not equals or not key:
+            raise CallerError(f"--set '{one[:80]}' is no setting; expected KEY=VALUE, such as --set folds=5")
+        try:
+            found[key] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            found[key] = value
+    return found
+
+
+def _told(step: "Step") -> str:
+    losses = [
+        f"loss {step.loss:.4f}" if step.loss is not None else "",
+        f"held out {step.held_out:.4f}" if step.held_out is not None else "",
+    ]
+    return ", ".join(filter(None, (step.stage, *losses)))
+
+
+def _print_estimate(prepared: "Prepared") -> None:
+    e, rows = prepared.estimate, prepared.rows
+    cost = "" if e.usd == 0 else f", {usd(e.usd)} for calls to models"
+    notes().print(
+        f"{prepared.version.label}: {rows['train']:,} rows to learn from, {rows['calibrate']:,} to choose settings by, {rows['test']:,} to test. "
+        f"About {e.seconds:,.0f} s and {e.bytes / 1e9:.1f} GB{cost}.",
+        markup=False,
+    )
+
+
+def _print_methods(as_json: bool) -> None:
+    from freehold.training.method import method_of
+    from freehold.training.method import methods as known
+
+    found = [method_of(name) for name in sorted(known())]
+    told = [{"name": one.name, "about": one.about, "settings": _defaults(one.options)} for one in found]
+    if as_json:
+        print_json(told)
+    else:
+        rows = [[one.name, one.about, ", ".join(f"{k}={v}" for k, v in _defaults(one.options).items())] for one in found]
+        print_table("", ["method", "what it makes", "settings"], rows)
+
+
+def _defaults(options: type) -> "dict[str, JSON]":
+    import msgspec
+
+    plain: dict[str, JSON] = msgspec.to_builtins(options())
+    return plain
+
+
+def _plain(card: "Card") -> "dict[str, JSON]":
+    import msgspec
+
+    plain: dict[str, JSON] = msgspec.to_builtins(card)
+    return plain
+
+
+def print_card(card: "Card") -> None:
+    """A card for people."""
+    rows = ", ".join(f"{n:,} {part}" for part, n in card.rows.items())
+    lines = [
+        ["task", f"{card.task} (there to take calls from {card.replaces})" if card.replaces else card.task],
+        ["method", card.plan.method],
+        ["learnt from", f"{card.plan.dataset[: card.plan.dataset.find('@') + 13]}: {rows}"],
+        ["goes on from", card.plan.continues or "nothing"],
+        ["base", f"{card.base.name} ({card.base.licence or 'licence unknown'})" if card.base else "none"],
+        ["licence of its data", card.licence or "several, or none known"],
+        ["training", f"{card.training_s:,.1f} s, {usd(card.training_usd)} for calls to models"],
+        ["files", ", ".join(f"{file.name} {file.bytes / 1e6:.2f} MB" for file in card.files) or "none"],
+    ]
+    print_table(card.label, ["", ""], [line for line in lines if line[1] != "nothing"])
+    if card.tested is None:
+        out().print("It was not tested: its data set has no test rows.", markup=False)
+    else:
+        tested = card.tested
+        measures = [
+            [m.name, number(m.mean), f"{m.low:.3f} to {m.high:.3f}", f"{m.n:,} rows in {m.groups:,} groups"] for m in tested.measures
+        ]
+        print_table("On the test part", ["measure", "mean", "95 %", "of"], measures, right=(1,))
+        if tested.covered:
+            covered = [
+                [share(c.precision), number(c.confidence), share(c.coverage), share(c.precise), share(c.low)] for c in tested.covered
+            ]
+            columns = ["aimed at", "confidence from", "answered", "right of those", "at least (95 %)"]
+            print_table("Where it is sure (confidence chosen on the calibration part)", columns, covered, right=(0, 1, 2, 3, 4))
+        out().print(f"{tested.us_per_row:,.0f} microseconds a text. Calibration error {number(tested.calibration_error)}.", markup=False)
+    out().print(f"It answers nothing yet: 'freehold certify {card.task} --variants {card.name}' proves what it may answer.", markup=False)
+
+
+@specialists.command("list")
+def list_specialists(
+    task: Annotated[str | None, typer.Option(help="Those of one task.")] = None, project: ProjectOption = None, as_json: JsonOption = False
+) -> None:
+    """List specialists, oldest first."""
+    from freehold.variants.shelf import on_shelf
+
+    with opened(project) as home:
+        cards = on_shelf(home.store, home.tenant, task)
+    if as_json:
+        print_json(cards)
+        return
+    rows = [[c.name, c.task, c.plan.method, c.hash[:12], *_first(c), c.created_at.strftime("%Y-%m-%d %H:%M")] for c in cards]
+    print_table("", ["name", "task", "method", "hash", "tested", "by", "made"], rows, right=(4,))
+
+
+def _first(card: "Card") -> tuple[str, str]:
+    measure = card.tested.measures[0] if card.tested else None
+    return (number(measure.mean), measure.name) if measure else ("not tested", "")
+
+
+@specialists.command()
+def show(name: Annotated[str, typer.Argument(help="The specialist.")], project: ProjectOption = None, as_json: JsonOption = False) -> None:
+    """Show a specialist's card."""
+    from freehold.variants.shelf import find
+
+    with opened(project) as home:
+        card = find(home.store, home.tenant, name)
+    if as_json:
+        print_json({**_plain(card), "label": card.label})
+    else:
+        print_card(card)
+
+
+@specialists.command()
+def remove(name: Annotated[str, typer.Argument(help="The specialist.")], project: ProjectOption = None) -> None:
+    """Remove a specialist. Refused while a policy that is served names it."""
+    from freehold.specialise import remove as removed
+
+    with opened(project) as home:
+        removed(home, name)
+    notes().print(f"'{name}' is removed.", markup=False)

@@ -1,0 +1,229 @@
+"""From a frozen data set to a specialist: planned, trained, tested on rows that nothing was chosen by, and put on the shelf. Never live by
+itself: a policy has to name it, and a certificate to allow that."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from freehold import __version__
+from freehold.chat import JSON
+from freehold.curate import build_dataset
+from freehold.datasets.recipe import Recipe, settled
+from freehold.datasets.versions import Version, find, intact, versions
+from freehold.errors import CallerError, TrainingError
+from freehold.evaluation.tested import Rows, tested
+from freehold.project import Project
+from freehold.promotion.gate import active_hash
+from freehold.promotion.records import find_policy
+from freehold.routing.decide import variants_used
+from freehold.routing.embed import load_embedder
+from freehold.routing.program import parse
+from freehold.store.lock import KernelLock
+from freehold.training.lesson import Lesson, Part, read_lesson
+from freehold.training.method import Earlier, Estimate, Job, Made, Method, method_of, options_of
+from freehold.training.run import Run, Step
+from freehold.variants import shelf
+from freehold.variants.card import Card, Plan, Tested
+from freehold.variants.specialist import FORMATS, Answerer, load
+
+_TIMED = 200
+"""Rows that are asked one by one, for how long one takes."""
+_ROWS_AT_ONCE = 256
+
+
+class Wanted(NamedTuple):
+    """What training is asked for. None takes what is usual."""
+
+    task: str
+    method: str
+    dataset: str | None = None
+    seed: int = 0
+    embedder: Path | None = None
+    base: Path | None = None
+    continues: str | None = None
+    options: dict[str, JSON] = {}  # noqa: RUF012 a NamedTuple's default is never changed
+
+
+class Prepared(NamedTuple):
+    """A run that could begin."""
+
+    job: Job
+    method: Method[Any]
+    options: Any
+    version: Version
+    estimate: Estimate
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows of each part."""
+        lesson = self.job.lesson
+        return {"train": len(lesson.train), "calibrate": len(lesson.calibrate), "test": len(lesson.test)}
+
+
+def plan_of(project: Project, wanted: Wanted, say: Callable[[str], None] = lambda _: None) -> Plan:
+    """What would determine the run. Where no data set has rows of the task, one is built. Raises CallerError, DataError."""
+    project.task(wanted.task)
+    method_of(wanted.method)
+    earlier = shelf.find(project.store, project.tenant, wanted.continues) if wanted.continues is not None else None
+    if earlier is not None and earlier.task != wanted.task:
+        raise CallerError(f"'{earlier.name}' answers the task '{earlier.task}', and cannot go on with '{wanted.task}'.")
+    version = find(project.datasets, wanted.dataset) if wanted.dataset is not None else _newest_with(project, wanted.task, say)
+    return Plan(
+        task=wanted.task,
+        method=wanted.method,
+        dataset=f"{version.manifest.name}@{version.manifest.hash}",
+        seed=wanted.seed,
+        embedder=None if wanted.embedder is None else str(wanted.embedder),
+        base=None if wanted.base is None else str(wanted.base),
+        continues=wanted.continues,
+        options=wanted.options,
+        code=__version__,
+    )
+
+
+def _newest_with(project: Project, task: str, say: Callable[[str], None]) -> Version:
+    """The newest data set for training that has rows of a task; one of people's answers and the reference's where there is none."""
+    known = [v for v in versions(project.datasets) if task in v.manifest.tasks and v.manifest.recipe.purpose == "training"]
+    if known:
+        return max(known, key=lambda version: version.manifest.created_at)
+    reference = project.task(task).reference
+    taught = f"task={task} and variant={reference}" if reference is not None else f"task={task}"
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in task.lower()).strip("-_")[:64]
+    say(f"no data set has rows of '{task}' yet: building '{name}' from what people said and what '{reference}' answered")
+    sources = (f"task={task} and kind=corrections", f"task={task} and kind=reviewed", taught)
+    return build_dataset(project, settled(Recipe(name=name, sources=sources), datetime.now(UTC)), say)
+
+
+def prepare(project: Project, plan: Plan) -> Prepared:
+    """Looks at everything that a run needs before it begins. Raises CallerError, DataError, OperatorError, TrainingError."""
+    task, method = project.task(plan.task), method_of(plan.method)
+    options = options_of(method, plan.options)
+    version = intact(find(project.datasets, plan.dataset))
+    if version.manifest.recipe.purpose != "training":
+        raise CallerError(f"{version.label} is for evaluation: nothing may be trained on it. Name another --dataset.")
+    job = Job(
+        task=task,
+        plan=plan,
+        lesson=read_lesson(version, plan.task),
+        embedder=load_embedder(plan.embedder) if plan.embedder is not None else None,
+        base=None if plan.base is None else Path(plan.base),
+        earlier=None if plan.continues is None else _earlier(project, plan.continues),
+    )
+    estimate = method.estimate(job, options)
+    return Prepared(job, method, options, version, estimate)
+
+
+def _earlier(project: Project, name: str) -> Earlier:
+    """A specialist, and what it and those before it learnt from, as far as that is still there."""
+    card = shelf.find(project.store, project.tenant, name)
+    by_hash = {version.manifest.hash: version for version in versions(project.datasets)}
+    lessons: list[Lesson] = []
+    before: Card | None = card
+    seen: set[str] = set()
+    known = {other.name: other for other in shelf.on_shelf(project.store, project.tenant)}
+    while before is not None and before.name not in seen:
+        seen.add(before.name)
+        if before.dataset in by_hash:
+            lessons.append(read_lesson(by_hash[before.dataset], before.task))
+        before = known.get(before.plan.continues or "")
+    return Earlier(card, shelf.read_files(project.store, card), tuple(reversed(lessons)))
+
+
+def train(project: Project, prepared: Prepared, name: str | None = None, tell: Callable[[Step], None] = lambda _: None) -> Card:
+    """Runs a plan to its end, or goes on with it where it was killed, tests what came of it, and puts that on the shelf.
+
+    Raises TrainingError where nothing comes of it or the machine has too little memory, CallerError for a name that is taken.
+    """
+    plan, store, tenant = prepared.job.plan, project.store, project.tenant
+    check_memory(prepared.estimate)
+    lock = KernelLock(project.folder / f".train-{plan.digest[:16]}.lock")
+    try:
+        with lock.held(0.0):
+            run = Run(project.folder / "runs" / plan.digest[:16], plan.digest, tell)
+            made = prepared.method.train(prepared.job, prepared.options, run)
+            card = _card(project, prepared, made, name or shelf.free_name(store, tenant, plan.task, plan.method), run.seconds)
+            if card.format in FORMATS:
+                run.tell("testing", 0, len(prepared.job.lesson.test))
+                card = msgspec.structs.replace(card, tested=test(load(store, card), prepared.job.lesson))
+            shelf.add(store, card)
+            shutil.rmtree(run.folder, ignore_errors=True)
+    finally:
+        lock.close()
+        lock.path.unlink(missing_ok=True)
+    return card
+
+
+def check_memory(estimate: Estimate) -> None:
+    """Raises TrainingError where a run is expected to need more memory than this machine has."""
+    has = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if estimate.bytes > has:
+        raise TrainingError(
+            f"This run is expected to need {estimate.bytes / 1e9:,.1f} GB of memory, and the machine has {has / 1e9:,.1f}. Take fewer rows, a "
+            "smaller base model or a smaller batch, or run it elsewhere."
+        )
+
+
+def test(answerer: Answerer, lesson: Lesson) -> Tested | None:
+    """How good a specialist is on the test part; None where that has no rows."""
+    if not len(lesson.test):
+        return None
+    calibrate, rows = rows_of(answerer, lesson.calibrate), rows_of(answerer, lesson.test)
+    return tested(rows, calibrate, lesson.shape, _us_per_row(answerer, lesson.test))
+
+
+def rows_of(answerer: Answerer, part: Part) -> Rows:
+    """What a specialist answers to the rows of a part, beside what is right."""
+    answers = [
+        answer for start in range(0, len(part), _ROWS_AT_ONCE) for answer in answerer.answer(part.texts[start : start + _ROWS_AT_ONCE])
+    ]
+    return Rows(answers, part.answers, part.group_N)
+
+
+def _us_per_row(answerer: Answerer, part: Part) -> float:
+    took: list[float] = []
+    for text in part.texts[:_TIMED]:
+        began = time.perf_counter()
+        answerer.answer((text,))
+        took.append(time.perf_counter() - began)
+    return float(np.median(took) * 1e6)
+
+
+def _card(project: Project, prepared: Prepared, made: Made, name: str, seconds: float) -> Card:
+    manifest = prepared.version.manifest
+    licences = set(manifest.licences) - {""}
+    return Card(
+        name=name,
+        tenant=project.tenant,
+        task=prepared.job.task.id,
+        format=made.format,
+        files=shelf.store_files(project.store, made.files),
+        plan=prepared.job.plan,
+        dataset=manifest.hash,
+        rows=prepared.rows,
+        made={**made.about, "contradictions": prepared.job.lesson.contradictions},
+        base=made.base,
+        licence=licences.pop() if len(licences) == 1 and "" not in manifest.licences else None,
+        replaces=prepared.job.task.reference,
+        variant=made.variant,
+        training_s=seconds,
+        training_usd=made.usd,
+        created_at=datetime.now(UTC),
+    )
+
+
+def remove(project: Project, name: str) -> None:
+    """Takes a specialist from the shelf. Raises CallerError for one that a served policy names."""
+    card = shelf.find(project.store, project.tenant, name)
+    hash = active_hash(project.store, project.tenant, card.task)
+    if hash is not None and name in variants_used(parse(find_policy(project.store, project.tenant, card.task, hash).source)):
+        raise CallerError(
+            f"'{name}' answers calls of '{card.task}': the active policy {hash[:12]} names it. 'freehold rollback {card.task}' first."
+        )
+    shelf.remove(project.store, card)

@@ -1,0 +1,167 @@
+"""What is learnt: the rows of a frozen data set as columns, each part by itself, looked at for what no method can learn from."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.chat import JSON, canonical_json, text_of
+from freehold.datasets.example import Example
+from freehold.datasets.split import PARTS
+from freehold.datasets.table import batches_of, examples_in
+from freehold.datasets.versions import ROWS, Version
+from freehold.errors import TrainingError
+
+Shape: TypeAlias = Literal["choice", "labels", "spans", "text"]
+"""Of answers: one of few, a list of some of few, stretches of the text with a label each, or anything else."""
+MOST_CHOICES = 500
+"""A task with more different answers than this asks for something else than a choice."""
+_WORTH = ("corrections", "reviewed", "calls", "preferences")
+"""Kinds of rows, those first that one learns most from."""
+_T = TypeVar("_T")
+_SPAN = ({"start", "end", "label"}, {"text", "label"})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one part, N of them, in the order of their ids, which is the same in every build."""
+
+    texts: tuple[str, ...]
+    """What was asked, as policies see it."""
+    answers: tuple[JSON, ...]
+    """What is to be answered."""
+    ids: tuple[str, ...]
+    """The rows' ids."""
+    groups: tuple[str, ...]
+    """What depends on each other shares one."""
+    subjects: tuple[str | None, ...]
+    """Hash of the person each is about."""
+    items: tuple[str, ...]
+    """What was asked, by name."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def those(self, which: Iterable[int]) -> "Part":
+        """Some of the rows."""
+        rows = [int(n) for n in which]
+
+        def of(column: tuple[_T, ...]) -> tuple[_T, ...]:
+            return tuple(column[n] for n in rows)
+
+        return Part(of(self.texts), of(self.answers), of(self.ids), of(self.groups), of(self.subjects), of(self.items))
+
+    def __add__(self, other: "Part") -> "Part":
+        return Part(
+            self.texts + other.texts,
+            self.answers + other.answers,
+            self.ids + other.ids,
+            self.groups + other.groups,
+            self.subjects + other.subjects,
+            self.items + other.items,
+        )
+
+    @property
+    def group_N(self) -> NDArray[np.int64]:
+        """The groups as numbers."""
+        _, code_N = np.unique(np.asarray(self.groups, dtype=object).astype(str), return_inverse=True)
+        return np.asarray(code_N, dtype=np.int64)
+
+
+NO_ROWS = Part((), (), (), (), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A data set as a method sees it."""
+
+    train: Part
+    """What is learnt from."""
+    calibrate: Part
+    """What settings are chosen by: temperature, thresholds, when to stop."""
+    test: Part
+    """What nothing is chosen by."""
+    shape: Shape
+    """What its answers are."""
+    contradictions: int = 0
+    """Rows of the training part whose text stands there with another answer as well."""
+
+    @property
+    def choices(self) -> tuple[JSON, ...]:
+        """The different answers of the training part; of lists, what stands in them. In the order of their canonical JSON."""
+        answers: Iterable[JSON] = self.train.answers
+        if self.shape in ("labels", "spans"):
+            answers = (one for answer in self.train.answers if isinstance(answer, list) for one in answer)
+        by_key = {canonical_json(answer): answer for answer in answers}
+        return tuple(by_key[key] for key in sorted(by_key))
+
+
+def read_lesson(version: Version, task: str) -> Lesson:
+    """The rows of a task in a data set, preferences left out. Raises TrainingError where there is nothing to learn."""
+    rows: dict[str, list[Example]] = {part: [] for part in PARTS}
+    for table in batches_of(version.folder / ROWS):
+        for example, part in zip(examples_in(table), table.column("split").to_pylist(), strict=True):
+            if example.task == task and example.kind != "preferences":
+                rows[part].append(example)
+    train, calibrate, test = (part_of(_best_of_each(rows[part])) for part in PARTS)
+    return lesson_of(train, calibrate, test, version.label, task)
+
+
+def _best_of_each(examples: Sequence[Example]) -> list[Example]:
+    """Of rows about one item those of the kind that is worth most: what people wrote before what a variant answered."""
+    best: dict[str, int] = {}
+    for example in examples:
+        best[example.item] = min(best.get(example.item, len(_WORTH)), _WORTH.index(example.kind))
+    return [example for example in examples if _WORTH.index(example.kind) == best[example.item]]
+
+
+def part_of(examples: Iterable[Example]) -> Part:
+    """Rows as columns."""
+    ordered = sorted(examples, key=lambda row: row.id)
+    return Part(
+        tuple(text_of(row.input) for row in ordered),
+        tuple(row.output for row in ordered),
+        tuple(row.id for row in ordered),
+        tuple(row.group or row.item for row in ordered),
+        tuple(row.subject for row in ordered),
+        tuple(row.item for row in ordered),
+    )
+
+
+def lesson_of(train: Part, calibrate: Part, test: Part, name: str = "the data", task: str = "") -> Lesson:
+    """A lesson that can be learnt. Raises TrainingError, which says what is missing."""
+    if not len(train):
+        raise TrainingError(
+            f"{name} has no rows of task '{task}' in its training part. 'freehold dataset show' says what it has; build one with such rows."
+        )
+    shape = shape_of(train.answers)
+    if shape == "choice" and len({canonical_json(answer) for answer in train.answers}) < 2:
+        raise TrainingError(
+            f"All {len(train):,} training rows of '{task}' in {name} have the one answer {str(train.answers[0])[:80]!r}: there is nothing to "
+            "tell apart. Add rows with other answers, or answer it by a rule."
+        )
+    return Lesson(train, calibrate, test, shape, _contradictions(train))
+
+
+def shape_of(answers: Sequence[JSON]) -> Shape:
+    """What answers are: by what all of them have in common."""
+    if answers and all(isinstance(answer, list) for answer in answers):
+        inner = [one for answer in answers if isinstance(answer, list) for one in answer]
+        if inner and all(isinstance(one, dict) and any(fields <= one.keys() for fields in _SPAN) for one in inner):
+            return "spans"
+        if all(isinstance(one, str | int | bool) for one in inner) and len({canonical_json(one) for one in inner}) <= MOST_CHOICES:
+            return "labels"
+        return "text"
+    distinct = len({canonical_json(answer) for answer in answers})
+    return "choice" if distinct <= MOST_CHOICES and len(answers) >= 2 * distinct else "text"
+
+
+def _contradictions(part: Part) -> int:
+    said: dict[str, set[bytes]] = {}
+    for text, answer in zip(part.texts, part.answers, strict=True):
+        said.setdefault(text, set()).add(canonical_json(answer))
+    counts = Counter(part.texts)
+    return sum(n for text, n in counts.items() if len(said[text]) > 1)

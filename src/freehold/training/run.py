@@ -1,0 +1,76 @@
+"""A training run: where it says how far it is, and keeps what it has learnt so far, so that it goes on after a kill."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from freehold.chat import JSON
+from freehold.errors import DataError
+from freehold.routing.arrays import Packed, pack, unpack
+from freehold.store.files import private_file
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Step(NamedTuple):
+    """How far a run is."""
+
+    stage: str
+    """What is being done, such as `embedding` or `epoch 3`."""
+    done: int
+    """How much of it."""
+    total: int
+    """Of how much."""
+    loss: float | None = None
+    """The training loss now; None where there is none."""
+    held_out: float | None = None
+    """The loss on the calibration part, where it was last looked at."""
+
+
+Tell = Callable[[Step], None]
+
+
+class Run:
+    """One run of a plan, in a folder of its own."""
+
+    def __init__(self, folder: Path, digest: str, tell: Tell = lambda _: None, clock: Callable[[], float] = time.monotonic) -> None:
+        """`digest`: the plan's, by which a checkpoint is known to be of this run. `folder` is made where it is missing."""
+        self.folder = folder
+        self._digest = digest
+        self._tell = tell
+        self._clock = clock
+        self._began = clock()
+        self._earlier_s = 0.0
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken, runs that it goes on from included."""
+        return self._earlier_s + self._clock() - self._began
+
+    def tell(self, stage: str, done: int, total: int, loss: float | None = None, held_out: float | None = None) -> None:
+        """Says how far it is."""
+        self._tell(Step(stage, done, total, loss, held_out))
+
+    def keep(self, arrays: Mapping[str, NDArray[Any]], about: JSON) -> None:
+        """Keeps what is learnt so far, in the place of what was kept before: whole, or not at all."""
+        said: JSON = {"plan": self._digest, "seconds": self.seconds, "about": about}
+        with private_file(self.folder / CHECKPOINT) as file:
+            file.write(pack(arrays, said))
+
+    def kept(self) -> Packed | None:
+        """What an earlier run of the same plan kept; None where none did, or what it left is damaged: then it begins anew."""
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            return None
+        try:
+            found = unpack(path.read_bytes(), "a checkpoint")
+        except DataError:
+            return None
+        if not isinstance(found.about, dict) or found.about.get("plan") != self._digest:
+            return None
+        self._earlier_s = float(found.about["seconds"])
+        return Packed(found.arrays, found.about["about"])
