@@ -28,6 +28,8 @@ from freehold.promotion import records
 from freehold.promotion.certify import parts
 from freehold.promotion.gate import active_hash
 from freehold.store.lock import KernelLock
+from freehold.variants import shelf
+from freehold.variants.card import Card
 
 Report = Callable[[str], None]
 """Told what is being done, for people who wait."""
@@ -123,6 +125,15 @@ def erase_dataset(project: Project, name: str) -> ErasedFrom:
         return remove([found] if "@" in name else versions(project.datasets, found.manifest.name))
 
 
+def taught_by(project: Project, hashes: set[str]) -> list[Card]:
+    """The specialists that learnt from any of these versions, and all that went on from those, oldest first."""
+    known = shelf.on_shelf(project.store, project.tenant)
+    found = {card.name for card in shelf.trained_on(project.store, project.tenant, hashes)}
+    while more := {card.name for card in known if card.plan.continues in found} - found:
+        found |= more
+    return [card for card in known if card.name in found]
+
+
 class Erased(NamedTuple):
     """What an erasure removed."""
 
@@ -133,6 +144,10 @@ class Erased(NamedTuple):
     """Items by frozen data set; certificates on those are unverifiable from now on."""
     learnt: tuple[str, ...]
     """What was trained on such data and keeps what it learnt: policies, as `TASK HASH` and `(active)` where they are served."""
+    specialists: tuple[str, ...]
+    """Specialists that learnt from data sets with their rows, and those that went on from such, as `NAME@HASH`: they keep what they learnt."""
+    own: tuple[str, ...]
+    """Specialists that were theirs alone, and are removed."""
     unreadable: tuple[str, ...]
     """Frozen files that are damaged, so that nobody can say whose items they hold."""
     evaluations: dict[str, int]
@@ -157,11 +172,15 @@ def erase_subject(project: Project, subject: str) -> Erased:
         items.setdefault(task, set()).add(item)
     with datasets_alone(project):
         ours = named_by(project.store, project.tenant, subject)
+        labels = {version.label: version.manifest.hash for version in versions(project.datasets)}
         theirs = Theirs(digest_of([project.tenant, subject]), ours.calls, ours.feedback)
         renewed = erase_from(project.datasets, theirs, datetime.now(UTC))
         removed = erase_frozen(project.datasets, items)
         evaluated = evaluations.erase(project.store, project.tenant, project.folder, items)
         counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
+    own = shelf.of_subject(project.store, project.tenant, subject)
+    for card in own:
+        shelf.remove(project.store, card)
     rows = records.policies_from(project.store, project.tenant, removed.items)
     active = {task: active_hash(project.store, project.tenant, task) for task in {row.task for row in rows}}
     learnt = [f"{row.task} {row.hash[:12]}{' (active)' if active[row.task] == row.hash else ''}" for row in rows if row.artefact]
@@ -170,6 +189,8 @@ def erase_subject(project: Project, subject: str) -> Erased:
         said=counts.feedback,
         frozen=removed.items,
         learnt=tuple(learnt),
+        specialists=tuple(card.label for card in taught_by(project, {labels[one.old] for one in renewed.renewed})),
+        own=tuple(card.label for card in own),
         unreadable=tuple(map(str, (*removed.unreadable, *evaluated.unreadable))),
         evaluations=evaluated.evaluations,
         datasets=renewed,

@@ -27,6 +27,7 @@ from freehold.promotion.draw import picture
 from freehold.promotion.estimate import Estimated, estimate
 from freehold.promotion.served import load as load_policy
 from freehold.promotion.settings import Settings
+from freehold.promotion.trained import Entered, enter
 from freehold.promotion.verify import Verdict, Verification, read_certificate, remake, verify
 from freehold.routing import artefact
 from freehold.routing.artefact import policy_hash
@@ -84,7 +85,10 @@ def certify_task(
     task, metric = _task(project, request), _metric(project, request)
     say("reading paired items")
     loaded = load_pairs(project.store, project.tenant, task.id, task.reference or "", metric)
-    head, wanted = _split_off_head(project, task, request.variants, loaded.pairs, metric)
+    named = request.variants or task.variants
+    entered = enter(project, task, [name for name in named if name != task.reference], loaded, metric)
+    loaded, trained = entered.loaded, entered.head
+    head, wanted = _candidates(project, task, request, entered, metric)
     items = usable(loaded, wanted)
     if not items.candidates and head is None:
         others = [name for name in loaded.pairs.variants[1:] if wanted is None or name in wanted]
@@ -98,7 +102,8 @@ def certify_task(
     pairs = items.pairs
     say(f"freezing {len(pairs):,} items")
     dataset_hash, dataset = freeze(pairs, project.datasets)
-    spec = _spec_hash(task, metric, request, (*items.candidates, head), embedder.name if embedder else None, dataset_hash)
+    answerers = (*(entered.hashes.get(name, name) for name in items.candidates), entered.hashes.get(head or "", head))
+    spec = _spec_hash(task, metric, request, answerers, embedder.name if embedder else None, dataset_hash)
     settings = Settings(
         max_loss=task.max_loss,
         confidence=task.confidence,
@@ -107,6 +112,7 @@ def certify_task(
         seed=request.seed,
         p95_s=task.p95_s,
         head=head,
+        trained=trained.head if trained is not None else None,
         head_cost_usd=_flat_price(project, head),
     )
     say("training on the training part, walking the calibration part")
@@ -116,7 +122,7 @@ def certify_task(
         for attempt in _attempts(project, task.id, pairs, request.fractions, spec):
             settings = settings._replace(attempt=attempt.number)
             made = certify(pairs, items.candidates, metric, settings, unpaired, now, project.tenant, embedder)
-            certificate = _named(project, _with_journal(made.certificate, loaded, items), made, dataset)
+            certificate = _named(project, _with_journal(made.certificate, loaded, items, entered.hashes), made, dataset)
             earlier = records.find_certificate(project.store, project.tenant, attempt.id) if attempt.id else None
             if earlier is not None and _say_the_same(earlier, certificate):
                 certificate = earlier
@@ -175,10 +181,12 @@ def _checked(request: Request) -> Request:
     return request._replace(by=by if plain in (*SURFACE, "region") else plain)
 
 
-def _with_journal(certificate: Certificate, loaded: Loaded, items: Usable) -> Certificate:
-    """The certificate with what was counted in the journal: variants that could not be candidates, and answers that were charged."""
+def _with_journal(certificate: Certificate, loaded: Loaded, items: Usable, specialists: dict[str, str]) -> Certificate:
+    """The certificate with what was counted in the journal, variants that could not be candidates and answers that were charged, and with
+    which specialists its variants are."""
     left_out = {**items.dropped, **certificate.left_out}
-    return msgspec.structs.replace(certificate, left_out=left_out, charged=_charged(loaded, items))
+    are = {name: hash for name, hash in specialists.items() if name in certificate.variants}
+    return msgspec.structs.replace(certificate, left_out=left_out, charged=_charged(loaded, items), specialists=are)
 
 
 def _task(project: Project, request: Request) -> Task:
@@ -203,6 +211,17 @@ def _metric(project: Project, request: Request) -> Metric:
             f"or set metric under [tasks.{request.task}]."
         )
     return project.catalog.metric(name)
+
+
+def _candidates(
+    project: Project, task: Task, request: Request, entered: Entered, metric: Metric
+) -> tuple[str | None, tuple[str, ...] | None]:
+    """The head, and the recorded variants that may be chosen (None: all that cover enough items)."""
+    pairs, trained = entered.loaded.pairs, entered.head
+    if trained is None:
+        return _split_off_head(project, task, request.variants, pairs, metric)
+    named = request.variants or task.variants
+    return trained.name, tuple(name for name in named if name in pairs.variants and name != task.reference)
 
 
 def _split_off_head(

@@ -124,16 +124,9 @@ def _earlier(project: Project, name: str) -> Earlier:
     """A specialist, and what it and those before it learnt from, as far as that is still there."""
     card = shelf.find(project.store, project.tenant, name)
     by_hash = {version.manifest.hash: version for version in versions(project.datasets)}
-    lessons: list[Lesson] = []
-    before: Card | None = card
-    seen: set[str] = set()
-    known = {other.name: other for other in shelf.on_shelf(project.store, project.tenant)}
-    while before is not None and before.name not in seen:
-        seen.add(before.name)
-        if before.dataset in by_hash:
-            lessons.append(read_lesson(by_hash[before.dataset], before.task))
-        before = known.get(before.plan.continues or "")
-    return Earlier(card, shelf.read_files(project.store, card), tuple(reversed(lessons)))
+    before = [each for each in reversed(shelf.chain(project.store, card)) if each.dataset in by_hash]
+    lessons = tuple(read_lesson(by_hash[each.dataset], each.task) for each in before if each.dataset is not None)
+    return Earlier(card, shelf.read_files(project.store, card), lessons)
 
 
 def train(project: Project, prepared: Prepared, name: str | None = None, tell: Callable[[Step], None] = lambda _: None) -> Card:

@@ -168,6 +168,9 @@ def show(
     """Show what a version holds, what was left out and why, its recipe, or one row with all it came from."""
     import sys
 
+    import msgspec
+
+    from freehold.curate import taught_by
     from freehold.datasets.dropped import dropped_in
     from freehold.datasets.recipe import toml_of
     from freehold.datasets.versions import DROPPED, find, intact
@@ -184,9 +187,16 @@ def show(
             found = lineage(home, version, row)
             print_json(found)
         elif as_json:
-            print_json(version.manifest)
+            print_json(
+                {
+                    **msgspec.structs.asdict(version.manifest),
+                    "specialists": [card.label for card in taught_by(home, {version.manifest.hash})],
+                }
+            )
         else:
             print_manifest(version.manifest)
+            if taught := taught_by(home, {version.manifest.hash}):
+                out().print(f"Learnt from it: {', '.join(card.label for card in taught)}.", markup=False)
 
 
 def _show_dropped(version: "Version", found: list[tuple[object, ...]], reason: str, as_json: bool) -> None:

@@ -113,6 +113,14 @@ def erase(
             )
         for path in erased.unreadable:
             out().print(f"{path} cannot be read, and may hold some of it. Delete it, or restore it and erase again.", markup=False)
+        if erased.own:
+            out().print(f"Specialists of theirs alone, removed: {', '.join(erased.own)}.", markup=False, soft_wrap=True)
+        if erased.specialists:
+            out().print(
+                f"Specialists that learnt from it: {', '.join(erased.specialists)}. They keep what they learnt: train them again on what is left.",
+                markup=False,
+                soft_wrap=True,
+            )
         if erased.learnt:
             out().print(
                 f"Policies that learnt from it: {', '.join(erased.learnt)}. Their arrays keep what they learnt: certify again on what is left, "

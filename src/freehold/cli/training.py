@@ -22,7 +22,7 @@ specialists = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     app.command()(train)
-    app.add_typer(specialists)
+    app.add_typer(specialists, name="specialists")
 
 
 def train(
@@ -52,6 +52,8 @@ def train(
     if methods:
         _print_methods(as_json)
         return
+    import msgspec
+
     from freehold.specialise import Wanted, plan_of, prepare
     from freehold.specialise import train as run
     from freehold.training.plans import read_plan, write_plan
@@ -76,7 +78,7 @@ def train(
         with progress_bar(1, not as_json) as show:
             card = run(home, prepared, name, lambda step: show(step.done, _told(step), step.total))
     if as_json:
-        print_json({**_plain(card), "label": card.label})
+        print_json({**msgspec.structs.asdict(card), "label": card.label})
     else:
         print_card(card)
 
@@ -132,13 +134,6 @@ def _defaults(options: type) -> "dict[str, JSON]":
     import msgspec
 
     plain: dict[str, JSON] = msgspec.to_builtins(options())
-    return plain
-
-
-def _plain(card: "Card") -> "dict[str, JSON]":
-    import msgspec
-
-    plain: dict[str, JSON] = msgspec.to_builtins(card)
     return plain
 
 
@@ -198,12 +193,14 @@ def _first(card: "Card") -> tuple[str, str]:
 @specialists.command()
 def show(name: Annotated[str, typer.Argument(help="The specialist.")], project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """Show a specialist's card."""
+    import msgspec
+
     from freehold.variants.shelf import find
 
     with opened(project) as home:
         card = find(home.store, home.tenant, name)
     if as_json:
-        print_json({**_plain(card), "label": card.label})
+        print_json({**msgspec.structs.asdict(card), "label": card.label})
     else:
         print_card(card)
 

@@ -213,6 +213,10 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """The limit on predicted latency, seconds."""
     head_cost_usd: float = 0.0
     """What a call to the head was priced at."""
+    specialists: dict[str, str] = {}
+    """The specialists among the variants, and the hash of each."""
+    trained_head: str | None = None
+    """The one of them that decides by its own confidence; None where the head, if there is one, was trained for this certificate."""
     embedder: str | None = None
     """The embedder whose vectors training saw; None for the built-in one."""
     created_at: datetime

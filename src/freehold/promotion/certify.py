@@ -13,7 +13,7 @@ from freehold.errors import CallerError
 from freehold.evaluation import bounds
 from freehold.journal.call import LabelDesign
 from freehold.promotion.certificate import Certificate, Unpaired
-from freehold.promotion.develop import Developed, Goal, add_head, develop
+from freehold.promotion.develop import Developed, Goal, add_head, add_trained, develop
 from freehold.promotion.fit import FOLDS
 from freehold.promotion.issue import Findings, Prepared, issue
 from freehold.promotion.judge import exam_of, judge, picked, policy_program, weights
@@ -90,7 +90,10 @@ def prepare(
     pairs = recorded.columns((recorded.reference, *(c for c in candidates if c != recorded.reference)))
     head = None
     if settings.head is not None:
-        pairs, head_score, confidence_N = add_head(pairs, train_N, settings.head, settings.head_cost_usd, settings.seed)
+        if settings.trained is not None:
+            pairs, head_score, confidence_N = add_trained(pairs, train_N, settings.trained, settings.head, settings.head_cost_usd)
+        else:
+            pairs, head_score, confidence_N = add_head(pairs, train_N, settings.head, settings.head_cost_usd, settings.seed)
         head = (head_score, confidence_N)
     made = develop(pairs, recorded, train_N, goal, embedder, head)
     exam = exam_of(pairs, made, train_N, goal, _cap(pairs, train_N))

@@ -60,6 +60,15 @@ class Developed(NamedTuple):
     """`cost`, or `calls` where costs are unknown."""
 
 
+def add_trained(pairs: Pairs, train_N: NDArray[np.bool_], head: Head, name: str, cost_usd: float) -> tuple[Pairs, HeadScore, Floats]:
+    """As `add_head`, with a head that was trained before, on none of these items."""
+    probability_NC = head.probabilities(pairs.texts)
+    with_head = head_column(pairs, head, np.argmax(probability_NC, axis=1), name, cost_usd)
+    confidence_N = probability_NC.max(axis=1)
+    score = HeadScore(head, *_falling(confidence_N[train_N], with_head.loss_NV[train_N, -1]))
+    return with_head, score, confidence_N
+
+
 def add_head(pairs: Pairs, train_N: NDArray[np.bool_], name: str, cost_usd: float, seed: int) -> tuple[Pairs, HeadScore, Floats]:
     """The pairs with a head's answers as a further column, the head, and its confidence for every item.
 
@@ -88,7 +97,11 @@ def head_column(pairs: Pairs, head: Head, class_N: NDArray[np.int64], name: str,
     """The pairs with the head's answers, given as its classes, as a further column."""
     place = {canonical_json(answer): a for a, answer in enumerate(pairs.answers)}
     code_C = np.array([place.get(canonical_json(answer), -2) for answer in head.answers])
-    answer_N = code_C[class_N]
+    return answer_column(pairs, code_C[class_N], name, cost_usd)
+
+
+def answer_column(pairs: Pairs, answer_N: NDArray[np.int64], name: str, cost_usd: float) -> Pairs:
+    """The pairs with a further column of these answers, by their places in `answers`, each of which scores like an equal one."""
     score_N = _score_like_an_equal_answer(pairs, answer_N)
     loss_N = np.nan_to_num(pairs.score_NV[:, 0], nan=1.0) - score_N
     if pairs.is_deterministic:

@@ -156,6 +156,7 @@ def issue(found: Findings, unpaired: Unpaired, now: datetime) -> Certificate:
         unpaired=unpaired,
         p95_s=settings.p95_s,
         head_cost_usd=settings.head_cost_usd,
+        trained_head=settings.head if settings.trained is not None else None,
         embedder=None if isinstance(made.scorer.embedder, HashedEmbedder) else made.scorer.embedder.name,
         created_at=now,
         conditions=(

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.datasets.split import Fractions
+from freehold.routing.head import Head
 
 Floats = NDArray[np.float64]
 
@@ -29,5 +30,7 @@ class Settings(NamedTuple):
     """The limit on predicted latency."""
     head: str | None = None
     """The name of a head to train; None for none."""
+    trained: Head | None = None
+    """That head, where it was trained before and is a specialist's."""
     head_cost_usd: float = 0.0
     """What a call to the head costs."""

@@ -25,7 +25,19 @@ from freehold.routing.program import digest, parse
 from freehold.routing.scorer import Scored, Scorer
 
 _CLOSE = 1e-9
-_NAMED_LATER = {"id", "certificate", "policy", "policy_hash", "artefact", "dataset", "dataset_hash", "created_at", "left_out", "charged"}
+_NAMED_LATER = {
+    "id",
+    "certificate",
+    "policy",
+    "policy_hash",
+    "artefact",
+    "dataset",
+    "dataset_hash",
+    "created_at",
+    "left_out",
+    "charged",
+    "specialists",
+}
 """What a certificate gets when it is written down, and what was counted in the journal rather than in the frozen data."""
 _ALIKE_LOSS, _ALIKE_THRESHOLD, _ALIKE_BET, _ALIKE_SHARE = 1e-3, 1e-3, 0.05, 0.999
 """How near training has to come to what it made before. Arithmetic differs in its last digits from one kind of processor to another, and
@@ -108,7 +120,11 @@ def remake(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, met
 
 def _not_kept(certificate: Certificate, scorer: Scorer | None) -> str:
     """Why training cannot be done again; empty where it can. An embedder of one's own is kept with the arrays of a policy that has some."""
-    if certificate.embedder is None or scorer is not None:
+    if scorer is not None:
+        return ""
+    if (trained := certificate.trained_head) is not None:
+        return f"it was issued on the specialist '{trained}', which was not kept, because its policy needs no arrays. Certify again"
+    if certificate.embedder is None:
         return ""
     return f"it was trained on the embedder '{certificate.embedder}', which was not kept, because its policy needs no arrays. Certify again"
 
@@ -125,6 +141,7 @@ def _prepared(certificate: Certificate, recorded: Pairs, scorer: Scorer | None, 
         attempt=certificate.attempt,
         p95_s=certificate.p95_s,
         head=head,
+        trained=scorer.head.head if scorer is not None and scorer.head is not None and certificate.trained_head is not None else None,
         head_cost_usd=certificate.head_cost_usd,
     )
     candidates = tuple(v for v in certificate.variants[1:] if v != head)

@@ -67,6 +67,14 @@ def on_shelf(store: Store, tenant: str, task: str | None = None) -> list[Card]:
     return _cards(store, wanted if task is None else wanted.where(_c.task == task))
 
 
+def chain(store: Store, card: Card) -> list[Card]:
+    """A specialist and those it goes on from, newest first, as far as they still stand here."""
+    found, known = [card], {other.name: other for other in on_shelf(store, card.tenant)}
+    while (before := known.get(found[-1].plan.continues or "")) is not None and before not in found:
+        found.append(before)
+    return found
+
+
 def trained_on(store: Store, tenant: str, datasets: set[str]) -> list[Card]:
     """The specialists that learnt from any of these versions, by their hashes."""
     return _cards(store, select(_c.card).where(_c.tenant == tenant, _c.dataset.in_(sorted(datasets))).order_by(_c.seq))
