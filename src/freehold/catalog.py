@@ -264,6 +264,10 @@ class Reward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 )
 
 
+Scope: TypeAlias = Literal["subject", "tenant"]
+"""Whose a specialist may be alone: the person a call is about, or the customer it is billed to."""
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """A typed function whose implementation is chosen at run time, with its quality floor."""
 
@@ -289,6 +293,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """What the task asks, in words."""
     reward: Reward | None = None
     """How what is said about its calls becomes one number; None where nobody declared it."""
+    scope: Scope | None = None
+    """Who each has a habit of their own over its specialists; None for nobody."""
 
     def __post_init__(self) -> None:
         if not 0 < self.max_loss < 1:

@@ -178,7 +178,7 @@ def erase_subject(project: Project, subject: str) -> Erased:
         removed = erase_frozen(project.datasets, items)
         evaluated = evaluations.erase(project.store, project.tenant, project.folder, items)
         counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
-    own = shelf.of_subject(project.store, project.tenant, subject)
+    own = shelf.of_subject(project.store, project.tenant, digest_of([project.tenant, subject]))
     for card in own:
         shelf.remove(project.store, card)
     rows = records.policies_from(project.store, project.tenant, removed.items)

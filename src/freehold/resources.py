@@ -35,6 +35,7 @@ from freehold.journal.call import Call
 from freehold.journal.formats.openai import tier_of
 from freehold.journal.read import calls
 from freehold.journal.redact import redact
+from freehold.journal.rows import digest_of
 from freehold.journal.write import Writer
 from freehold.pricing.rates import batch_share
 from freehold.promotion.served import Served
@@ -107,6 +108,10 @@ class Words(NamedTuple):
     """What came along."""
     key: Callable[[], str]
     """Gives what recordings and memories know it by, as `chat.key_of` has it."""
+    subject: str | None = None
+    """The person it is about."""
+    customer: str | None = None
+    """Whom it is billed to."""
 
 
 class Declaration(NamedTuple):
@@ -461,7 +466,7 @@ class Resources:
             model = self.catalog.models.get(variant)
             return head.run(scorer, chosen.scored, model.price.per_call if model and model.price else 0.0)
         if self.variant(variant).kind == "specialist":
-            return self.specialists.run(variant, asked.text) or Elsewhere.PASS
+            return self.specialists.run(variant, asked.text, self._owner(task, asked)) or Elsewhere.PASS
         if variant in self._rules:
             return self._rules[variant].run(asked.text, asked.tags) or Elsewhere.PASS
         if variant in self._replayed:
@@ -475,6 +480,14 @@ class Resources:
             longest_s = self.how(task, CACHE).cache_s or _CACHE_S
             return self.memory.run(task, asked.key(), time.time(), longest_s) or Elsewhere.PASS
         return Elsewhere.ASKED
+
+    def _owner(self, task: str, asked: Words) -> str | None:
+        """Hash of whoever may have a habit of their own in a task; None where nobody does."""
+        known = self.catalog.tasks.get(task)
+        if known is None or known.scope is None:
+            return None
+        who = asked.subject if known.scope == "subject" else asked.customer
+        return None if who is None else digest_of([self.tenant, who])
 
     def others(self, task: str | None, variant: str) -> tuple[float, list[str]]:
         """With which probability another variant of a task is asked as well, and which those are that can be."""

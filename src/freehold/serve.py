@@ -467,7 +467,7 @@ class Exchange:
         """What policies see."""
         tags = self._caller.tags
         asked = self._asked
-        return Words(asked.text, {**asked.tags, **tags} if tags else asked.tags, asked.key)
+        return Words(asked.text, {**asked.tags, **tags} if tags else asked.tags, asked.key, asked.question.subject, self._customer())
 
     def _decide(self, task: Task) -> Decision:
         """What the task's active policy says; its reference where there is none, or where it fails."""

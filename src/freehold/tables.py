@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.catalog import Budget, Content, Durability, Rates, Reward, Sampling
+from freehold.catalog import Budget, Content, Durability, Rates, Reward, Sampling, Scope
 from freehold.chat import JSON
 from freehold.errors import OperatorError
 
@@ -361,6 +361,9 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """How serving asks for its answers."""
     reward: Reward | None = None
     """How what is said about its calls becomes one number in [0, 1]."""
+    scope: Scope | None = None
+    """Who each has a habit of their own over the task's specialists: `subject`, the person a call is about, or `tenant`, the customer it is billed to.
+    Nobody where nothing is said."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.explore <= 1:

@@ -54,9 +54,12 @@ def train(
         return
     import msgspec
 
+    from freehold.cli.personal import print_personal
+    from freehold.personal import personalise
     from freehold.specialise import Wanted, plan_of, prepare
     from freehold.specialise import train as run
     from freehold.training.plans import read_plan, write_plan
+    from freehold.variants.specialist import FORMATS
 
     with opened(project) as home:
         if plan is not None:
@@ -77,10 +80,14 @@ def train(
             return
         with progress_bar(1, not as_json) as show:
             card = run(home, prepared, name, lambda step: show(step.done, _told(step), step.total))
+            has_scope = home.task(card.task).scope is not None and card.format in FORMATS
+            own = personalise(home, card.name, lambda step: show(step.done, _told(step), step.total)) if has_scope else None
     if as_json:
-        print_json({**msgspec.structs.asdict(card), "label": card.label})
-    else:
-        print_card(card)
+        print_json({**msgspec.structs.asdict(card), "label": card.label} | ({"personal": own} if own is not None else {}))
+        return
+    print_card(card)
+    if own is not None:
+        print_personal(own)
 
 
 def _settings(said: list[str]) -> "dict[str, JSON]":
@@ -171,13 +178,16 @@ def print_card(card: "Card") -> None:
 
 @specialists.command("list")
 def list_specialists(
-    task: Annotated[str | None, typer.Option(help="Those of one task.")] = None, project: ProjectOption = None, as_json: JsonOption = False
+    task: Annotated[str | None, typer.Option(help="Those of one task.")] = None,
+    habits: Annotated[bool, typer.Option("--habits", help="Those that are somebody's own, too.")] = False,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List specialists, oldest first."""
     from freehold.variants.shelf import on_shelf
 
     with opened(project) as home:
-        cards = on_shelf(home.store, home.tenant, task)
+        cards = [card for card in on_shelf(home.store, home.tenant, task) if habits or card.subject is None]
     if as_json:
         print_json(cards)
         return

@@ -68,6 +68,14 @@ class StoredConversations:
             return int(found + len(new))
 
 
+def said_in(store: Store, tenant: str, subject: str) -> list[dict[str, Any]]:
+    """The messages of conversations about a person, in order, each with its conversation."""
+    wanted = select(rows.c.conversation, rows.c.n, rows.c.message).where(rows.c.tenant == tenant, rows.c.subject == subject)
+    with store.reading() as connection:
+        found = connection.execute(wanted.order_by(rows.c.conversation, rows.c.n)).all()
+    return [{"conversation": row.conversation, "n": row.n, "message": msgspec.json.decode(row.message)} for row in found]
+
+
 def forget(connection: Connection, tenant: str, subject: str, calls: Select[str] | None = None) -> int:
     """Removes the conversations about a person, or in which one of these `calls` was made, whole, and gives how many messages that were.
 

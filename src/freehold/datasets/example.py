@@ -72,6 +72,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How its call came in."""
     subject: str | None = None
     """Hash of the person it is about, by which erasure finds it."""
+    customer: str | None = None
+    """Hash of the customer it was billed to."""
     tags: dict[str, str] = {}
     """The call's tags, with placeholders for personal data."""
 
@@ -224,6 +226,7 @@ class Maker:
             trains=writer.trains,
             source=call.source,
             subject=None if call.subject is None else digest_of([self._tenant, call.subject]),
+            customer=None if call.customer is None else digest_of([self._tenant, call.customer]),
             tags=call.tags,
         )
 

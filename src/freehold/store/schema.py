@@ -157,7 +157,7 @@ specialists = Table(
     Column("method", Text, nullable=False),
     Column("hash", Text, nullable=False, comment="of what it is made of"),
     Column("dataset", Text, comment="hash of the version of the data set it learnt from; null for none"),
-    Column("subject", Text, comment="the person or customer it belongs to alone; null for everybody's"),
+    Column("subject", Text, comment="hash of the person or customer it belongs to alone; null for everybody's"),
     Column("card", LargeBinary, nullable=False, comment="JSON"),
     Column("created_at", BigInteger, nullable=False, comment="microseconds since 1970 UTC"),
     UniqueConstraint("tenant", "name", name="specialists_name"),

@@ -39,6 +39,10 @@ class Part:
     """What depends on each other shares one."""
     subjects: tuple[str | None, ...]
     """Hash of the person each is about."""
+    customers: tuple[str | None, ...]
+    """Hash of the customer each was billed to."""
+    consents: tuple[str | None, ...]
+    """What the use of each rests on; None where nobody said."""
     items: tuple[str, ...]
     """What was asked, by name."""
 
@@ -52,7 +56,16 @@ class Part:
         def of(column: tuple[_T, ...]) -> tuple[_T, ...]:
             return tuple(column[n] for n in rows)
 
-        return Part(of(self.texts), of(self.answers), of(self.ids), of(self.groups), of(self.subjects), of(self.items))
+        return Part(
+            of(self.texts),
+            of(self.answers),
+            of(self.ids),
+            of(self.groups),
+            of(self.subjects),
+            of(self.customers),
+            of(self.consents),
+            of(self.items),
+        )
 
     def __add__(self, other: "Part") -> "Part":
         return Part(
@@ -61,6 +74,8 @@ class Part:
             self.ids + other.ids,
             self.groups + other.groups,
             self.subjects + other.subjects,
+            self.customers + other.customers,
+            self.consents + other.consents,
             self.items + other.items,
         )
 
@@ -71,7 +86,7 @@ class Part:
         return np.asarray(code_N, dtype=np.int64)
 
 
-NO_ROWS = Part((), (), (), (), (), ())
+NO_ROWS = Part((), (), (), (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +115,10 @@ class Lesson:
 
 
 def read_lesson(version: Version, task: str) -> Lesson:
-    """The rows of a task in a data set, preferences left out. Raises TrainingError where there is nothing to learn."""
+    """The rows of a task in a data set, preferences left out: of one item those of the kind that is worth most.
+
+    Raises TrainingError where there is nothing to learn.
+    """
     rows: dict[str, list[Example]] = {part: [] for part in PARTS}
     for table in batches_of(version.folder / ROWS):
         for example, part in zip(examples_in(table), table.column("split").to_pylist(), strict=True):
@@ -127,6 +145,8 @@ def part_of(examples: Iterable[Example]) -> Part:
         tuple(row.id for row in ordered),
         tuple(row.group or row.item for row in ordered),
         tuple(row.subject for row in ordered),
+        tuple(row.customer for row in ordered),
+        tuple(row.consent for row in ordered),
         tuple(row.item for row in ordered),
     )
 

@@ -171,7 +171,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     replaces: str | None = None
     """The variant that it is there to take calls from: its task's reference."""
     subject: str | None = None
-    """The person or customer it belongs to alone."""
+    """Hash of the person or customer it belongs to alone."""
+    over: str | None = None
+    """The specialist that answers under it, for one that belongs to somebody."""
     variant: Variant | None = None
     """How it is asked, for those that a model answers: with another prompt, or another name."""
     training_s: float
@@ -188,6 +190,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
             self.task,
             self.format,
             self.subject,
+            self.over,
             sorted((file.name, file.sha256) for file in self.files),
             msgspec.to_builtins(self.variant),
         )

@@ -18,7 +18,7 @@ class HeadAnswerer:
     """As of `Answerer`."""
 
     head: Head
-    bytes: int
+    size_bytes: int
     is_quick: bool = True
 
     def answer(self, texts: Sequence[str]) -> list[Answered | None]:

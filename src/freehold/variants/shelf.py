@@ -104,6 +104,11 @@ def remove(store: Store, card: Card) -> None:
             store.blobs.remove(file.blob)
 
 
+def habit_name(shared: str, owner: str) -> str:
+    """What the habit of an owner over a specialist is called. `owner`: their hash."""
+    return f"{shared}~{owner[:16]}"
+
+
 def free_name(store: Store, tenant: str, task: str, method: str) -> str:
     """A name that nobody has: `TASK-METHOD-N`."""
     taken = {card.name for card in on_shelf(store, tenant)}

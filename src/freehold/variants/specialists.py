@@ -4,7 +4,7 @@ from freehold.catalog import Variant
 from freehold.store.open import Store
 from freehold.variants.card import Card
 from freehold.variants.outcome import Outcome
-from freehold.variants.shelf import newest, on_shelf
+from freehold.variants.shelf import habit_name, newest, on_shelf
 from freehold.variants.specialist import Answerer, load
 
 
@@ -39,11 +39,17 @@ class Specialists:
         """Whether a specialist has that name."""
         return name in self._cards
 
-    def run(self, name: str, text: str) -> Outcome | None:
-        """What a specialist answers; None where it has no answer. Raises DataError or OperatorError for one that cannot be read."""
-        card = self._cards[name]
+    def run(self, name: str, text: str, owner: str | None) -> Outcome | None:
+        """What a specialist answers to whoever has this hash, by their own habit where they have one; None where it has no answer.
+
+        Raises DataError or OperatorError for one that cannot be read.
+        """
+        own = self._cards.get(habit_name(name, owner)) if owner is not None else None
+        (said,) = self._answerer(own or self._cards[name]).answer((text,))
+        return None if said is None else Outcome(said.output, 0.0, known={"confidence": said.confidence, **said.known})
+
+    def _answerer(self, card: Card) -> Answerer:
         answerer = self._read.get(card.hash)
         if answerer is None:
-            answerer = self._read[card.hash] = load(self._store, card)
-        (said,) = answerer.answer((text,))
-        return None if said is None else Outcome(said.output, 0.0, known={"confidence": said.confidence, **said.known})
+            answerer = self._read[card.hash] = load(self._store, card, lambda name: self._answerer(self._cards[name]))
+        return answerer
