@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, opened, out, print_json, print_table, span_of
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, opened, out, print_json, print_table
 from freehold.errors import CallerError
+from freehold.store.times import span_of
 
 if TYPE_CHECKING:
     from freehold.feedback.desk import Desk
