@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from data import need, run
-from harness import emit
+from harness import arguments, emit
 from zeroeval import freehold
 
 FLOORS = (0.02, 0.01, 0.05)
@@ -79,7 +79,8 @@ def one_floor(folder: Path, log: Path, floor: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     by_floor = {}
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.jsonl"
@@ -91,7 +92,7 @@ def main() -> None:
             print(f"{floor:g}: {by_floor[f'{floor:g}']}", file=sys.stderr, flush=True)
     main_floor = by_floor[f"{FLOORS[0]:g}"]
     result = {"items": items, "import_to_report_s": main_floor["import_to_report_s"], "saving": main_floor["saving"], "floors": by_floor}
-    emit("banking", result, "--check" in sys.argv)
+    emit("banking", result, args.check)
 
 
 if __name__ == "__main__":

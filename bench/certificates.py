@@ -37,7 +37,7 @@ from freehold.promotion.fit import FOLDS, folds
 from freehold.promotion.walk import Exam, Losses, walk
 from freehold.routing.embed import Embedder
 from freehold.routing.scorer import Scored
-from harness import emit
+from harness import arguments, emit
 from routing import minilm, routellm
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -364,7 +364,8 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     draws, most = (100, 1500) if quick else (500, None)
     sizes = (500, 1000) if quick else (1000, 2000)
     say("MMLU")
@@ -396,7 +397,7 @@ def main() -> None:
     pairs, recorded = many_models()
     zeroeval = single_items(Population(pairs, recorded, None), sizes[-1:], draws)
     result["zeroeval"] = worst_of(zeroeval) | {"items": len(pairs), "priced_models": list(pairs.variants)} | zeroeval
-    emit("certificates", result, "--check" in sys.argv)
+    emit("certificates", result, args.check)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ certificate. Importing stands beside it. Memory is the peak of the process, impo
 
 import json
 import resource
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +21,7 @@ import numpy as np
 from freehold.improve import Request, certify_task
 from freehold.journal.ingest import IngestOptions
 from freehold.project import Project
-from harness import emit
+from harness import arguments, emit
 
 PROJECT = """\
 [project]
@@ -93,10 +92,11 @@ def apart(items: int, variants: int) -> dict[str, object]:
 
 
 def main() -> None:
-    shapes = ((2_000, 2), (400, 60)) if "--quick" in sys.argv else ((10_000, 2), (2_000, 60))
+    args = arguments(__doc__)
+    shapes = ((2_000, 2), (400, 60)) if args.quick else ((10_000, 2), (2_000, 60))
     by_shape = {f"{items}x{variants}": apart(items, variants) for items, variants in shapes}
     seconds = {f"items_{shape.replace('x', '_variants_')}_s": each["certify_s"] for shape, each in by_shape.items()}
-    emit("certify", {**seconds, "shapes": by_shape}, "--check" in sys.argv)
+    emit("certify", {**seconds, "shapes": by_shape}, args.check)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ fitted to. The article at the end stands for scripts of which there are no data:
 
 import gzip
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -26,7 +25,7 @@ from scipy.optimize import nnls
 from data import need, run
 from freehold.context.count import WEIGHTS, Pieces, estimate, pieces_of
 from freehold.context.tokenizer import tokenizer_from
-from harness import emit
+from harness import arguments, emit
 
 Size = Callable[[str], int]
 Floats = NDArray[np.float64]
@@ -140,7 +139,8 @@ def us_per_kb(kinds: dict[str, list[str]], rounds: int) -> float:
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     kinds = texts()
     if quick:
         kinds = {kind: some[:60] for kind, some in kinds.items()}
@@ -150,7 +150,7 @@ def main() -> None:
     result["weights"] = {name: weights._asdict() for name, weights in WEIGHTS.items()}
     result["us_per_kb"] = us_per_kb(kinds, 20 if quick else 200)
     result["left_out"] = sorted({"o200k", "cl100k", "claude2", "minilm"} - set(sizes))
-    emit("counting", result, "--check" in sys.argv)
+    emit("counting", result, args.check)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ Python's start and the drawing of the page included; `seconds` is the median ove
 """
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from freehold.evaluation.bounds import binomial_interval
-from harness import emit
+from harness import arguments, emit
 from zeroeval import freehold
 
 LEAST_SAVING = 0.3
@@ -44,7 +43,8 @@ def one_seed(seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    seeds = [one_seed(seed) for seed in range(1 if "--quick" in sys.argv else 10)]
+    args = arguments(__doc__)
+    seeds = [one_seed(seed) for seed in range(1 if args.quick else 10)]
     held = [each["certified"] and each["saving"] >= LEAST_SAVING for each in seeds]
     result = {
         "held": sum(held) / len(held),
@@ -57,7 +57,7 @@ def main() -> None:
         "mean_test_loss": round(float(np.mean([each["test_loss"] for each in seeds])), 4),
         "seeds": seeds,
     }
-    emit("demo", result, "--check" in sys.argv)
+    emit("demo", result, args.check)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ before composites). The alarm learns its level from the first 100 labels and has
 interval, which is right at one moment only. `inputs`: looks of 100 questions at OpinionQA's, steady and then GSM8K's.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from freehold.evaluation.drift import carried, compare
 from freehold.evaluation.sequence import Detector, Mean
 from freehold.monitor.inputs import CHUNK, MOST_BEFORE, RUN_LENGTH
 from freehold.routing.embed import unfitted
-from harness import emit
+from harness import arguments, emit
 from routing import routellm
 
 STREAMS, QUICK_STREAMS = 500, 20
@@ -194,7 +193,8 @@ def _looks(chunks: Sequence[NDArray[np.float32]], rng: np.random.Generator, afte
 
 def main() -> None:
     """Everything."""
-    streams = QUICK_STREAMS if "--quick" in sys.argv else STREAMS
+    args = arguments(__doc__)
+    streams = QUICK_STREAMS if args.quick else STREAMS
     gpt4 = {name: months(task, "openaichat/gpt-4") for name, task in TASKS.items()}
     gpt35 = {name: months(task, "openaichat/gpt-3.5") for name, task in TASKS.items()}
     still = {name: steady(known, streams) for name, known in gpt4.items()}
@@ -214,7 +214,7 @@ def main() -> None:
         "sequence": sequences(few),
         "inputs": inputs(max(5, streams // 10)),
     }
-    emit("drift", result, "--check" in sys.argv)
+    emit("drift", result, args.check)
 
 
 if __name__ == "__main__":

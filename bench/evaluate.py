@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data import need, run
-from harness import emit
+from harness import arguments, emit
 from zeroeval import DECLARED, freehold
 
 REFERENCE = "gpt-4o-2024-08-06"
@@ -135,9 +135,10 @@ def scorecard(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    args = arguments(__doc__)
     rows = records()
     full = differences(rows)
-    seeds = QUICK_SEEDS if "--quick" in sys.argv else SEEDS
+    seeds = QUICK_SEEDS if args.quick else SEEDS
     with tempfile.TemporaryDirectory() as folder:
         project, log = Path(folder) / "project", Path(folder) / "log.jsonl"
         log.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -175,7 +176,7 @@ def main() -> None:
         "scorecard": cards,
         "whole_task_s": round(float(np.mean(took)), 2),
     }
-    emit("evaluate", result, "--check" in sys.argv)
+    emit("evaluate", result, args.check)
 
 
 if __name__ == "__main__":

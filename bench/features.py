@@ -8,7 +8,6 @@ call's fixed cost is the most. MiniLM is measured where the package gt-all-minil
 """
 
 import gc
-import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -17,7 +16,7 @@ import numpy as np
 
 from freehold.routing.features import DIMS, SURFACE, features
 from freehold.training.project import fit_hashed_embedder
-from harness import emit
+from harness import arguments, emit
 from routing import minilm
 
 SENTENCES = (
@@ -64,7 +63,8 @@ def cpu_us(run: Callable[[str], object], texts: Sequence[str], rounds: int) -> f
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     rounds = 200 if quick else 2000
     us = {size: cpu_us(features, texts_of(chars), rounds) for size, chars in (("100", 100), ("1024", 1024), ("4096", 4096))}
     hashed = fit_hashed_embedder(texts_of(300, 2000), dims=64)
@@ -82,7 +82,7 @@ def main() -> None:
         result["minilm_int8_60_ms"] = round(cpu_us(lambda text: embedder.onnx.embed([text]), texts_of(60), 3) / 1000, 2)
         result["minilm_int8_1024_ms"] = round(cpu_us(lambda text: embedder.onnx.embed([text]), texts_of(1024, 16), 3) / 1000, 2)
         result["onnxruntime"] = version("onnxruntime")
-    emit("features", result, "--check" in sys.argv)
+    emit("features", result, args.check)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What every benchmark shares: its options, its one line of JSON, and the numbers it has to hold.
 
-A benchmark is a script: it calls `add_arguments`, measures, and ends with `emit(name, result, args.check)`.
+A benchmark is a script: it reads `arguments(__doc__)`, measures, and ends with `emit(name, result, args.check)`.
 """
 
 import argparse
@@ -35,6 +35,13 @@ class Target(NamedTuple):
     """Whether a run with --quick can tell."""
 
 
+def arguments(about: str | None) -> argparse.Namespace:
+    """The options of this run, for a benchmark that has no others: `quick`, `check` and `out`. `about`: what `--help` says."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    return parser.parse_args()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options every benchmark has."""
     parser.add_argument("--quick", action="store_true", help="a part of the work, for scripts/test")
@@ -46,20 +53,20 @@ def emit(name: str, result: Mapping[str, object], check: bool) -> None:
     """Prints one line of JSON; with `check` lists each shortfall on stderr and exits 1. Of the command line it takes --quick and --out."""
     parser = argparse.ArgumentParser(add_help=False)
     add_arguments(parser)
-    options, _ = parser.parse_known_args()
+    said, _ = parser.parse_known_args()
     line = {
         "name": name,
-        "quick": options.quick,
+        "quick": said.quick,
         "result": result,
         "versions": {"python": platform.python_version(), "freehold": __version__} | {package: version(package) for package in _PACKAGES},
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "date": datetime.now(UTC).date().isoformat(),
     }
     print(json.dumps(line, allow_nan=False), flush=True)
-    if options.out is not None:
-        options.out.write_text(json.dumps(line, allow_nan=False, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if said.out is not None:
+        said.out.write_text(json.dumps(line, allow_nan=False, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if check:
-        short = shortfalls(result, targets(name), options.quick)
+        short = shortfalls(result, targets(name), said.quick)
         for each in short:
             print(f"{name}: {each}", file=sys.stderr)
         if short:

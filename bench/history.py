@@ -20,7 +20,6 @@ import gc
 import gzip
 import json
 import re
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
@@ -34,7 +33,7 @@ from freehold.context.count import tokens_of
 from freehold.context.history import SUMMARY, Fitted, Retrieve, Strategy, Summarise, Trim, fit
 from freehold.context.turns import words_of
 from freehold.errors import CallerError
-from harness import emit
+from harness import arguments, emit
 
 SHARES = (0.25, 0.5, 0.75)
 ROOM = 0.5
@@ -185,7 +184,8 @@ def _best_us(run_once: Callable[[], object], rounds: int) -> float:
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     some = dialogues()
     some = some[::8] if quick else some
     result: dict[str, Any] = {f"share_{round(100 * share)}": measured(some, share, 1 if quick else DRAWS) for share in SHARES}
@@ -194,7 +194,7 @@ def main() -> None:
     result["messages_a_dialogue"] = round(float(np.mean([len(one.messages) for one in some])), 2)
     gc.disable()
     result["us_50_turns"] = us_a_fit(some, 5 if quick else 100)
-    emit("history", result, "--check" in sys.argv)
+    emit("history", result, args.check)
 
 
 if __name__ == "__main__":

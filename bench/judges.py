@@ -10,7 +10,6 @@ traffic that goes on. `active`: labels are drawn where the two judges differ, fo
 The recorded judges saw one order only, so nothing is said about what order does to them.
 """
 
-import argparse
 import gzip
 import json
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from freehold.evaluation import ppi
 from freehold.evaluation.ppi import Estimate, Floats
 from freehold.feedback.agreement import Estimate as Coefficient
 from freehold.feedback.agreement import agreement
-from harness import add_arguments, emit
+from harness import arguments, emit
 
 LABELS = 100
 _WORTH = {"0": 0.5, "1": 0.0, "2": 1.0, "tie": 0.5}
@@ -126,9 +125,7 @@ def where_judges_differ(found: Verdicts) -> Label:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    args = parser.parse_args()
+    args = arguments(__doc__)
     draws = 100 if args.quick else 500
     found = load()
     human_N = found.human_N3.mean(axis=1)

@@ -14,7 +14,6 @@ intervals are known to fail; `shadow_05` is Freehold's own exploration: the stro
 the rest, and after one call in twenty the other is asked, too.
 """
 
-import sys
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from data import run
 from freehold.evaluation.offpolicy import LEAST_UNITS, Interval, Log, Refused, Value, mean_of, value_of
 from freehold.routing.embed import unfitted
-from harness import emit
+from harness import arguments, emit
 from routing import routellm
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -134,7 +133,8 @@ def _summary(row_K4: Floats) -> dict[str, float]:
 
 def main() -> None:
     """Every log policy on both benchmarks."""
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     logs = QUICK_LOGS if quick else LOGS
     result: dict[str, object] = {"logs": logs * len(SHARES), "logs_each": logs, "least_units": LEAST_UNITS}
     lowest, small = 1.0, 0
@@ -153,7 +153,7 @@ def main() -> None:
         except Refused as refusal:
             small += refusal.effective < LEAST_UNITS
     result["refused_of_60"] = small / logs
-    emit("offpolicy", result, "--check" in sys.argv)
+    emit("offpolicy", result, args.check)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ interval (Student's t): five seeds and half an hour each of the pace, two and te
 """
 
 import heapq
-import sys
 import time
 from collections.abc import Callable, Sequence
 from math import inf, sqrt
@@ -20,7 +19,7 @@ from scipy.stats import t as student
 
 from freehold.providers.pace import Ending, Pace, Ticket
 from freehold.providers.remaining import Gauge, Remaining
-from harness import emit
+from harness import arguments, emit
 from pace_servers import SCENARIOS, WARM_S, Measured, Pacer, simulate
 
 
@@ -125,7 +124,8 @@ def us_per_row(rows: int) -> float:
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     seeds, length_s = (2, 1200.0) if quick else (5, 1800.0)
     names = ["pace"] if quick else list(PACERS)
     by_scenario: dict[str, dict[str, dict[str, object]]] = {}
@@ -147,7 +147,7 @@ def main() -> None:
         "seeds": seeds,
         "simulated_s": length_s,
     }
-    emit("pace", result, "--check" in sys.argv)
+    emit("pace", result, args.check)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from data import need, run
 from freehold.pipelines.parse import Malformed, parse
-from harness import emit
+from harness import arguments, emit
 
 HOLDS = re.compile(r"""["'“]answer["'”]\s*:\s*\S""")
 
@@ -117,7 +117,8 @@ def of_one_model(rows: list[dict[str, Any]], answers: dict[str, str]) -> dict[st
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     folder = need("zeroeval")
     answers: dict[str, dict[str, str]] = defaultdict(dict)
     for row in pq.read_table(folder / "records.parquet", columns=["prompt_id", "model", "answer"]).to_pylist():
@@ -138,7 +139,7 @@ def main() -> None:
         "us_strict": cpu_us(attempt, [STRICT] * 100, rounds),
         "us_repaired": {name: cpu_us(attempt, [text] * 20, rounds) for name, text in SLOPPY.items()},
     }
-    emit("parsing", result, "--check" in sys.argv)
+    emit("parsing", result, args.check)
 
 
 if __name__ == "__main__":

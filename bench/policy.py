@@ -6,13 +6,12 @@ Times one call of the compiled program, features and scores already computed: th
 machine only ever adds. Facts are chosen so that the slow path is taken: no rule before the last holds, every candidate satisfies.
 """
 
-import sys
 import timeit
 from collections.abc import Callable
 
 from freehold.routing.decide import Facts, VariantScores, compile_program
 from freehold.routing.program import digest, parse
-from harness import emit
+from harness import arguments, emit
 
 DESIGN = """
 task triage
@@ -59,7 +58,8 @@ def decision_us(source: str, scores: dict[str, VariantScores], rule: int, rounds
 
 
 def main() -> None:
-    rounds = 20 if "--quick" in sys.argv else 200
+    args = arguments(__doc__)
+    rounds = 20 if args.quick else 200
     pair = {"a": VariantScores(0.01, 0.1, 0.2), "head": VariantScores(0.01, 0.1, 0.2), "cheap": VariantScores(0.02, 0.05, 0.1)}
     sixty = scores_of(60)
     result: dict[str, object] = {
@@ -72,7 +72,7 @@ def main() -> None:
         "digest_twenty_rules_ms": round(best_us(lambda: digest(parse(twenty_rules())), 10, rounds // 4) / 1000, 3),
         "rounds": rounds,
     }
-    emit("policy", result, "--check" in sys.argv)
+    emit("policy", result, args.check)
 
 
 if __name__ == "__main__":

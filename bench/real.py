@@ -17,7 +17,6 @@ free_after_s     how long after the last client left the server answers a short 
                  that nobody wants where nobody tells it
 """
 
-import argparse
 import asyncio
 import os
 import subprocess
@@ -35,7 +34,7 @@ from freehold.journal import read
 from freehold.journal.call import Call
 from freehold.store.open import open_store
 from gateway import free_port, stop
-from harness import add_arguments, emit
+from harness import arguments, emit
 from real_clients import MODEL, Anthropic, OpenAI, Question, Told
 
 PEER = Path(__file__).parent.parent / ".peers" / "transformers"
@@ -63,13 +62,11 @@ _START_S = 120.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    options = parser.parse_args()
+    args = arguments(__doc__)
     if not (PEER / "installed").is_file():
         reason = "not installed; scripts/setup-peers.sh transformers does that"
         print(f"real: left out: transformers: {reason}", file=sys.stderr)
-        emit("real", {"left_out": {"transformers": reason}}, options.check)
+        emit("real", {"left_out": {"transformers": reason}}, args.check)
         return
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -80,11 +77,11 @@ def main() -> None:
         stack.enter_context(model_server(folder, server))
         (folder / "freehold.toml").write_text(_TOML.format(server=server, name=MODEL, prices=_PRICES))
         with serving(folder, gateway):
-            heard, left, free_after_s = asyncio.run(asked(server, gateway, 4 if options.quick else 32))
+            heard, left, free_after_s = asyncio.run(asked(server, gateway, 4 if args.quick else 32))
         with open_store("sqlite:///freehold.db", folder) as store:
             found = list(read.calls(store, "default"))
     result = {"questions": len(heard), "at_once": AT_ONCE, **told_right(heard), **in_journal(heard, left, found)}
-    emit("real", result | {"free_after_s": round(free_after_s, 3), "peers": (PEER / "installed").read_text().split()}, options.check)
+    emit("real", result | {"free_after_s": round(free_after_s, 3), "peers": (PEER / "installed").read_text().split()}, args.check)
 
 
 @contextmanager

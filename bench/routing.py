@@ -13,7 +13,6 @@ in hindsight stands beside it.
 
 import hashlib
 import os
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -31,7 +30,7 @@ from freehold.routing.features import SURFACE, features, surface_scaled
 from freehold.routing.onnx import OnnxEmbedder
 from freehold.training.embedder import build_embedder
 from freehold.training.project import fit_hashed_embedder
-from harness import emit
+from harness import arguments, emit
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -251,14 +250,15 @@ def measure(task: str, embedders: Mapping[str, Embedder | None], quick: bool) ->
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    args = arguments(__doc__)
+    quick = args.quick
     embedders: dict[str, Embedder | None] = {"hashed": None}
     made = None if quick else minilm()
     if made is not None:
         embedders["minilm"] = made
     result: dict[str, object] = {task: measure(task, embedders, quick) for task in ("mmlu", "gsm8k")}
     result |= {"published_source": SOURCE, "embedders": ["hashed", *([made.name] if made else [])]}
-    emit("routing", result, "--check" in sys.argv)
+    emit("routing", result, args.check)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from freehold.tables import TelemetryTable
 from freehold.telemetry.event import Finished, Peer, Tried
 from freehold.telemetry.export import MOST_WAITING
 from freehold.telemetry.telemetry import Telemetry
-from harness import emit
+from harness import arguments, emit
 
 PEER = Peer("one", "openai", "127.0.0.1", 8080)
 USAGE = Usage(input_tokens=100, cached_read=60, output_tokens=20)
@@ -215,7 +215,8 @@ def of_prometheus_client(rounds: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    rounds = 5 if "--quick" in sys.argv else 50
+    args = arguments(__doc__)
+    rounds = 5 if args.quick else 50
     result: dict[str, Any] = of_counting(rounds)
     with tempfile.TemporaryDirectory() as folder:
         result |= of_telling(Path(folder), rounds)
@@ -232,7 +233,7 @@ def main() -> None:
     if left_out:
         result["left_out"] = left_out
         print(*(f"telemetry: {name}; left out" for name in left_out), sep="\n", file=sys.stderr)
-    emit("telemetry", result, "--check" in sys.argv)
+    emit("telemetry", result, args.check)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ accepted (the cheapest that loses at most 0.01 against the frontier there). What
 Intervals are paired bootstraps over questions, 10,000 with a fixed seed. An answer that cannot be read counts as wrong, and costs what it cost.
 """
 
-import argparse
 import asyncio
 import gzip
 import hashlib
@@ -47,7 +46,7 @@ from freehold.pipelines.task import Task
 from freehold.pricing.book import PriceBook
 from freehold.project import Project
 from freehold.promotion.gate import promote
-from harness import add_arguments, emit
+from harness import arguments, emit
 
 AT_ONCE = 64
 BOOTSTRAPS = 10_000
@@ -424,13 +423,11 @@ def quoted(name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_arguments(parser)
-    options = parser.parse_args()
-    most = 150 if options.quick else None
+    args = arguments(__doc__)
+    most = 150 if args.quick else None
     cases = [zeroeval("gsm", most), four_solutions(most)]
-    cases += [] if options.quick else [zeroeval("crux", most), zeroeval("math-l5", most)]
-    emit("thinking", {case.name: of_one_set(case) for case in cases}, options.check)
+    cases += [] if args.quick else [zeroeval("crux", most), zeroeval("math-l5", most)]
+    emit("thinking", {case.name: of_one_set(case) for case in cases}, args.check)
 
 
 if __name__ == "__main__":

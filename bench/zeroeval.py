@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from data import need, run
-from harness import emit
+from harness import arguments, emit
 
 REFERENCE = "gpt-4o-2024-08-06"
 TASK = "gsm8k"
@@ -133,9 +133,10 @@ def summary(projects: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
+    args = arguments(__doc__)
     rows = records()
     made = []
-    for number in range(2 if "--quick" in sys.argv else 20):
+    for number in range(2 if args.quick else 20):
         with tempfile.TemporaryDirectory() as folder:
             made.append(one_project(Path(folder), rows, number))
         said = {name: (each["status"], each["verified"], round(each["saving"], 3)) for name, each in made[-1].items()}
@@ -152,7 +153,7 @@ def main() -> None:
         "import_s": round(float(np.mean([each["import_s"] for each in declared])), 2),
         **{name: summary([each[name] for each in made]) for name in ("undeclared", "without_o1_mini")},
     }
-    emit("zeroeval", result, "--check" in sys.argv)
+    emit("zeroeval", result, args.check)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from freehold.evaluation.judge import judge as judge
     from freehold.evaluation.scorer import Case as Case
     from freehold.evaluation.scorer import Score as Score
-    from freehold.evaluator.run import called as evaluate  # noqa: F401
+    from freehold.evaluator.evaluate import evaluate as evaluate
     from freehold.pipelines.failure import AnswerRefused as AnswerRefused
     from freehold.pipelines.failure import BudgetSpent as BudgetSpent
     from freehold.pipelines.failure import Cancelled as Cancelled
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from freehold.pipelines.pipeline import pipeline as pipeline
     from freehold.pipelines.plan import Goal as Goal
     from freehold.pipelines.plan import NotReached as NotReached
-    from freehold.pipelines.plan import Plan as plan  # noqa: F401, N813 it is called as a function is
+    from freehold.pipelines.plan import plan as plan
     from freehold.pipelines.remember import History as History
     from freehold.pipelines.runtime import use as use
     from freehold.pipelines.say import agive_feedback as agive_feedback
@@ -64,8 +64,7 @@ if TYPE_CHECKING:
     from freehold.variants.functions import Refuse as Refuse
 
 _WHERE = {
-    **dict.fromkeys(("Goal", "NotReached"), "pipelines.plan"),
-    "plan": "pipelines.plan:Plan",
+    **dict.fromkeys(("Goal", "NotReached", "plan"), "pipelines.plan"),
     **dict.fromkeys(("Reward", "Sampling"), "catalog"),
     **dict.fromkeys(("Retrieve", "Summarise", "Trim"), "context.history"),
     **dict.fromkeys(("Audio", "File", "Image"), "context.media"),
@@ -88,7 +87,7 @@ _WHERE = {
         ),
         "pipelines.failure",
     ),
-    "evaluate": "evaluator.run:called",
+    "evaluate": "evaluator.evaluate",
     "History": "pipelines.remember",
     "Job": "pipelines.job",
     "Voice": "pipelines.media",
@@ -107,8 +106,7 @@ _WHERE = {
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'freehold' has no attribute '{name}'")
-    module, _, other = _WHERE[name].partition(":")
-    return getattr(import_module(f"freehold.{module}"), other or name)
+    return getattr(import_module(f"freehold.{_WHERE[name]}"), name)
 
 
 def __dir__() -> list[str]:

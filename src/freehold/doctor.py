@@ -41,7 +41,7 @@ def examine(folder: Path | None) -> list[Finding]:
     findings.append(
         Finding("ok", "configuration", f"{config.folder / 'freehold.toml'}: {len(config.tasks)} tasks, {len(config.models)} models")
     )
-    findings += [*_store(config), *_tasks(config), *_models(config), *_providers(config)]
+    findings += [*_store(config), *_tasks(config), *_models(config), *_providers(config), *_channels(config)]
     return findings
 
 
@@ -80,6 +80,7 @@ def _store(config: Config) -> Iterator[Finding]:
             yield from _policies(project)
             yield from _spool(project)
             yield from _ledger(project)
+            yield from _alerts(project)
             path = project.store.database.path
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
                 yield Finding("wrong", "store", f"{path} can be read by others", f"chmod 600 {path}")
@@ -142,6 +143,36 @@ def _ledger(project: Project) -> Iterator[Finding]:
         )
     if not differences:
         yield Finding("ok", "ledger", "balances and reservations are what its rows add up to")
+
+
+def _alerts(project: Project) -> Iterator[Finding]:
+    """Whether somebody should look at live traffic, and whether everybody was told who was to be."""
+    from freehold.monitor.alerts import open_alerts
+    from freehold.monitor.deliver import undelivered
+
+    if count := open_alerts(project.store, project.tenant):
+        yield Finding("note", "alerts", f"{count} {'is' if count == 1 else 'are'} open", "freehold monitor alerts")
+    if lost := [each for each in undelivered(project.store, project.tenant) if each["state"] == "failed"]:
+        channels = ", ".join(sorted({str(each["channel"]) for each in lost}))
+        yield Finding(
+            "wrong",
+            "alerts",
+            f"{len(lost)} {'message' if len(lost) == 1 else 'messages'} never arrived by {channels}",
+            "'freehold monitor status' says why",
+        )
+
+
+def _channels(config: Config) -> Iterator[Finding]:
+    """Whether alerts can be told to those who are to hear of them."""
+    from freehold.monitor.deliver import Unset, hindrances
+
+    found = hindrances(config.monitor, config.folder)
+    for name, hindrance in found.items():
+        state: Literal["ok", "note", "wrong"] = "ok" if hindrance is None else "note" if isinstance(hindrance, Unset) else "wrong"
+        said = "nothing seems to be in their way; no message was sent" if hindrance is None else str(hindrance)
+        yield Finding(state, f"alerts by {name}", said, "" if hindrance is None else f"see [monitor.{name}]")
+    if config.monitor.serve and not found:
+        yield Finding("note", "alerts", "nobody is told of them", "set [monitor.webhook], [monitor.email] or [monitor.command]")
 
 
 def _tasks(config: Config) -> Iterator[Finding]:

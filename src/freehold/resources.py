@@ -37,6 +37,7 @@ from freehold.journal.read import calls
 from freehold.journal.redact import redact
 from freehold.journal.rows import digest_of
 from freehold.journal.write import Writer
+from freehold.monitor.alerts import open_alerts
 from freehold.pricing.rates import batch_share
 from freehold.promotion.served import Served
 from freehold.providers.asking import Deadlines
@@ -185,6 +186,8 @@ class Resources:
         self.rng = Random()  # noqa: S311 of waits between retries
         self.failed_decisions = 0
         """Calls that went to the reference because their policy could not decide."""
+        self.open_alerts = 0
+        """Alerts about live traffic that were not over when it was last looked."""
         self._content = config.journal.content
         self._prices = config.price_book()
         self.tariff = Tariff(config, self._prices)
@@ -223,6 +226,7 @@ class Resources:
         self._look_for_early()
         self.callers.learn(granted(self.store, self.tenant))
         self.experts.look(datetime.now(UTC))
+        self.open_alerts = open_alerts(self.store, self.tenant)
         if expired := expire(self.store, self.tenant, datetime.now(UTC)):
             _log.warning("ledger.expired: %d calls that were never settled are charged at what was held back for them", expired)
 

@@ -62,7 +62,16 @@ from freehold.routing.decide import Decision
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.event import Finished
 from freehold.telemetry.exposition import CONTENT_TYPE
-from freehold.telemetry.names import DROPPED_CALLS, FAILED_DECISIONS, IN_FLIGHT, JOURNAL_QUEUE, OPEN_BREAKERS, SPOOL_FILES, UNCHECKED_CALLS
+from freehold.telemetry.names import (
+    DROPPED_CALLS,
+    FAILED_DECISIONS,
+    IN_FLIGHT,
+    JOURNAL_QUEUE,
+    OPEN_ALERTS,
+    OPEN_BREAKERS,
+    SPOOL_FILES,
+    UNCHECKED_CALLS,
+)
 from freehold.telemetry.readiness import Readiness
 from freehold.telemetry.telemetry import Telemetry
 from freehold.telemetry.trace import Trace
@@ -122,6 +131,7 @@ class Gateway:
         telemetry.watch(JOURNAL_QUEUE, lambda: writer.waiting)
         telemetry.watch(SPOOL_FILES, lambda: writer.spool_files)
         telemetry.watch(OPEN_BREAKERS, lambda: len(resources.breakers.open(time.time())))
+        telemetry.watch(OPEN_ALERTS, lambda: resources.open_alerts)
         telemetry.watch(FAILED_DECISIONS, lambda: resources.failed_decisions)
         telemetry.watch(DROPPED_CALLS, lambda: writer.dropped)
         telemetry.watch(UNCHECKED_CALLS, lambda: writer.unchecked)

@@ -12,14 +12,17 @@ from sqlalchemy import select
 from freehold.catalog import Catalog, Content, Metric, Task
 from freehold.datasets.load import load_pairs
 from freehold.errors import CallerError, DataError
+from freehold.feedback.closing import close, exclude
+from freehold.feedback.credits import standings
 from freehold.feedback.desk import Desk
 from freehold.feedback.keep import open_session
 from freehold.feedback.open_queue import Opened, QueueRequest, open_queue
 from freehold.feedback.population import LabelRequest
 from freehold.feedback.question import Judgement, Question, right
 from freehold.feedback.queue import Queue
-from freehold.feedback.queues import close, contents, exclude, export, find_queue
+from freehold.feedback.queues import contents, export, find_queue
 from freehold.feedback.reviewers import NotAReviewer, Reviewer, at_this_desk, invite, join, reviewer_of, revoke
+from freehold.gateway.budget import nano
 from freehold.journal.answers import drawn_items, least_inclusion
 from freehold.journal.call import Call, Feedback
 from freehold.journal.erase import erase
@@ -27,6 +30,7 @@ from freehold.journal.read import feedback_of
 from freehold.journal.write import append_many
 from freehold.store.open import Store
 from freehold.store.schema import feedback, review_items, review_verdicts
+from freehold.tables import CreditsTable
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 CORRECT = Metric(id="correct", kind="binary", deterministic=True)
@@ -288,7 +292,7 @@ def test_gold_is_hidden_among_the_others_asked_of_everybody_and_never_feedback(o
     golds = {item.item for item in contents(filled, queue)[0] if item.is_gold and not item.is_drawn}
     assert golds and not any(call.split("/")[0] in golds for call, _ in labels(filled))
     assert desk.gold_of(queue, ann) is None
-    close(filled, "default", queue.id, NOON)
+    close(filled, "default", queue.id, CATALOG, CreditsTable(), NOON)
     seen = desk.gold_of(queue, ann)
     assert seen is not None and seen.asked == seen.missed >= 2
     assert any(line.get("missed_gold") for line in export(filled, queue, CORRECT))
@@ -314,13 +318,13 @@ def test_a_reviewer_who_is_excluded_takes_their_labels_along_and_others_are_aske
     ann, bea = person(filled, "ann"), person(filled, "bea")
     works(desk, queue, ann, "wrong")
     assert desk.next(queue, bea) is None
-    assert exclude(filled, "default", queue.id, "ann") == 4
+    assert exclude(filled, "default", queue.id, "ann", CATALOG, CreditsTable(), NOON) == 4
     assert labels(filled) == {}
     with pytest.raises(CallerError, match="not open to you any more"):
         desk.next(queue, ann)
     assert len(works(desk, queue, bea, "right")) == 4
     assert {one.source for one in labels(filled).values()} == {"person:bea"}
-    exclude(filled, "default", queue.id, "ann", is_excluded=False)
+    exclude(filled, "default", queue.id, "ann", CATALOG, CreditsTable(), NOON, is_excluded=False)
     assert {item.state for item in contents(filled, queue)[0]} == {"disputed"}
 
 
@@ -342,7 +346,7 @@ def test_closing_draws_no_more_what_nobody_was_shown_and_keeps_what_somebody_was
     queue, ann = opened.queue, person(filled, "ann")
     works(desk, queue, ann, "right", limit=5)
     desk.next(queue, ann)
-    ended = close(filled, "default", queue.id, NOON)
+    ended = close(filled, "default", queue.id, CATALOG, CreditsTable(), NOON)
     assert (ended.decided, ended.undecided, ended.withdrawn) == (5, 1, 12)
     drawn = drawn_items(filled, "default", "triage", "correct")
     assert sorted(drawn.values()) == pytest.approx([1 / 3] * 6 + [1.0] * FREE)
@@ -352,12 +356,22 @@ def test_closing_draws_no_more_what_nobody_was_shown_and_keeps_what_somebody_was
     with pytest.raises(CallerError, match="was closed"):
         desk.next(queue, ann)
     with pytest.raises(CallerError, match="was closed already"):
-        close(filled, "default", queue.id, NOON)
+        close(filled, "default", queue.id, CATALOG, CreditsTable(), NOON)
+
+
+def test_closing_books_what_verdicts_are_due_and_excluding_takes_it_back(opening: Opening, desk: Desk, filled: Store) -> None:
+    queue, tariff = opening(budget=4).queue, CreditsTable(per_verdict_usd=0.5)
+    works(desk, queue, person(filled, "ann"), "right")
+    assert standings(filled, "default") == []
+    close(filled, "default", queue.id, CATALOG, tariff, NOON)
+    assert [(one.reviewer, one.verdicts, one.earned_nano) for one in standings(filled, "default")] == [("ann", 4, nano(2.0))]
+    exclude(filled, "default", queue.id, "ann", CATALOG, tariff, NOON)
+    assert [one.earned_nano for one in standings(filled, "default")] == [0]
 
 
 def test_a_queue_that_nobody_sat_down_at_leaves_nothing_when_it_is_closed(opening: Opening, filled: Store) -> None:
     queue = opening(budget=18).queue
-    close(filled, "default", queue.id, NOON)
+    close(filled, "default", queue.id, CATALOG, CreditsTable(), NOON)
     assert drawn_items(filled, "default", "triage", "correct") == {}
 
 

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from freehold.doctor import Finding, examine
 from freehold.journal.ingest import IngestOptions
+from freehold.monitor.alerts import What, raise_alert
 from freehold.project import Project
 from freehold.promotion.records import add_event, add_policy
+from freehold.store.schema import deliveries
 from simulated import NOW, a_task, records, write_log
 
 CONFIG = """
@@ -113,3 +116,36 @@ def test_a_journal_that_others_could_read_is_its_owners_alone_afterwards(home: P
     (home / "freehold.db").chmod(0o644)
     assert [f for f in examine(home) if f.state == "wrong"] == []
     assert (home / "freehold.db").stat().st_mode & 0o077 == 0
+
+
+def test_channels_that_can_tell_nobody_are_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is not set here may be set where `freehold monitor` runs; an address that is none is wrong everywhere."""
+    channels = '[monitor.webhook]\nurl_env = "ALERTS_URL"\n[monitor.command]\nrun = ["./page.sh"]\n'
+    (home / "freehold.toml").write_text(CONFIG + channels)
+    monkeypatch.delenv("ALERTS_URL", raising=False)
+    assert (found(home, "alerts by webhook").state, found(home, "alerts by command").state) == ("note", "wrong")
+    assert "ALERTS_URL" in found(home, "alerts by webhook").finding and "./page.sh" in found(home, "alerts by command").finding
+    monkeypatch.setenv("ALERTS_URL", "hooks.example.com")
+    assert found(home, "alerts by webhook").state == "wrong"
+    monkeypatch.setenv("ALERTS_URL", "https://hooks.example.com/a")
+    (home / "page.sh").write_text("#!/bin/sh\n")
+    (home / "page.sh").chmod(0o700)
+    assert (found(home, "alerts by webhook").state, found(home, "alerts by command").state) == ("ok", "ok")
+
+
+def test_who_watches_and_tells_nobody_hears_of_it(home: Path) -> None:
+    (home / "freehold.toml").write_text(CONFIG + "[monitor]\nserve = true\n")
+    assert found(home, "alerts").remedy == "set [monitor.webhook], [monitor.email] or [monitor.command]"
+
+
+def test_alerts_that_are_open_and_messages_that_never_arrived_are_told(home: Path) -> None:
+    with Project.at(home) as project:
+        with project.store.writing() as connection:
+            raise_alert(connection, "default", "sort", "inputs", What(kind="inputs", text="They have changed."), ["webhook"], NOW)
+        assert found(home, "alerts").finding == "1 is open"
+        with project.store.writing() as connection:
+            connection.execute(update(deliveries).values(state="failed"))
+    assert {(one.state, one.finding) for one in examine(home) if one.what == "alerts"} == {
+        ("note", "1 is open"),
+        ("wrong", "1 message never arrived by webhook"),
+    }

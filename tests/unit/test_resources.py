@@ -1,5 +1,6 @@
 """Who answers to a model's name."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -12,6 +13,7 @@ from freehold.config import parse
 from freehold.errors import CallerError, OperatorError
 from freehold.gateway.formats import ANTHROPIC, OPENAI
 from freehold.journal.write import Writer
+from freehold.monitor.alerts import What, raise_alert
 from freehold.resources import Resources
 from freehold.store.open import Store, open_store
 from simulated import NOW
@@ -85,3 +87,12 @@ def test_a_provider_that_cannot_be_called_says_why(monkeypatch: pytest.MonkeyPat
         gateway(providers={"one": {**ONE, "key_env": "NO_SUCH_KEY"}})
     with pytest.raises(OperatorError, match="nothing calls providers of kind 'gemini' yet"):
         gateway(providers={"one": {"kind": "gemini"}})
+
+
+def test_a_look_around_counts_the_alerts_that_are_open() -> None:
+    has = gateway()
+    with journals[0].writing() as connection:
+        raise_alert(connection, "default", "triage", "inputs", What(kind="inputs", text="They have changed."), (), NOW)
+    assert has.open_alerts == 0
+    asyncio.run(has.look_around())
+    assert has.open_alerts == 1

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, number, opened, out, print_json, print_table, share, time_of, usd
+from freehold.cli.console import JsonOption, ProjectOption, number, opened, out, print_json, print_table, share, usd
 from freehold.errors import CallerError, nearest
+from freehold.store.times import time_of
 
 if TYPE_CHECKING:
     from freehold.journal.call import Call, Feedback

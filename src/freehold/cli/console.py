@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freehold.store.times import span_of as span_of
-from freehold.store.times import time_of as time_of
-
 if TYPE_CHECKING:
     from rich.console import Console
 

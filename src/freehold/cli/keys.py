@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, print_json, print_table, span_of
+from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, print_json, print_table
 from freehold.errors import CallerError, nearest
+from freehold.store.times import span_of
 
 if TYPE_CHECKING:
     from freehold.config import Config

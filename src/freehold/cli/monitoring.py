@@ -6,20 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import (
-    JsonOption,
-    ProjectOption,
-    exit_with,
-    notes,
-    number,
-    opened,
-    out,
-    print_json,
-    print_table,
-    share,
-    span_of,
-    usd,
-)
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, number, opened, out, print_json, print_table, share, usd
+from freehold.store.times import span_of
 
 if TYPE_CHECKING:
     from freehold.monitor.alerts import Alert

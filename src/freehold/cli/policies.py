@@ -6,19 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import (
-    GATE_SAID_NO,
-    JsonOption,
-    ProjectOption,
-    exit_with,
-    notes,
-    opened,
-    out,
-    print_json,
-    print_table,
-    share,
-    time_of,
-)
+from freehold.cli.console import GATE_SAID_NO, JsonOption, ProjectOption, exit_with, notes, opened, out, print_json, print_table, share
+from freehold.store.times import time_of
 
 if TYPE_CHECKING:
     from freehold.evaluation.offpolicy import Interval

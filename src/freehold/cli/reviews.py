@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, opened, out, print_json, print_table, span_of
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, opened, out, print_json, print_table
 from freehold.errors import CallerError
+from freehold.store.times import span_of
 
 if TYPE_CHECKING:
     from freehold.feedback.desk import Desk
@@ -254,11 +255,10 @@ def show(queue: _QueueArgument, project: ProjectOption = None, as_json: JsonOpti
 
 def close(queue: _QueueArgument, project: ProjectOption = None, as_json: JsonOption = False) -> None:
     """End a queue. What somebody was shown and nobody decided counts as wrong; what nobody was shown is drawn no more."""
-    from freehold.feedback.queues import close as close_it
+    from freehold.feedback.closing import close as close_it
 
     with opened(project) as home:
-        ended = close_it(home.store, home.tenant, queue, datetime.now(UTC))
-        _book(home, ended.queue.task)
+        ended = close_it(home.store, home.tenant, queue, home.catalog, home.config.credits, datetime.now(UTC))
     if as_json:
         print_json(ended)
         return
@@ -302,12 +302,10 @@ def exclude(
     project: ProjectOption = None,
 ) -> None:
     """Have a reviewer's verdicts in a queue count no more. Labels follow at once; what is short of verdicts then is asked of others."""
-    from freehold.feedback.queues import exclude as exclude_them
-    from freehold.feedback.queues import find_queue
+    from freehold.feedback.closing import exclude as exclude_them
 
     with opened(project) as home:
-        count = exclude_them(home.store, home.tenant, queue, reviewer, not undo)
-        _book(home, find_queue(home.store, home.tenant, queue).task)
+        count = exclude_them(home.store, home.tenant, queue, reviewer, home.catalog, home.config.credits, datetime.now(UTC), not undo)
     out().print(f"{count:,} verdicts of {reviewer} count {'again' if undo else 'no more'}.", markup=False)
 
 
@@ -403,14 +401,6 @@ def _paid(queue: "Queue") -> str:
     if queue.tariff_usd is None:
         return "verdicts are paid as [credits] say"
     return f"${queue.tariff_usd:g} a verdict{', by its worth' if queue.pays_worth else ''}"
-
-
-def _book(home: "Project", task: str) -> int:
-    from freehold.feedback.queues import queues_of
-    from freehold.feedback.review_status import book
-
-    metrics = {queue.metric: home.catalog.metric(queue.metric) for queue in queues_of(home.store, home.tenant, task)}
-    return book(home.store, home.tenant, task, metrics, home.config.credits, datetime.now(UTC))
 
 
 def _names(said: str | None) -> tuple[str, ...]:

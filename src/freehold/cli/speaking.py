@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, print_json, print_table, time_of
+from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, print_json, print_table
 from freehold.errors import CallerError
+from freehold.store.times import time_of
 
 if TYPE_CHECKING:
     from freehold.chat import JSON

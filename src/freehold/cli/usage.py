@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_table, time_of
+from freehold.cli.console import JsonOption, ProjectOption, opened, out, print_table
+from freehold.store.times import time_of
 
 if TYPE_CHECKING:
     from freehold.gateway.spending import Spending

@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from freehold.catalog import Metric
 from freehold.evaluation.plain import Plain, Settings, words_of
 from freehold.evaluation.scorer import Case, Score, Scorer
+from freehold.evaluation.words import built_in
 
 _MOST_CLAIMS = 200
 _MOST_SOURCE = 2_000_000
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"”»')\]]*\s+(?=[\"“«'(\[]?[A-Z0-9À-ÖØ-Þ])|\n+\s*(?:[-*•]|\d{1,3}[.)])?\s*")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
-_FILLERS = frozenset(
-    "a about after all also am an and any are as at be because been before being but by can could did do does for from had has have he her here his "  # noqa: SIM905
-    "how i if in into is it its just may me more most my no not of on one or other our out over she so some such than that the their them then there "
-    "these they this those to up us was we were what when where which while who will with would you your".split()
-)
 SUPPORTED = 0.75
 """The share of a claim's telling words that one passage of a source has to hold."""
 _WINDOW = 60
@@ -61,7 +57,8 @@ def _by_words(case: Case) -> Score:
 
 
 def _telling(text: str) -> set[str]:
-    return {_stem(word) for word in _WORD.findall(text.casefold()) if word not in _FILLERS}
+    fillers = built_in("fillers")
+    return {_stem(word) for word in _WORD.findall(text.casefold()) if word not in fillers}
 
 
 def _stem(word: str) -> str:

@@ -15,7 +15,7 @@ from freehold.catalog import Catalog, Metric
 from freehold.catalog import Content as Kept
 from freehold.chat import JSON
 from freehold.errors import CallerError, nearest
-from freehold.feedback.assign import Place, Row, Waiting, waiting
+from freehold.feedback.assign import far, next_for
 from freehold.feedback.content import content_of
 from freehold.feedback.label import Progress
 from freehold.feedback.question import Content, Judgement, Question, question_of, scores_by_digest
@@ -24,8 +24,8 @@ from freehold.feedback.reviewers import Reviewer
 from freehold.feedback.settle import alone, items_of, queue_of, settle, verdicts_of
 from freehold.journal.redact import redact_json, redact_text
 from freehold.store.open import Store
-from freehold.store.schema import review_items, review_queues, review_verdicts
-from freehold.store.times import microseconds, moment
+from freehold.store.schema import review_queues, review_verdicts
+from freehold.store.times import microseconds
 
 _MOST_SECONDS = 86_400.0
 """Who took longer has been away."""
@@ -79,7 +79,7 @@ class Desk:
         while True:
             with self._store.writing() as connection:
                 queue = self._fresh(connection, queue, reviewer)
-                ticket = self._waiting(connection, queue, reviewer).next
+                ticket = next_for(connection, queue, reviewer, self._clock())
                 if ticket is None:
                     return None
                 self._show(connection, queue, ticket, reviewer)
@@ -148,19 +148,16 @@ class Desk:
     def progress(self, queue: Queue, reviewer: Reviewer) -> Progress:
         """How far this reviewer is."""
         with self._store.reading() as connection:
-            left = self._waiting(connection, queue, reviewer).left
-            mine = self._mine(connection, queue, reviewer)
-        answered = sum(verdict.state in ("given", "flagged") for verdict in mine)
-        paces = sorted(verdict.said.seconds for verdict in mine if verdict.said.seconds is not None)
+            is_at = far(connection, queue, reviewer, self._clock())
         return Progress(
-            answered=answered,
-            questions=answered + left,
-            skipped=sum(verdict.state == "skipped" and verdict.said.skips > 0 for verdict in mine),
+            answered=is_at.answered,
+            questions=is_at.answered + is_at.left,
+            skipped=is_at.skipped,
             free=0,
             waiting=0,
             drawn=0,
             items=0,
-            seconds_left=paces[len(paces) // 2] * left if paces else None,
+            seconds_left=None if is_at.median_s is None else is_at.median_s * is_at.left,
         )
 
     def gold_of(self, queue: Queue, reviewer: Reviewer) -> GoldSeen | None:
@@ -184,22 +181,6 @@ class Desk:
         if reviewer.name in now.excluded:
             raise CallerError(f"Queue '{queue.id}' is not open to you any more.")
         return now
-
-    def _waiting(self, connection: Connection, queue: Queue, reviewer: Reviewer) -> Waiting:
-        i, v = review_items.c, review_verdicts.c
-        places = select(i.ticket, i.state, i.is_gold).where(i.tenant == queue.tenant, i.queue == queue.id)
-        rows = select(v.ticket, v.reviewer, v.state, v.shown_at, v.body).where(v.tenant == queue.tenant, v.queue == queue.id)
-        return waiting(
-            queue,
-            [Place(row.ticket, row.state, bool(row.is_gold)) for row in connection.execute(places)],
-            [
-                Row(row.ticket, row.reviewer, row.state, moment(row.shown_at), _skips(row.body) if row.reviewer == reviewer.name else 0)
-                for row in connection.execute(rows)
-            ],
-            reviewer.name,
-            reviewer.role,
-            self._clock(),
-        )
 
     def _mine(self, connection: Connection, queue: Queue, reviewer: Reviewer) -> list[Verdict]:
         return verdicts_of(connection, queue, reviewer=reviewer.name)
@@ -253,14 +234,3 @@ class Desk:
 
 def _seed(queue: Queue, reviewer: Reviewer) -> str:
     return f"{queue.id}\0{reviewer.name}"
-
-
-class _Skips(msgspec.Struct):
-    skips: int = 0
-
-
-_decode_skips = msgspec.json.Decoder(_Skips).decode
-
-
-def _skips(body: bytes) -> int:
-    return _decode_skips(body).skips

@@ -4,14 +4,14 @@ What is agreed on and trusted is verdicts on answers: each answer of each item i
 count for nobody else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from statistics import median
 
 import msgspec
 import numpy as np
 
-from freehold.catalog import Metric
+from freehold.catalog import Catalog, Metric
 from freehold.errors import DataError
 from freehold.feedback import credits as ledger
 from freehold.feedback.agreement import Agreement, Estimate, agreement
@@ -106,14 +106,14 @@ def tariff_of(queue: Queue, table: CreditsTable) -> CreditsTable:
     return CreditsTable(per_verdict_usd=queue.tariff_usd, by="worth" if queue.pays_worth else "tariff")
 
 
-def book(store: Store, tenant: str, task: str | None, metrics: Mapping[str, Metric], table: CreditsTable, now: datetime) -> int:
-    """Books what verdicts of closed queues are due and is not booked, and takes back what is not due any more; how many rows that took."""
+def book(store: Store, tenant: str, task: str, catalog: Catalog, table: CreditsTable, now: datetime) -> int:
+    """Books what verdicts of a task's closed queues are due and is not booked, and takes back what is not due any more; how many rows that took."""
     count = 0
     for queue in queues_of(store, tenant, task):
         if queue.closed_at is not None:
             items, verdicts = contents(store, queue)
             own = tariff_of(queue, table)
-            worked = _Table(queue, items, verdicts, metrics[queue.metric], 0).worked(own)
+            worked = _Table(queue, items, verdicts, catalog.metric(queue.metric), 0).worked(own)
             count += len(ledger.settle(store, tenant, worked, own, now))
     return count
 

@@ -131,12 +131,12 @@ def find(store: Store, tenant: str, beginning: str) -> Alert:
     return found[0]
 
 
-def open_alerts(store: Store, tenant: str) -> int:
-    """How many there are."""
+def open_alerts(store: Store, tenant: str, task: str | None = None) -> int:
+    """How many are not over, of a task or of all."""
     a = alerts.c
+    wanted = select(func.count()).select_from(alerts).where(a.tenant == tenant, a.is_open == 1)
     with store.reading() as connection:
-        wanted = select(func.count()).select_from(alerts).where(a.tenant == tenant, a.is_open == 1)
-        return int(connection.execute(wanted).scalar_one())
+        return int(connection.execute(wanted if task is None else wanted.where(a.task == task)).scalar_one())
 
 
 def _tell(connection: Connection, tenant: str, id: str, event: str, channels: Sequence[str], now: datetime) -> None:

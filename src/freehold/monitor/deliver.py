@@ -9,6 +9,7 @@ import hmac
 import http.client
 import logging
 import os
+import shutil
 import smtplib
 import ssl
 import subprocess
@@ -39,6 +40,10 @@ _COMMAND_S = 30.0
 _MOST_REPLY = 65_536
 _AT_ONCE = 100
 _log = logging.getLogger("freehold.monitor")
+
+
+class Unset(OperatorError):
+    """An environment variable is not set that holds what a channel needs."""
 
 
 class Message(NamedTuple):
@@ -75,14 +80,30 @@ def channels_of(table: MonitorTable) -> tuple[str, ...]:
 
 def senders(table: MonitorTable, folder: Path, environment: Mapping[str, str] = os.environ) -> dict[str, Send]:
     """How each channel is told. Raises OperatorError for a variable that is not set, or an address that is none."""
-    made: dict[str, Send] = {}
-    if table.webhook is not None:
-        made["webhook"] = _webhook(table.webhook, environment)
-    if table.email is not None:
-        made["email"] = _email(table.email, environment)
-    if table.command is not None:
-        made["command"] = _command(table.command, folder)
-    return made
+    return {name: _sender(table, name, folder, environment) for name in channels_of(table)}
+
+
+def hindrances(table: MonitorTable, folder: Path, environment: Mapping[str, str] = os.environ) -> dict[str, OperatorError | None]:
+    """Why each channel could tell nobody, as far as that shows without telling anybody; None where nothing does."""
+    found: dict[str, OperatorError | None] = dict.fromkeys(channels_of(table))
+    for name in found:
+        try:
+            _sender(table, name, folder, environment)
+        except OperatorError as error:
+            found[name] = error
+    if table.command is not None and not _is_here(table.command, folder):
+        found["command"] = OperatorError(f"monitor.command.run names '{table.command.run[0]}', which is no program that can be run here.")
+    return found
+
+
+def _sender(table: MonitorTable, name: str, folder: Path, environment: Mapping[str, str]) -> Send:
+    """How a channel that is configured is told. Raises OperatorError."""
+    if name == "webhook" and table.webhook is not None:
+        return _webhook(table.webhook, environment)
+    if name == "email" and table.email is not None:
+        return _email(table.email, environment)
+    assert table.command is not None
+    return _command(table.command, folder)
 
 
 def deliver(store: Store, tenant: str, senders: Mapping[str, Send], clock: Callable[[], datetime]) -> Report:
@@ -157,7 +178,7 @@ def _variable(environment: Mapping[str, str], name: str | None, where: str) -> s
         return None
     value = environment.get(name)
     if not value:
-        raise OperatorError(f"{where} names the environment variable '{name}', which is not set. Set it before 'freehold monitor' begins.")
+        raise Unset(f"{where} names the environment variable '{name}', which is not set. Set it before 'freehold monitor' begins.")
     return value
 
 
@@ -232,6 +253,12 @@ def _command(table: CommandTable, folder: Path) -> Send:
             raise OperatorError(f"the program ended with {ended.returncode}")
 
     return send
+
+
+def _is_here(table: CommandTable, folder: Path) -> bool:
+    """Whether its program is found: a path from the project's folder, a name alone among the system's programs."""
+    program = table.run[0]
+    return shutil.which(folder / program if "/" in program else program) is not None
 
 
 def words(message: Message) -> str:

@@ -6,7 +6,7 @@ import msgspec
 
 from freehold.evaluation.alarm import Alarm, Phase
 from freehold.monitor import inputs, records
-from freehold.monitor.alerts import Alert, close_alert, find, listed
+from freehold.monitor.alerts import Alert, close_alert, find, open_alerts
 from freehold.monitor.deliver import undelivered
 from freehold.monitor.records import CURSOR, INPUTS, Cursor, Floor, Inputs, Quality
 from freehold.project import Project
@@ -140,7 +140,7 @@ def _of_task(project: Project, task: str) -> OfTask:
         quality=tuple(map(_of_variant, quality.values())),
         inputs=seen,
         certificates=tuple(map(_of_certificate, certificates.values())),
-        open=len(listed(store, tenant, task)),
+        open=open_alerts(store, tenant, task),
     )
 
 

@@ -153,6 +153,10 @@ class Plan(Generic[T]):
         return planned
 
 
+plan = Plan
+"""What programs know it by: it is made and called as a function is."""
+
+
 class _Working(Generic[T]):
     """One plan being worked through."""
 

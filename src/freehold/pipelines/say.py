@@ -1,8 +1,10 @@
 """What a program says of its own answers: scores of its checks, what its users thought, and the tokens by which those speak for themselves."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from functools import wraps
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
@@ -18,11 +20,13 @@ from freehold.journal.read import find_call
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.task import Answer, declared
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Spoken: TypeAlias = Answer[Any] | Call | Episode | str
 """What something is said about: an answer, a call or its id, or an episode."""
 
 
-def give_feedback(
+async def agive_feedback(
     about: Spoken | None = None,
     value: float | bool | str | None = None,
     *,
@@ -48,41 +52,6 @@ def give_feedback(
 
     Raises CallerError for what cannot be said, OperatorError where it cannot be kept.
     """
-    given = agive_feedback(
-        about,
-        value,
-        metric=metric,
-        correction=correction,
-        better_than=better_than,
-        worse_than=worse_than,
-        same_as=same_as,
-        comment=comment,
-        source=source,
-        author=author,
-        key=key,
-        at=at,
-        episode=episode,
-    )
-    return runtime().run(given)
-
-
-async def agive_feedback(
-    about: Spoken | None = None,
-    value: float | bool | str | None = None,
-    *,
-    metric: str | None = None,
-    correction: Any = None,
-    better_than: Any = None,
-    worse_than: Any = None,
-    same_as: Any = None,
-    comment: str | None = None,
-    source: str = "user",
-    author: str | None = None,
-    key: str | None = None,
-    at: datetime | None = None,
-    episode: str | None = None,
-) -> tuple[str, ...]:
-    """As `give_feedback`, for a program that awaits."""
     here = runtime()
     call, run, task = _named(about, episode)
     if metric is None:
@@ -111,6 +80,21 @@ async def agive_feedback(
         error: Any = kept.body["error"]
         raise (OperatorError if kept.status >= 500 else CallerError)(error["message"])
     return tuple(one.id for one in pieces)
+
+
+def _waited(spoken: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """The same for a program that does not await."""
+
+    @wraps(spoken)
+    def wait(*args: P.args, **kwargs: P.kwargs) -> T:
+        return runtime().run(spoken(*args, **kwargs))
+
+    wait.__name__ = wait.__qualname__ = spoken.__name__.removeprefix("a")
+    return wait
+
+
+give_feedback = _waited(agive_feedback)
+"""As `agive_feedback`, for a program that does not await."""
 
 
 def feedback_token(

@@ -397,6 +397,11 @@ used_tokens = Table(
 )
 """Tokens that somebody spoke with, each of which is taken once. No names, no addresses, and nothing of what was said."""
 Index("used_tokens_by_time", used_tokens.c.tenant, used_tokens.c.at)
+Index("used_tokens_by_address", used_tokens.c.tenant, used_tokens.c.address, used_tokens.c.at)
+Index("used_tokens_by_voice", used_tokens.c.tenant, used_tokens.c.voice, used_tokens.c.at)
+Index("used_tokens_by_issuer", used_tokens.c.tenant, used_tokens.c.issuer, used_tokens.c.at)
+_index_where_known("used_tokens_by_call", used_tokens.c.tenant, used_tokens.c.call)
+
 reviewers = Table(
     "reviewers",
     metadata,
@@ -465,6 +470,7 @@ review_verdicts = Table(
     UniqueConstraint("tenant", "queue", "ticket", "reviewer", name="review_verdicts_one"),
 )
 """What each reviewer was shown and said. Feedback is made of those that count."""
+Index("review_verdicts_by_reviewer", review_verdicts.c.tenant, review_verdicts.c.queue, review_verdicts.c.reviewer, review_verdicts.c.state)
 
 credits = Table(
     "credits",
@@ -485,6 +491,7 @@ credits = Table(
 """What reviewers earned, and what became of it: rows are added, never changed."""
 Index("credits_by_reviewer", credits.c.tenant, credits.c.reviewer)
 _index_where_known("credits_by_scope", credits.c.tenant, credits.c.scope)
+
 evaluations = Table(
     "evaluations",
     metadata,
@@ -506,6 +513,7 @@ evaluations = Table(
 )
 """What was evaluated, what was fixed beforehand, and what came of it. Single scores lie in files."""
 Index("evaluations_by_task", evaluations.c.tenant, evaluations.c.task, evaluations.c.seq)
+
 watches = Table(
     "watches",
     metadata,

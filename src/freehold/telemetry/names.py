@@ -166,10 +166,11 @@ JOURNAL_QUEUE = Metric("freehold.journal.queue", "gauge", "{call}", "Calls that 
 MEMORY = Metric("freehold.worker.memory", "gauge", "By", "Resident memory of a worker.", (WORKER,))
 SPOOL_FILES = Metric("freehold.spool.files", "gauge", "{file}", "Files of calls that wait outside the journal.")
 OPEN_BREAKERS = Metric("freehold.breakers.open", "gauge", "{breaker}", "Circuit breakers that are open.")
+OPEN_ALERTS = Metric("freehold.alerts.open", "gauge", "{alert}", "Alerts about live traffic that are not over.")
 
 METRICS = (
     *(CALLS, CALL_DURATION, FIRST_BYTE, OUR_OVERHEAD, SPENT, UNKNOWN_COST, ATTEMPTS, TOKENS_USED, TURNED_AWAY, FAILED_DECISIONS),
     *(DROPPED_CALLS, UNCHECKED_CALLS, DROPPED_EVENTS, OPERATION_DURATION, FIRST_CHUNK, PER_CHUNK, TOKEN_USAGE, IN_FLIGHT),
-    *(JOURNAL_QUEUE, SPOOL_FILES, OPEN_BREAKERS, CPU_TIME, LOOP_LAG, MEMORY),
+    *(JOURNAL_QUEUE, SPOOL_FILES, OPEN_BREAKERS, OPEN_ALERTS, CPU_TIME, LOOP_LAG, MEMORY),
 )
 """In the order in which they are told."""
