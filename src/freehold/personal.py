@@ -73,7 +73,7 @@ def personalise(project: Project, name: str, tell: Callable[[Step], None] = lamb
     won: list[str] = []
     for n, owner in enumerate(owners):
         tell(Step("habits", n, len(owners)))
-        found = _habit(shared, learn.get(owner), check.get(owner))
+        found = habit_of(shared, learn.get(owner), check.get(owner))
         old = shelf.habit_name(name, owner)
         for stale in (one for one in shelf.of_subject(project.store, project.tenant, owner) if one.name == old):
             shelf.remove(project.store, stale)
@@ -96,8 +96,9 @@ def _by_owner(part: Part, scope: str) -> dict[str, Part]:
     return {owner: part.those(which) for owner, which in rows.items()}
 
 
-def _habit(shared: Answerer, learn: Part | None, check: Part | None) -> tuple[Habit, Tested, dict[str, int]] | str:
-    """A habit that its owner's own test prefers, or why there is none."""
+def habit_of(shared: Answerer, learn: Part | None, check: Part | None) -> tuple[Habit, Tested, dict[str, int]] | str:
+    """A habit that its owner's own test prefers, or why there is none: a field of `Personal`. Of the rows to learn from and those to test on the
+    shared specialist has learnt nothing."""
     if learn is None or check is None or len(learn) < LEAST_ROWS or len(check) < LEAST_ROWS:
         return "too_few"
     said = shared.answer(learn.texts)
