@@ -129,6 +129,7 @@ def _card(project: Project, shared: Card, owner: str, habit: Habit, measured: Te
         replaces=shared.name,
         subject=owner,
         over=shared.name,
+        is_quick=shared.is_quick,
         training_s=0.0,
         training_usd=0.0,
         created_at=datetime.now(UTC),

@@ -365,7 +365,9 @@ class Resources:
         return _NO_FUNCTIONS if declared is None else declared.functions.get(variant, _NO_FUNCTIONS)
 
     def takes_time(self, task: str, variant: Variant) -> bool:
-        """Whether a variant asks others, or is a function of the project's own, and so is no matter of this moment."""
+        """Whether a variant asks others, is a function of the project's own, or a model beside this process, and so is no matter of this moment."""
+        if variant.kind == "specialist":
+            return not self.specialists.is_quick(variant.id)
         return variant.kind in COMPOSED or variant.kind == "expert" or self.functions_of(task, variant.id).body is not None
 
     def may_be_asked(self, variant: str, earlier: int = 0) -> Iterator[tuple[str, int]]:
@@ -470,7 +472,11 @@ class Resources:
             model = self.catalog.models.get(variant)
             return head.run(scorer, chosen.scored, model.price.per_call if model and model.price else 0.0)
         if self.variant(variant).kind == "specialist":
-            return self.specialists.run(variant, asked.text, self._owner(task, asked)) or Elsewhere.PASS
+            try:
+                return self.specialists.run(variant, asked.text, self.owner(task, asked)) or Elsewhere.PASS
+            except Exception:  # noqa: BLE001 our failure is not the product's: whoever comes next answers
+                _log.exception("specialist.failed: '%s' of task '%s' goes to whoever comes next", variant, task)
+                return Elsewhere.PASS
         if variant in self._rules:
             return self._rules[variant].run(asked.text, asked.tags) or Elsewhere.PASS
         if variant in self._replayed:
@@ -485,7 +491,7 @@ class Resources:
             return self.memory.run(task, asked.key(), time.time(), longest_s) or Elsewhere.PASS
         return Elsewhere.ASKED
 
-    def _owner(self, task: str, asked: Words) -> str | None:
+    def owner(self, task: str, asked: Words) -> str | None:
         """Hash of whoever may have a habit of their own in a task; None where nobody does."""
         known = self.catalog.tasks.get(task)
         if known is None or known.scope is None:
@@ -525,7 +531,8 @@ class Resources:
         return [*asked, *(f"{TASK_PREFIX}{task}" for task in {*self.catalog.tasks, *self.served.policies})]
 
     def close(self) -> None:
-        """Ends the connections to providers."""
+        """Ends the connections to providers, and the process of models beside this one."""
+        self.specialists.close()
         for provider in self.providers.values():
             provider.pool.close()
 

@@ -144,7 +144,8 @@ def train(project: Project, prepared: Prepared, name: str | None = None, tell: C
             card = _card(project, prepared, made, name or shelf.free_name(store, tenant, plan.task, plan.method), run.seconds)
             if card.format in FORMATS:
                 run.tell("testing", 0, len(prepared.job.lesson.test))
-                card = msgspec.structs.replace(card, tested=test(load(store, card), prepared.job.lesson))
+                answerer = load(store, card)
+                card = msgspec.structs.replace(card, is_quick=answerer.is_quick, tested=test(answerer, prepared.job.lesson))
             shelf.add(store, card)
             shutil.rmtree(run.folder, ignore_errors=True)
     finally:

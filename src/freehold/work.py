@@ -29,6 +29,7 @@ from freehold.pursuit import Pursuit
 from freehold.resources import Elsewhere, Resources, Words
 from freehold.routing.online import Chosen, OnlinePolicy
 from freehold.telemetry.trace import Trace
+from freehold.variants.beside import ModelFailed
 from freehold.variants.compose import COMPOSED, Given, NoAnswer, compose
 from freehold.variants.expert import Beside, ExpertAsk, Shown
 from freehold.variants.functions import FunctionFailed, Pass, called
@@ -127,6 +128,8 @@ class Work:
         case = self._case
         if variant.kind == "expert":
             return await self._person(variant, turn)
+        if variant.kind == "specialist":
+            return await self._specialist(variant)
         functions = case.has.functions_of(case.task, variant.id)
         if variant.kind in COMPOSED:
             return await compose(variant, functions, _Within(self, variant, turn))
@@ -140,6 +143,19 @@ class Work:
             raise FunctionFailed(str(error)) from None
         case.attempts.here(variant.id, "answered", None, (0.0, RECORDED))
         return Found(output, 0.0, known={"confidence": 1.0})
+
+    async def _specialist(self, variant: Variant) -> Found:
+        """What a specialist answers that runs beside this process."""
+        case = self._case
+        try:
+            found = await case.has.specialists.ask(variant.id, case.words.text, case.has.owner(case.task, case.words))
+        except ModelFailed as error:  # our failure is not the product's: whoever comes next answers
+            _log.warning("specialist.failed: '%s' of task '%s': %s", variant.id, case.task, error, extra={"call": case.id})
+            raise NoAnswer(f"'{variant.id}' could not answer") from None
+        if found is None:
+            raise NoAnswer(f"'{variant.id}' has no answer to this")
+        case.attempts.here(variant.id, "answered", found.usage, (found.cost_usd, RECORDED))
+        return found
 
     async def _person(self, variant: Variant, turn: Turn) -> Found:
         """What a person answers, or where none does in time whoever is asked then."""

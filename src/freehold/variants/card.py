@@ -156,6 +156,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """How it was made."""
     dataset: str | None
     """Hash of the version of the data set it learnt from."""
+    is_quick: bool = True
+    """Whether it answers within a moment, in a worker itself; else in a process beside it."""
     rows: dict[str, int] = {}
     """Rows of each part of that."""
     made: dict[str, JSON] = {}
