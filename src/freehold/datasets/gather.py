@@ -20,6 +20,7 @@ from freehold.datasets.versions import DROPPED
 from freehold.datasets.words import shingles_of, words_of
 from freehold.project import Project
 from freehold.store.open import Store
+from freehold.variants.shelf import on_shelf
 
 
 class Shard(NamedTuple):
@@ -63,9 +64,10 @@ def gather(shard: Shard, store: Store, say: Callable[[int], None] = lambda _: No
     keep = Keeper(shard.folder, recipe.split.seed, bool(recipe.clean.near))
     dropped = DroppedFile(shard.folder / DROPPED)
     counted = Counted(Counter(), Counter(), Counter())
+    rights = Rights(shard.config, [card.name for card in on_shelf(store, shard.tenant) if card.variant is None])
     finder = finder_of(recipe.clean.finder)
     try:
-        for batch in select(store, shard.tenant, recipe.queries, catalog, Rights(shard.config), shard.after, shard.until):
+        for batch in select(store, shard.tenant, recipe.queries, catalog, rights, shard.after, shard.until):
             _take(batch, recipe, finder, keep, dropped, counted)
             say(counted.wanted.total())
         return Gathered(keep.finish(), counted, shard.folder / DROPPED)

@@ -1,6 +1,6 @@
 """On what terms a row may be used: its licence, the consent to it, and whether those who wrote its answer let it train other models."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from freehold.config import Config
@@ -39,8 +39,10 @@ OURS = Writer("ours", "yes")
 class Rights:
     """What the configuration and a call's own tags say."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, specialists: Collection[str] = ()) -> None:
+        """`specialists`: the names of variants that were trained here."""
         self._config = config
+        self._specialists = frozenset(specialists)
         self._variants = config.catalog().variants
         self._known: dict[str, Writer] = {}
         self._terms: dict[tuple[str | None, str | None, str | None], Terms] = {}
@@ -70,6 +72,8 @@ class Rights:
             asked = [one for one in (variant.model, *variant.asks()) if one is not None]
             return together([self._writer(one, (*above, name)) for one in asked]) if asked else Writer(name, "ask")
         model = self._config.models.get(name)
+        if name in self._specialists:
+            return OURS
         if model is None:
             return OURS if variant is not None and variant.kind in _OURS else Writer(name, "ask")
         if model.rules is not None:
