@@ -305,6 +305,9 @@ class Resources:
         known = self._targets.get(name)
         if known is not None:
             return known
+        trained = self.specialists.variant(name)
+        if trained is not None and trained.model is not None:
+            return self.target(trained.model, door)._replace(variant=name)
         self._check_key(name)
         if name in self._replayed:
             raise CallerError(f"'{name}' is replayed from recordings, which belong to tasks: ask for the model {TASK_PREFIX}TASK.")

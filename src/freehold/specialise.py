@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +14,15 @@ import msgspec
 import numpy as np
 
 from freehold import __version__
+from freehold.catalog import Variant
 from freehold.chat import JSON
+from freehold.context.prompts import keep
 from freehold.curate import build_dataset
 from freehold.datasets.recipe import Recipe, settled
 from freehold.datasets.versions import Version, find, intact, versions
 from freehold.errors import CallerError, TrainingError
 from freehold.evaluation.tested import Rows, tested
+from freehold.pipelines.teaching import teaching
 from freehold.project import Project
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import find_policy
@@ -48,6 +52,7 @@ class Wanted(NamedTuple):
     embedder: Path | None = None
     base: Path | None = None
     continues: str | None = None
+    budget_usd: float | None = None
     options: dict[str, JSON] = {}  # noqa: RUF012 a NamedTuple's default is never changed
 
 
@@ -83,6 +88,7 @@ def plan_of(project: Project, wanted: Wanted, say: Callable[[str], None] = lambd
         embedder=None if wanted.embedder is None else str(wanted.embedder),
         base=None if wanted.base is None else str(wanted.base),
         continues=wanted.continues,
+        budget_usd=wanted.budget_usd,
         options=wanted.options,
         code=__version__,
     )
@@ -140,13 +146,15 @@ def train(project: Project, prepared: Prepared, name: str | None = None, tell: C
     try:
         with lock.held(0.0):
             run = Run(project.folder / "runs" / plan.digest[:16], plan.digest, tell)
-            made = prepared.method.train(prepared.job, prepared.options, run)
-            card = _card(project, prepared, made, name or shelf.free_name(store, tenant, plan.task, plan.method), run.seconds)
-            if card.format in FORMATS:
-                run.tell("testing", 0, len(prepared.job.lesson.test))
-                answerer = load(store, card)
-                card = msgspec.structs.replace(card, is_quick=answerer.is_quick, tested=test(answerer, prepared.job.lesson))
-            shelf.add(store, card)
+            with teaching(project, plan.task, plan.budget_usd) as models:
+                made = prepared.method.train(replace(prepared.job, models=models), prepared.options, run)
+                card = _card(project, prepared, made, name or shelf.free_name(store, tenant, plan.task, plan.method), run.seconds)
+                answerer = load(store, card) if card.format in FORMATS else made.answerer
+                if answerer is not None:
+                    run.tell("testing", 0, len(prepared.job.lesson.test))
+                    card = msgspec.structs.replace(card, is_quick=answerer.is_quick, tested=test(answerer, prepared.job.lesson))
+                card = msgspec.structs.replace(card, training_usd=models.cost_usd)
+                shelf.add(store, card)
             shutil.rmtree(run.folder, ignore_errors=True)
     finally:
         lock.close()
@@ -181,12 +189,25 @@ def rows_of(answerer: Answerer, part: Part) -> Rows:
 
 
 def _us_per_row(answerer: Answerer, part: Part) -> float:
+    if not answerer.is_quick and part.texts and answerer.size_bytes == 0:  # a provider's model: each question has a price
+        return 0.0
     took: list[float] = []
     for text in part.texts[:_TIMED]:
         began = time.perf_counter()
         answerer.answer((text,))
         took.append(time.perf_counter() - began)
     return float(np.median(took) * 1e6)
+
+
+def _variant(project: Project, prepared: Prepared, made: Made, name: str) -> Variant | None:
+    """How a specialist is asked that a model answers, under its own name; its template is kept."""
+    if made.variant is None:
+        return None
+    variant = msgspec.structs.replace(made.variant, id=name)
+    if made.prompt is None:
+        return variant
+    hash = keep(project.store, project.tenant, prepared.job.task.id, made.prompt, datetime.now(UTC))
+    return msgspec.structs.replace(variant, prompt=hash)
 
 
 def _card(project: Project, prepared: Prepared, made: Made, name: str, seconds: float) -> Card:
@@ -205,9 +226,9 @@ def _card(project: Project, prepared: Prepared, made: Made, name: str, seconds: 
         base=made.base,
         licence=licences.pop() if len(licences) == 1 and "" not in manifest.licences else None,
         replaces=prepared.job.task.reference,
-        variant=made.variant,
+        variant=_variant(project, prepared, made, name),
         training_s=seconds,
-        training_usd=made.usd,
+        training_usd=0.0,
         created_at=datetime.now(UTC),
     )
 

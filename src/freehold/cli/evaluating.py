@@ -93,7 +93,7 @@ def run(
     of live variants, at a price that is told first. Exit 3 when a requirement does not hold."""
     from freehold.evaluator.prepared import Request, prepare
     from freehold.evaluator.run import evaluate
-    from freehold.evaluator.scoring import judging
+    from freehold.pipelines.judging import judging
 
     if to is not None and to.exists() and not to.is_dir():
         raise CallerError(f"--out {to} is a file; a page is written into a folder.")

@@ -36,6 +36,7 @@ def train(
     embedder: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder made by 'freehold embedder build'.")] = None,
     base: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of the model that is tuned.")] = None,
     continue_from: Annotated[str | None, typer.Option(metavar="NAME", help="The specialist that goes on learning.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(min=0.0, help="What calls to models may cost at most.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the method; may be repeated.")
     ] = None,
@@ -67,7 +68,7 @@ def train(
         elif task is None or method is None:
             raise CallerError("Train what, and how? 'freehold train TASK --method METHOD', or --plan FILE. --methods lists the methods.")
         else:
-            wanted = Wanted(task, method, dataset, seed, embedder, base, continue_from, _settings(settings or []))
+            wanted = Wanted(task, method, dataset, seed, embedder, base, continue_from, budget_usd, _settings(settings or []))
             planned = plan_of(home, wanted, lambda text: None if as_json else notes().print(text, markup=False))
         if save_plan is not None:
             write_plan(planned, save_plan)

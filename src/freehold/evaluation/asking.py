@@ -29,6 +29,8 @@ class About(NamedTuple):
     """What was asked of whoever is judged."""
     call: Call | None = None
     """The call that is judged."""
+    source: str = "judge"
+    """As of `Call`."""
 
 
 class Ask(Protocol):

@@ -1,8 +1,7 @@
 """Scores answers: every item, variant and scorer of an evaluation, some at a time, each score journalled as what its scorer said of the call."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
@@ -10,8 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.catalog import AGREEMENT, Metric, Sampling
-from freehold.evaluation.asking import About, Ask, Said
+from freehold.catalog import AGREEMENT, Metric
 from freehold.evaluation.judge import Judge
 from freehold.evaluation.recorded import Recorded
 from freehold.evaluation.scorer import Case, Score, Scorer
@@ -22,8 +20,6 @@ from freehold.journal.call import Feedback
 from freehold.journal.read import feedback_by_id
 from freehold.journal.redact import redact_feedback
 from freehold.journal.write import append_feedback
-from freehold.pipelines.judging import ModelAsker
-from freehold.pipelines.runtime import Runtime
 from freehold.project import Project
 
 AT_ONCE = 64
@@ -50,31 +46,6 @@ class Agreement:
 
 
 Instrument: TypeAlias = Scorer | Recorded | Agreement
-
-
-class LateAsk:
-    """Asks models for scorers that do, as serving would; the project is put to work at the first question."""
-
-    def __init__(self, project: Project, stack: ExitStack) -> None:
-        self._project = project
-        self._stack = stack
-        self._ask: Ask | None = None
-
-    async def __call__(self, model: str, messages: Sequence[dict[str, str]], about: About, sampling: Sampling) -> Said:
-        """As of `Ask`."""
-        if self._ask is None:
-            at = Runtime(Project(self._project.config, self._project.tenant))
-            self._stack.callback(at.close)
-            self._stack.enter_context(at.resources.paced())
-            self._ask = ModelAsker(at)
-        return await self._ask(model, messages, about, sampling)
-
-
-@contextmanager
-def judging(project: Project) -> Iterator[LateAsk]:
-    """Who asks models for scorers that do, for as long as the block runs."""
-    with ExitStack() as stack:
-        yield LateAsk(project, stack)
 
 
 class Known(NamedTuple):

@@ -4,7 +4,8 @@ Such a call belongs to the task `judge:NAME`, so that it is no part of the traff
 and so is found when they are erased; and of its words no more is kept than of the strictest task's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import msgspec
 
@@ -12,7 +13,7 @@ from freehold.catalog import Content, Sampling
 from freehold.chat import JSON
 from freehold.config import Config
 from freehold.errors import FreeholdError
-from freehold.evaluation.asking import About, Said
+from freehold.evaluation.asking import About, Ask, Said
 from freehold.evaluation.plain import words_of
 from freehold.evaluation.scorer import Scorer
 from freehold.evaluation.scorers import judges_of, named
@@ -25,8 +26,6 @@ from freehold.resources import CACHE, Declaration
 from freehold.serve import Origin
 from freehold.tables import JudgeTable, TaskTable
 
-SOURCE = "judge"
-"""The `source` of calls that judges make."""
 DEADLINE_S = 120.0
 _STRICTER: tuple[Content, ...] = ("full", "redacted", "none")
 
@@ -51,7 +50,7 @@ class ModelAsker:
         tags = {} if call is None else {"judged": call.id}
         question = Question(list(messages), about.item, shape_of(list(messages)), None if call is None else call.subject, tags)
         origin = Origin(
-            SOURCE,
+            about.source,
             about.judge,
             question,
             None if call is None else call.group,
@@ -70,6 +69,31 @@ class ModelAsker:
         if answered.variant not in (model, CACHE):  # another model's opinion is another judge's
             return Said(None, f"'{answered.variant}' answered in the place of '{model}'", answered.cost_usd, answered.id)
         return Said(words_of(answered.output), "", answered.cost_usd, answered.id)
+
+
+class LateAsk:
+    """Asks models for scorers that do, as serving would; the project is put to work at the first question."""
+
+    def __init__(self, project: Project, stack: ExitStack) -> None:
+        self._project = project
+        self._stack = stack
+        self._ask: Ask | None = None
+
+    async def __call__(self, model: str, messages: Sequence[dict[str, str]], about: About, sampling: Sampling) -> Said:
+        """As of `Ask`."""
+        if self._ask is None:
+            at = Runtime(Project(self._project.config, self._project.tenant))
+            self._stack.callback(at.close)
+            self._stack.enter_context(at.resources.paced())
+            self._ask = ModelAsker(at)
+        return await self._ask(model, messages, about, sampling)
+
+
+@contextmanager
+def judging(project: Project) -> Iterator[LateAsk]:
+    """Who asks models for scorers that do, for as long as the block runs."""
+    with ExitStack() as stack:
+        yield LateAsk(project, stack)
 
 
 def strictest(config: Config) -> Content:

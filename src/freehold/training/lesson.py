@@ -45,6 +45,8 @@ class Part:
     """What the use of each rests on; None where nobody said."""
     items: tuple[str, ...]
     """What was asked, by name."""
+    inputs: tuple[JSON, ...]
+    """What was asked, as it was: words, conversations or values of a typed task."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -65,6 +67,7 @@ class Part:
             of(self.customers),
             of(self.consents),
             of(self.items),
+            of(self.inputs),
         )
 
     def __add__(self, other: "Part") -> "Part":
@@ -77,6 +80,7 @@ class Part:
             self.customers + other.customers,
             self.consents + other.consents,
             self.items + other.items,
+            self.inputs + other.inputs,
         )
 
     @property
@@ -86,7 +90,7 @@ class Part:
         return np.asarray(code_N, dtype=np.int64)
 
 
-NO_ROWS = Part((), (), (), (), (), (), (), ())
+NO_ROWS = Part((), (), (), (), (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ def part_of(examples: Iterable[Example]) -> Part:
         tuple(row.customer for row in ordered),
         tuple(row.consent for row in ordered),
         tuple(row.item for row in ordered),
+        tuple(row.input for row in ordered),
     )
 
 

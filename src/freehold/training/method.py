@@ -13,13 +13,15 @@ from freehold.catalog import Task, Variant
 from freehold.chat import JSON
 from freehold.errors import CallerError, FreeholdError, OperatorError, nearest
 from freehold.routing.embed import Embedder
+from freehold.training.asking import Models
 from freehold.training.lesson import Lesson
 from freehold.training.run import Run
 from freehold.variants.card import Base, Card, Plan
+from freehold.variants.specialist import Answerer
 
 GROUP = "freehold.methods"
 """The group of entry points that packages add methods by."""
-_HERE = {"head": "head:METHOD"}
+_HERE = {"head": "head:METHOD", "prompt": "prompt:METHOD"}
 BUILT_IN = tuple(EntryPoint(name, f"freehold.training.methods.{where}", GROUP) for name, where in _HERE.items())
 """The methods that come with Freehold."""
 
@@ -52,6 +54,8 @@ class Job:
     """The folder of the model that is tuned."""
     earlier: Earlier | None = None
     """The specialist that goes on learning; None for one that begins anew."""
+    models: Models | None = None
+    """Asks models; None while a run is only looked at beforehand."""
 
 
 class Estimate(NamedTuple):
@@ -78,8 +82,10 @@ class Made(NamedTuple):
     """What it was made from."""
     variant: Variant | None = None
     """How it is asked, of the format `model`."""
-    usd: float | None = 0.0
-    """What calls to models cost; None where a part is unknown."""
+    prompt: str | None = None
+    """The template it is asked with, of the format `model`; it is kept, and the variant names it by its hash."""
+    answerer: Answerer | None = None
+    """What it is tested by, of the format `model`; None for one that is not tested here."""
 
 
 O = TypeVar("O", bound=msgspec.Struct, contravariant=True)  # noqa: E741 the options of a method

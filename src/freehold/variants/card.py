@@ -56,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The folder of the model that is tuned, for methods that tune one."""
     continues: str | None = None
     """The specialist that goes on learning; None for one that begins anew."""
+    budget_usd: float | None = None
+    """What calls to models may cost at most; None for no limit. It may end a run, and so it is part of the plan."""
     options: dict[str, JSON] = {}
     """The method's own settings; what is left out is the method's choice."""
     code: str
