@@ -43,7 +43,7 @@ def part_of(rows: list[tuple[str, str]], who: str) -> Part:
     n = len(rows)
     ids = tuple(f"{who} {k}" for k in range(n))
     texts, answers = tuple(text for text, _ in rows), tuple(answer for _, answer in rows)
-    return Part(texts, answers, ids, ids, (who,) * n, (None,) * n, ("terms",) * n, ids, texts)
+    return Part(texts, answers, ids, ids, (who,) * n, (None,) * n, ("terms",) * n, ids, texts, (None,) * n)
 
 
 def people(texts: dict[str, list[str]], rng: np.random.Generator) -> list[Person]:

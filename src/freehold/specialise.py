@@ -120,6 +120,7 @@ def prepare(project: Project, plan: Plan) -> Prepared:
         lesson=read_lesson(version, plan.task),
         embedder=load_embedder(plan.embedder) if plan.embedder is not None else None,
         base=None if plan.base is None else Path(plan.base),
+        providers=project.config.providers,
         earlier=None if plan.continues is None else _earlier(project, plan.continues),
     )
     estimate = method.estimate(job, options)
@@ -153,7 +154,7 @@ def train(project: Project, prepared: Prepared, name: str | None = None, tell: C
                 if answerer is not None:
                     run.tell("testing", 0, len(prepared.job.lesson.test))
                     card = msgspec.structs.replace(card, is_quick=answerer.is_quick, tested=test(answerer, prepared.job.lesson))
-                card = msgspec.structs.replace(card, training_usd=models.cost_usd)
+                card = msgspec.structs.replace(card, training_usd=_sum(models.cost_usd, made.usd))
                 shelf.add(store, card)
             shutil.rmtree(run.folder, ignore_errors=True)
     finally:
@@ -197,6 +198,12 @@ def _us_per_row(answerer: Answerer, part: Part) -> float:
         answerer.answer((text,))
         took.append(time.perf_counter() - began)
     return float(np.median(took) * 1e6)
+
+
+def _sum(*costs: float | None) -> float | None:
+    """What several cost; unknown where any of them is."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 def _variant(project: Project, prepared: Prepared, made: Made, name: str) -> Variant | None:

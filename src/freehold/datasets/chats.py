@@ -14,11 +14,13 @@ _ANSWER = {"content", "tool_calls", "refusal"}
 
 
 def openai_chat(example: Example, instruction: str) -> dict[str, JSON]:
-    """A line of OpenAI's fine-tuning format. Earlier answers in the conversation weigh 0: whose they are nobody knows.
+    """A line of OpenAI's fine-tuning format. Raises CallerError for what the format cannot say."""
+    return openai_line(example.input, example.output, instruction)
 
-    Raises CallerError for what the format cannot say.
-    """
-    body = openai.write_request(_conversation(example, instruction, example.output))
+
+def openai_line(asked: JSON, answer: JSON, instruction: str) -> dict[str, JSON]:
+    """The same of a question and its answer. Earlier answers in the conversation weigh 0: whose they are nobody knows."""
+    body = openai.write_request(_conversation(asked, instruction, answer))
     messages = _listed(body["messages"])
     for message in messages[:-1]:
         if message["role"] == "assistant":
@@ -28,7 +30,7 @@ def openai_chat(example: Example, instruction: str) -> dict[str, JSON]:
 
 def anthropic_chat(example: Example, instruction: str) -> dict[str, JSON]:
     """A line of the format that Claude is fine-tuned by. Raises CallerError for what it cannot say, tools among it."""
-    body = anthropic.write_request(_conversation(example, instruction, example.output))
+    body = anthropic.write_request(_conversation(example.input, instruction, example.output))
     messages = _listed(body["messages"])
     if "tools" in body or any(not isinstance(message["content"], str) for message in messages):
         raise CallerError("tools, images and other parts cannot be said to a fine-tuning of Claude")
@@ -39,8 +41,8 @@ def preference(example: Example, instruction: str) -> dict[str, JSON]:
     """A pair in TRL's conversational columns. Raises CallerError for a row that is no pair."""
     if example.kind != "preferences":
         raise CallerError("it is no pair of answers")
-    asked = _listed(openai.write_request(_conversation(example, instruction, example.output))["messages"])
-    worse = _listed(openai.write_request(_conversation(example, instruction, example.rejected))["messages"])
+    asked = _listed(openai.write_request(_conversation(example.input, instruction, example.output))["messages"])
+    worse = _listed(openai.write_request(_conversation(example.input, instruction, example.rejected))["messages"])
     return {"prompt": asked[:-1], "chosen": asked[-1:], "rejected": worse[-1:]}
 
 
@@ -79,9 +81,8 @@ def _named(output: JSON) -> list[tuple[str, str]]:
     return [(label, value) for label, value in values if isinstance(value, str) and value]
 
 
-def _conversation(example: Example, instruction: str, answer: JSON) -> ChatRequest:
+def _conversation(asked: JSON, instruction: str, answer: JSON) -> ChatRequest:
     """The question as the model is asked it, and the answer behind it."""
-    asked = example.input
     body: dict[str, JSON] = {"model": "-"}
     if isinstance(asked, dict) and "messages" in asked:
         body |= {name: asked[name] for name in ("messages", "tools") if asked.get(name) is not None}

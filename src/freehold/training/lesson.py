@@ -47,6 +47,8 @@ class Part:
     """What was asked, by name."""
     inputs: tuple[JSON, ...]
     """What was asked, as it was: words, conversations or values of a typed task."""
+    licences: tuple[str | None, ...]
+    """On what licence each may be used; None where nobody said."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -68,6 +70,7 @@ class Part:
             of(self.consents),
             of(self.items),
             of(self.inputs),
+            of(self.licences),
         )
 
     def __add__(self, other: "Part") -> "Part":
@@ -81,6 +84,7 @@ class Part:
             self.consents + other.consents,
             self.items + other.items,
             self.inputs + other.inputs,
+            self.licences + other.licences,
         )
 
     @property
@@ -90,7 +94,7 @@ class Part:
         return np.asarray(code_N, dtype=np.int64)
 
 
-NO_ROWS = Part((), (), (), (), (), (), (), (), ())
+NO_ROWS = Part((), (), (), (), (), (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,7 @@ def part_of(examples: Iterable[Example]) -> Part:
         tuple(row.consent for row in ordered),
         tuple(row.item for row in ordered),
         tuple(row.input for row in ordered),
+        tuple(row.licence for row in ordered),
     )
 
 

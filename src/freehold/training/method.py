@@ -2,7 +2,7 @@
 those of installed packages: an entry point of the group `freehold.methods` that names a `Method`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -13,6 +13,7 @@ from freehold.catalog import Task, Variant
 from freehold.chat import JSON
 from freehold.errors import CallerError, FreeholdError, OperatorError, nearest
 from freehold.routing.embed import Embedder
+from freehold.tables import ProviderTable
 from freehold.training.asking import Models
 from freehold.training.lesson import Lesson
 from freehold.training.run import Run
@@ -21,7 +22,7 @@ from freehold.variants.specialist import Answerer
 
 GROUP = "freehold.methods"
 """The group of entry points that packages add methods by."""
-_HERE = {"head": "head:METHOD", "prompt": "prompt:METHOD"}
+_HERE = {"head": "head:METHOD", "prompt": "prompt:METHOD", "provider": "provider:METHOD"}
 BUILT_IN = tuple(EntryPoint(name, f"freehold.training.methods.{where}", GROUP) for name, where in _HERE.items())
 """The methods that come with Freehold."""
 
@@ -56,6 +57,8 @@ class Job:
     """The specialist that goes on learning; None for one that begins anew."""
     models: Models | None = None
     """Asks models; None while a run is only looked at beforehand."""
+    providers: Mapping[str, ProviderTable] = field(default_factory=dict)
+    """The project's providers, for methods that have one of them learn."""
 
 
 class Estimate(NamedTuple):
@@ -86,6 +89,8 @@ class Made(NamedTuple):
     """The template it is asked with, of the format `model`; it is kept, and the variant names it by its hash."""
     answerer: Answerer | None = None
     """What it is tested by, of the format `model`; None for one that is not tested here."""
+    usd: float | None = 0.0
+    """What it cost beside calls to models; None where that is unknown."""
 
 
 O = TypeVar("O", bound=msgspec.Struct, contravariant=True)  # noqa: E741 the options of a method
