@@ -28,6 +28,7 @@ RECORDS = {
         "TeamTable",
         "GatewayTable",
         "DataTable",
+        "EconomicsTable",
         "FeedbackTable",
         "EvaluationTable",
         "MonitorTable",
