@@ -15,7 +15,6 @@ TRIALS = frozenset({"ask", "explore", "evaluate", "judge"})
 """Sources of calls that nobody waited for: they were made to learn something."""
 JUDGES = "judge:"
 """What the tasks begin with that judges' calls belong to."""
-_PAGE = 10_000
 
 
 class Costed(NamedTuple):
@@ -71,15 +70,15 @@ class _Body(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Body).decode
 
 
-def costs(store: Store, tenant: str, task: str) -> Iterator[Costed]:
-    """The calls of a task, ordered by item. Constant memory."""
+def costs(store: Store, tenant: str, task: str, page: int = 10_000) -> Iterator[Costed]:
+    """The calls of a task, ordered by item, so many read at a time."""
     c, k = calls.c, contents.c
     wanted = (
         select(c.id, c.item, c.variant, c.at, c.episode, c.group, c.cost_usd, c.body, k.data, k.digest, c.seq)
         .outerjoin_from(calls, contents, (k.digest == c.body_digest) & (k.tenant == c.tenant))
         .where(c.tenant == tenant, c.task == task)
         .order_by(c.item, c.seq)
-        .limit(_PAGE)
+        .limit(page)
     )
     after: tuple[Any, ...] | None = None
     while True:
@@ -88,7 +87,7 @@ def costs(store: Store, tenant: str, task: str) -> Iterator[Costed]:
         for row in rows:
             body = _decode(row.body or row.data or store.blobs.get(row.digest.hex()))
             yield Costed(row.id, row.item, row.variant, body.source, row.at, row.episode or row.group, row.cost_usd, body.usage)
-        if len(rows) < _PAGE:
+        if len(rows) < page:
             return
         after = (rows[-1].item, rows[-1].seq)
 

@@ -152,7 +152,7 @@ class Economics(msgspec.Struct, frozen=True, kw_only=True):
     undated: int
     """Questions that nobody says the time of: they are not counted."""
     unit: str
-    """What was drawn anew: `day` or `episode`."""
+    """What was drawn anew: `week`, `day` or `episode`."""
     units: int
     """How many of those."""
     scenario: dict[str, float]

@@ -13,11 +13,13 @@ from freehold.errors import DataError
 from freehold.journal.build import SOURCE as IMPORT
 from freehold.journal.costs import Cost, Costed
 from freehold.pricing.book import PriceBook
-from freehold.promotion.economics import Traffic
+from freehold.promotion.economics import Traffic, Unit
 from freehold.store.times import microseconds, moment
 
 LEAST_DAYS = 14
 """With fewer whole days than these, episodes are drawn anew instead of days."""
+LEAST_WEEKS = 8
+"""With so many, weeks are."""
 _DAY_US = 86_400_000_000
 
 
@@ -198,7 +200,8 @@ class Seen:
         tried = self.trials.get(self._reference or "", Cost())
         if not priced_U.any() and tried.calls > tried.unknown:
             priced_U, cost_U = asked_U, asked_U * tried.known_usd / (tried.calls - tried.unknown)
-        return Traffic(asked_U, priced_U, cost_U, span.days, "day" if span.is_whole_days else "episode")
+        unit: Unit = "episode" if not span.is_whole_days else "day" if span.days < 7 * LEAST_WEEKS else "week"
+        return Traffic(asked_U, priced_U, cost_U, span.days, unit)
 
 
 def questions(of_item: Sequence[Costed]) -> list[Costed]:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
 Floats: TypeAlias = NDArray[np.float64]
-Unit: TypeAlias = Literal["day", "episode"]
+Unit: TypeAlias = Literal["week", "day", "episode"]
+"""What is drawn anew. `week`: seven days in a row, from any day on, so that neither a weekly course nor what lasts for days counts as chance."""
 
 MONTH_DAYS = 365.25 / 12
 FURTHEST_MONTHS = 120.0
 """Nothing is looked for beyond ten years."""
+_WEEK = 7
 _STEPS_A_MONTH = 30
 _BISECTIONS = 50
 _MOST_CELLS = 4_000_000
@@ -27,7 +29,7 @@ _MOST_CELLS = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What was asked over some days, by unit: U independent days, or episodes where there are too few days."""
+    """What was asked over some days, by U days, or episodes where there are too few days."""
 
     asked_U: Floats
     """Questions."""
@@ -38,7 +40,12 @@ class Traffic:
     days: float
     """How long that was, in days."""
     unit: Unit = "day"
-    """What U counts. So many days there are; episodes come as they come, and another time there might be more or fewer."""
+    """What is drawn anew. So many days there are; episodes come as they come, and another time there might be more or fewer."""
+
+    @property
+    def units(self) -> int:
+        """How many independent ones there are."""
+        return len(self.asked_U) // _WEEK if self.unit == "week" else len(self.asked_U)
 
 
 class Rates(NamedTuple):
@@ -98,18 +105,24 @@ def drawn(traffic: Traffic, share: float, share_n: int | None, rng: np.random.Ge
     """The same of `draws` times that might have been: units drawn with replacement, and a share that `share_n` questions told, drawn anew."""
     share_D = np.full(draws, share) if share_n is None else rng.binomial(share_n, share, draws) / share_n
     found, begin = [], 0
-    for weights_DU in _weights(len(traffic.asked_U), traffic.unit, draws, rng):
+    for weights_DU in _weights(traffic, rng, draws):
         found.append(_rates(traffic, weights_DU, share_D[begin : begin + len(weights_DU)]))
         begin += len(weights_DU)
     return Rates(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def _weights(units: int, unit: Unit, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
+def _weights(traffic: Traffic, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
+    """How often each unit counts, for some draws at a time. Weeks: the circular block bootstrap (Politis and Romano 1992)."""
+    units = len(traffic.asked_U)
     step = max(1, _MOST_CELLS // max(units, 1))
     for begin in range(0, draws, step):
         some = min(step, draws - begin)
-        counts = np.full(some, units) if unit == "day" else rng.poisson(units, some)
-        yield rng.multinomial(counts, np.full(units, 1 / units)).astype(np.float64)
+        counts_D = rng.poisson(units, some) if traffic.unit == "episode" else np.full(some, traffic.units)
+        weights_DU = rng.multinomial(counts_D, np.full(units, 1 / units)).astype(np.float64)
+        if traffic.unit == "week":  # so far where each begins
+            weights_DU = sum((np.roll(weights_DU, day, axis=1) for day in range(_WEEK)), np.zeros_like(weights_DU))
+            weights_DU *= units / (_WEEK * traffic.units)
+        yield weights_DU
 
 
 def _rates(traffic: Traffic, weights_DU: Floats, share_D: Floats) -> Rates:

@@ -89,7 +89,7 @@ def economics_of(project: Project, wanted: Wanted, now: datetime) -> Economics:
         questions=float(rates(traffic, 1.0).questions[0]),
         undated=seen.undated,
         unit=traffic.unit,
-        units=len(traffic.asked_U),
+        units=traffic.units,
         scenario=wanted.scenario._asdict(),
         months=wanted.months,
         seed=wanted.seed,
@@ -164,7 +164,7 @@ def _case(card: Card, books: Books, seen: Seen, traffic: Traffic, wanted: Wanted
 
 def _weighed(case: Case, owned: Owned, point: Rates, others: Rates, traffic: Traffic, wanted: Wanted) -> Case:
     """The case with what it saves and when it has paid for itself. `others`: traffic as it might have been."""
-    scenario, units = wanted.scenario, len(traffic.asked_U)
+    scenario, units = wanted.scenario, traffic.units
     months = estimate(float(break_even(point, owned, scenario)[0]), break_even(others, owned, scenario), units, wanted.confidence)
     saving = estimate(float(month_saving(point, owned)[0]), month_saving(others, owned), units, wanted.confidence)
     return msgspec.structs.replace(
