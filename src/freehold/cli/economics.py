@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, print_json, print_table, time_of
+from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, print_json, print_table
+from freehold.store.times import time_of
 
 if TYPE_CHECKING:
     from freehold.promotion.cases import Economics

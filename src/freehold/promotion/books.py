@@ -1,6 +1,6 @@
 """What specialists of a task cost: labels, training, judging and asking before the first answer, and what each question costs then."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from freehold.catalog import Task
 from freehold.feedback.credits import credits_of
@@ -12,6 +12,7 @@ from freehold.promotion.cases import How, Part
 from freehold.promotion.costs import Seen
 from freehold.promotion.economics import Owned
 from freehold.promotion.records import certificates_of
+from freehold.variants import shelf
 from freehold.variants.card import Card
 
 _SAY_MACHINE = "say economics.machine_usd_per_hour"
@@ -20,10 +21,10 @@ _SAY_MACHINE = "say economics.machine_usd_per_hour"
 class Books:
     """Everything that was paid for a task's specialists. What was paid for its labels and judges counts in full against each of them."""
 
-    def __init__(self, project: Project, task: Task, shelf: Sequence[Card], seen: Seen) -> None:
-        self._project, self._task, self._seen = project, task, seen
+    def __init__(self, project: Project, task: Task, owned: Collection[str], seen: Seen) -> None:
+        """`owned`: the names of the task's specialists."""
+        self._project, self._task, self._owned, self._seen = project, task, owned, seen
         self._table = project.config.economics
-        self._shelf = {card.name: card for card in shelf}
         self._ran = seen.ran()
         self._shared = (self._labels(), self._judging(), self._asking())
 
@@ -54,7 +55,7 @@ class Books:
         if answered:
             return answered / asked, "served", asked
         for certificate in reversed(certificates_of(self._project.store, self._project.tenant, self._task.id)):
-            if certificate.certified and certificate.created_at >= card.created_at and certificate.share.get(card.name):
+            if certificate.certified and certificate.specialists.get(card.name) == card.hash and certificate.share.get(card.name):
                 return certificate.share[card.name], "certified", certificate.n_calibrate
         rows = max((measure.n for measure in card.tested.measures), default=0) if card.tested else 0
         covered = card.tested.covered if card.tested else ()
@@ -83,7 +84,7 @@ class Books:
         )
 
     def _judging(self) -> Part:
-        others = [cost for name, cost in self._seen.watching.items() if name not in self._shelf]
+        others = [cost for name, cost in self._seen.watching.items() if name not in self._owned]
         return _part("judging", sum(others, self._seen.judging), "verdicts of judges")
 
     def _asking(self) -> Part:
@@ -92,10 +93,7 @@ class Books:
 
     def _training(self, card: Card) -> tuple[Part, float]:
         """What it and those that it goes on from took, and what its own training alone did."""
-        line, names = [card], {card.name}
-        while (before := self._shelf.get(line[-1].plan.continues or "")) is not None and before.name not in names:
-            line.append(before)
-            names.add(before.name)
+        line = shelf.chain(self._project.store, card)
         hour = self._table.machine_usd_per_hour
         seconds = sum(one.training_s for one in line)
         usd = [(one.training_usd or 0.0) + one.training_s / 3600 * (hour or 0.0) for one in line]

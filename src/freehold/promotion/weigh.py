@@ -78,10 +78,11 @@ def economics_of(project: Project, wanted: Wanted, now: datetime) -> Economics:
     reasoning = Reasoning(project.catalog, project.prices)
     judged = judging_costs(project.store, project.tenant)
     seen = Seen(costs(project.store, project.tenant, task.id), reference, judged, reasoning, wanted.since)
-    books, traffic, owned_names = Books(project, task, shelf, seen), seen.traffic(), {card.name for card in shelf}
-    months = [_month(name, ran, seen.span.days / MONTH_DAYS, name in owned_names) for name, ran in seen.ran().items()]
+    owned, traffic = {card.name for card in shelf}, seen.traffic()
+    books = Books(project, task, owned, seen)
+    months = [_month(name, ran, seen.span.days / MONTH_DAYS, name in owned) for name, ran in seen.ran().items()]
     cases = [_case(card, books, seen, traffic, wanted, now) for card in cards]
-    ways = _ways(months, [(case, owned) for case, owned in cases if case.share is not None], traffic, reference, wanted)
+    ways = _ways(months, [(case, costs) for case, costs in cases if case.share is not None], traffic, reference, wanted)
     return Economics(
         task=task.id,
         reference=reference,

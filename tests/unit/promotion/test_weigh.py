@@ -164,17 +164,20 @@ def test_once_it_answers_its_share_is_what_it_answers_and_the_day_counts_from_th
 
 
 def test_a_certificate_that_names_it_says_its_share(project: Project, plain: Certification) -> None:
-    shelf.add(project.store, card())
-    certified = msgspec.structs.replace(plain.certificate, share={"large": 0.3, "triage-head-1": 0.7}, created_at=NOW)
+    own = card()
+    shelf.add(project.store, own)
+    share = {"large": 0.3, own.name: 0.7}
+    certified = msgspec.structs.replace(plain.certificate, share=share, specialists={own.name: own.hash}, created_at=NOW)
     add_certificate(project.store, certified, "spec")
     found = case(project)
     assert (found.share, found.share_known, found.share_n) == (0.7, "certified", certified.n_calibrate)
     assert case(project, share=0.2).share_known == "said"
 
 
-def test_a_certificate_from_before_it_was_made_speaks_of_another_of_its_name(project: Project, plain: Certification) -> None:
-    shelf.add(project.store, card(created_at=NOW))
-    old = msgspec.structs.replace(plain.certificate, share={"triage-head-1": 0.7}, created_at=NOW - timedelta(days=1))
+def test_a_certificate_of_another_that_had_its_name_says_nothing(project: Project, plain: Certification) -> None:
+    own = card()
+    shelf.add(project.store, own)
+    old = msgspec.structs.replace(plain.certificate, share={own.name: 0.7}, specialists={own.name: "another"})
     add_certificate(project.store, old, "spec")
     assert case(project).share_known == "tested"
 
