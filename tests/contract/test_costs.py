@@ -73,4 +73,4 @@ def test_a_label_is_what_a_person_said_of_an_item_however_often_and_what_was_dra
             said(one, "import", design="found"),
         ],
     )
-    assert labels_given(store, "default", "triage") == 3
+    assert labels_given(store, "default", "triage") == {"import": 1, "person:ann": 1, "person:bob": 1}

@@ -113,8 +113,8 @@ def trial_costs(store: Store, tenant: str, task: str) -> Cost:
     return Cost(count, float(summed or 0.0), count - priced)
 
 
-def labels_given(store: Store, tenant: str, task: str) -> int:
-    """How many labels people gave to items of the task: one for each person and item. Labels that came by import count where they were drawn."""
+def labels_given(store: Store, tenant: str, task: str) -> dict[str, int]:
+    """How many labels people gave to items of the task, by source: one for each person and item. What came by import counts where it was drawn."""
     c, f = calls.c, feedback.c
     is_labour = or_(f.source.startswith("person:", autoescape=True), (f.source == "import") & f.design.in_(("audit", "census")))
     given = (
@@ -125,4 +125,5 @@ def labels_given(store: Store, tenant: str, task: str) -> int:
         .subquery()
     )
     with store.reading() as connection:
-        return int(connection.execute(select(func.count()).select_from(given)).scalar_one())
+        rows = connection.execute(select(given.c.source, func.count()).group_by(given.c.source).order_by(given.c.source)).all()
+    return {str(source): int(count) for source, count in rows}

@@ -74,7 +74,7 @@ class Books:
         tariffs = [tariff_of(one.queue, credits) for one in status]
         paying = [one for one, own in zip(status, tariffs, strict=True) if own.tasks.get(self._task.id, own.per_verdict_usd) > 0]
         paid = sum(amount != 0 for amount in booked.values()) + sum(rater.accepted for one in paying for rater in one.reviewers)
-        given = labels_given(store, tenant, self._task.id)
+        given = sum(labels_given(store, tenant, self._task.id).values())
         unpaid, each_usd = max(0, given - paid), self._table.label_usd
         return Part(
             name="labels",
