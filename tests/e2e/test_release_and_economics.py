@@ -85,7 +85,11 @@ def test_economics_say_when_it_has_paid_for_itself(made: Made, tmp_path: Path) -
     for name in ("months", "paid-1", "sensitivity-1"):
         assert (tmp_path / f"economics-{name}.png").read_bytes().startswith(b"\x89PNG")
     said = freehold(*asked, "--price-decline", "4", "--growth", "2").out
-    assert "has paid for itself" in said and "Prices" in said and "then frontier" in " ".join(said.split())
+    assert (
+        "It has paid for itself:" in said
+        and "Prices ÷ 4" in said
+        and "by the year: questions × 2, rented prices ÷ 4" in " ".join(said.split())
+    )
 
 
 def test_what_makes_no_sense_is_misuse(made: Made) -> None:

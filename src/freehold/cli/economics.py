@@ -82,7 +82,8 @@ def print_economics(found: "Economics") -> None:
         out().print(f"There is no specialist: 'freehold train {found.task} --method head' makes one.", markup=False)
     if found.personal:
         out().print(f"{found.personal:,} specialists belong to one person or customer alone, and are no case for the task.", markup=False)
-    _print(f"{found.months} months, whoever is asked; their quality is not compared here", words.ways_table(found))
+    _print(f"{found.months} months together, whoever is asked; by the year: {words.year(found)}", words.ways_table(found))
+    out().print("Their quality is not compared here: a certificate or 'freehold evaluate' does that.", markup=False, soft_wrap=True)
 
 
 def _print(title: str, table: "Table") -> None:

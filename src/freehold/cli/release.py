@@ -67,10 +67,14 @@ def add(
 
     with opened(project) as home:
         card = take_in(home, folder, name, hash)
-        known = home.catalog.tasks
+        known, models = home.catalog.tasks, home.catalog.models
     if as_json:
         print_json({**msgspec.to_builtins(card), "label": card.label})
     else:
         print_card(card)
     if card.task not in known:
         notes().print(f"There is no task '{card.task}' here: say [tasks.{card.task}] in freehold.toml.", markup=False, soft_wrap=True)
+    if card.variant is not None and card.variant.model not in models:
+        notes().print(
+            f"It is answered by the model '{card.variant.model}', which is not here: say [models.{card.variant.model}].", markup=False
+        )

@@ -20,6 +20,7 @@ from freehold.web.economics_words import (
     trainings_table,
     until,
     ways_table,
+    year,
 )
 from freehold.web.figure import Figure, Row, bars, data, spec, tips
 from freehold.web.report import Table, png, still
@@ -79,6 +80,7 @@ def render(found: Economics, project: str, drawn: Sequence[Figure]) -> str:
         "months": months_table(found),
         "cases": [_told(case, found, n, {figure.name for figure in drawn}) for n, case in enumerate(found.cases, 1)],
         "ways": ways_table(found),
+        "year": year(found),
         "facts": _facts(found),
         "chart_data": page.as_json(specs),
         "licences": page.resource("licences.txt"),

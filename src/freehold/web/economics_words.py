@@ -84,14 +84,17 @@ def parts_table(case: Case) -> Table:
     return Table(("For", "Cost", "What", "Unknown"), (*rows, ("altogether", _more(case.fixed_usd, bool(case.unknown)), "", "")))
 
 
-def ways_table(found: Economics) -> Table:
-    """Everything that could be done."""
+def year(found: Economics) -> str:
+    """What a year changes, as was asked for."""
     s = found.scenario
-    year = f"Questions × {s['growth']:g}, prices ÷ {s['price_decline']:g}, training × {s['training_growth']:g} a year"
+    return f"questions × {s['growth']:g}, rented prices ÷ {s['price_decline']:g}, training × {s['training_growth']:g} a year"
+
+
+def ways_table(found: Economics) -> Table:
+    """Everything that could be done, over all months."""
     rows = [
         (
-            way.name,
-            "trained once, cheap to run" if way.is_owned else "no training, paid by the call",
+            way.name + (" (own)" if way.is_owned else ""),
             _more(way.fixed_usd, way.is_owned and way.is_more),
             words.dollars(way.month_usd),
             _more(way.still_usd, way.is_more),
@@ -100,7 +103,7 @@ def ways_table(found: Economics) -> Table:
         )
         for way in found.ways
     ]
-    return Table(("Who is asked", "How", "Before", "A month now", "If nothing changes", year, "Reasoning, of tokens"), tuple(rows))
+    return Table(("Who is asked", "Before", "A month", "Unchanged", "By the year", "Reasoning"), tuple(rows))
 
 
 def date(at: datetime | None) -> str:

@@ -81,7 +81,8 @@ def _quality(model: Model) -> list[str]:
         ]
         lines += _table(("aimed at", "confidence from", "answers", "right of those", "at least (95 %)"), covered)
     error = "" if tested.calibration_error is None else f", its confidence is off by {tested.calibration_error:.3f} on average"
-    return [*lines, f"It answered {tested.answered:.1%} of them{error}, and took {tested.us_per_row:,.0f} microseconds each.", ""]
+    took = f", and took {tested.us_per_row:,.0f} microseconds each" if tested.us_per_row else ""
+    return [*lines, f"It answered {tested.answered:.1%} of them{error}{took}.", ""]
 
 
 def _kept(model: Model) -> list[str]:

@@ -97,7 +97,7 @@ def test_it_leads_with_the_day_and_says_what_that_rests_on() -> None:
     assert "2026-10-01 (2026-09-16 to 2026-10-20), after 4.0 months, counted from 2026-06-01, as if it began to answer then." in text
     assert "To have paid for itself within 12 months it takes 512 questions a month; there are 1,000." in text
     assert "95%, from 2,000 draws of 28 days, seed 0" in text
-    assert "Questions × 1, prices ÷ 2, training × 1 a year" in text
+    assert "by the year: questions × 1, rented prices ÷ 2, training × 1 a year" in text
 
 
 def test_what_is_unknown_is_called_unknown_and_the_day_is_the_earliest() -> None:
@@ -154,8 +154,8 @@ def test_as_little_as_there_can_be_is_still_a_page() -> None:
 def test_a_part_that_is_unknown_makes_a_sum_at_least_that() -> None:
     way = Way(name="sorter", is_owned=True, is_more=True, fixed_usd=3.0, month_usd=1.0, still_usd=15.0, scenario_usd=12.0)
     rows = ways_table(economics(ways=(way, msgspec.structs.replace(way, is_more=False)))).rows
-    assert [rows[0][n] for n in (2, 4, 5)] == ["at least $3.00", "at least $15.00", "at least $12.00"]
-    assert [rows[1][n] for n in (2, 4, 5)] == ["$3.00", "$15.00", "$12.00"]
+    assert [rows[0][n] for n in (1, 3, 4)] == ["at least $3.00", "at least $15.00", "at least $12.00"]
+    assert [rows[1][n] for n in (1, 3, 4)] == ["$3.00", "$15.00", "$12.00"]
 
 
 def test_the_page_and_a_png_of_each_chart_are_written(tmp_path: Path) -> None:
