@@ -64,6 +64,7 @@ RECORDS = {
         "Required",
         "Evaluation",
     },
+    "feedback/annotation.py": {"Rater", "Round", "Session", "Annotation"},
     "feedback/queue.py": {"Queue", "QueueItem", "Said", "Verdict"},
     "feedback/review_status.py": {"ReviewerStatus", "ReviewStatus"},
     "feedback/reviewers.py": {"Reviewer"},
@@ -75,6 +76,10 @@ RECORDS = {
     "evaluation/scorer.py": {"Case", "Score"},
     "evaluation/ppi.py": {"Interval", "Estimate"},
     "evaluation/calibrate.py": {"Pair", "Order", "Calibration"},
+    "promotion/cases.py": {"Month", "Part", "Cell", "Paid", "Case", "Way", "Economics"},
+    "promotion/costs.py": {"Ran", "Span"},
+    "promotion/economics.py": {"Owned", "Scenario", "Estimate"},
+    "release.py": {"Released", "Asked"},
     "promotion/certificate.py": {"Certificate", "PerSide", "TestResult", "Control", "Controls", "Slice", "Unpaired"},
     "promotion/records.py": {"PolicyRow", "Event", "Attempt"},
 }

@@ -116,6 +116,7 @@ class Told(NamedTuple):
     """The protocol, and by what people are told."""
 
     annotation: Annotation
+    """The protocol."""
     pseudonyms: dict[str, str]
     """By name."""
 

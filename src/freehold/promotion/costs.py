@@ -58,8 +58,11 @@ class _Sums(msgspec.Struct):
     """Of a day or an episode."""
 
     asked: float = 0.0
+    """Questions."""
     priced: float = 0.0
+    """Answers of the reference whose cost is known."""
     usd: float = 0.0
+    """What those cost."""
 
 
 class Reasoning:
