@@ -103,8 +103,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it has answered in traffic."""
     saving_usd: Estimate | None = None
     """What it saves in a month, now; None where the reference's price or the share is unknown."""
+    worth_usd: float | None = None
+    """What it saves within `months`: by then it has paid for itself if it cost no more than that before."""
     break_even_months: Estimate | None = None
-    """After how many months from the start it has paid for itself."""
+    """After how many months from the start it has paid for itself; None where nobody knows anything of what it cost."""
     break_even_at: tuple[datetime | None, datetime | None, datetime | None] | None = None
     """The same as dates: the best guess, and the ends of the interval where there is one. None among them is never."""
     least_questions: float | None = None

@@ -202,7 +202,7 @@ def least_questions(rates: Rates, owned: Owned, scenario: Scenario, months: floa
     none = Rates(np.zeros(1), rates.per_question_usd[:1], rates.share[:1])
     cost = -float(_ahead(none, owned, scenario, at)[0, 0])
     gain = float(_ahead(one, owned, scenario, at)[0, 0]) + cost
-    return cost / gain if gain > 0 else None
+    return max(0.0, cost / gain) if gain > 0 else None
 
 
 def estimate(value: float, drawn_D: Floats, units: int, confidence: float = 0.95) -> Estimate:

@@ -165,12 +165,15 @@ def _case(card: Card, books: Books, seen: Seen, traffic: Traffic, wanted: Wanted
 
 def _weighed(case: Case, owned: Owned, point: Rates, others: Rates, traffic: Traffic, wanted: Wanted) -> Case:
     """The case with what it saves and when it has paid for itself. `others`: traffic as it might have been."""
-    scenario, units = wanted.scenario, traffic.units
-    months = estimate(float(break_even(point, owned, scenario)[0]), break_even(others, owned, scenario), units, wanted.confidence)
+    scenario, units, at = wanted.scenario, traffic.units, np.array([[float(wanted.months)]])
     saving = estimate(float(month_saving(point, owned)[0]), month_saving(others, owned), units, wanted.confidence)
+    worth = rented_usd(point, scenario, at) - owned_usd(point, owned._replace(fixed_usd=0.0), scenario, at)
+    case = msgspec.structs.replace(case, saving_usd=saving, worth_usd=float(worth[0, 0]))
+    if not owned.fixed_usd and any(part.unknown for part in case.parts):
+        return case
+    months = estimate(float(break_even(point, owned, scenario)[0]), break_even(others, owned, scenario), units, wanted.confidence)
     return msgspec.structs.replace(
         case,
-        saving_usd=saving,
         break_even_months=months,
         break_even_at=_dates(case.starts_at, months),
         least_questions=least_questions(point, owned, scenario, wanted.months),

@@ -37,10 +37,13 @@ def lines_of(case: Case, found: Economics) -> tuple[str, ...]:
     ]
     if case.saving_usd is None and case.share is not None:
         lines.append(f"What it saves is unknown: no answer of {words.name(found.reference)} has a price.")
-    if case.saving_usd is not None and case.break_even_months is not None:
+    if case.saving_usd is not None:
         ends = case.saving_usd.interval
         between = f" ({words.dollars(ends[0])} to {words.dollars(ends[1])})" if ends else ""
-        lines += [f"It saves {words.dollars(case.saving_usd.value)}{between} a month now.", _break_even(case)]
+        worth = f"{words.dollars(case.worth_usd)} in {found.months} months: so much it may have cost"
+        lines.append(f"It saves {words.dollars(case.saving_usd.value)}{between} a month now, and {worth}.")
+        lines.append(_break_even(case))
+    if case.break_even_months is not None:
         least = case.least_questions
         enough = "no number of questions is enough" if least is None else f"it takes {least:,.0f} questions a month"
         lines.append(f"To have paid for itself within {found.months} months {enough}; there are {found.questions:,.0f}.")
@@ -50,10 +53,12 @@ def lines_of(case: Case, found: Economics) -> tuple[str, ...]:
 
 
 def _break_even(case: Case) -> str:
+    if case.break_even_months is None:
+        return "When it has paid for itself nobody can say: what it cost is unknown."
     value, low, high = case.break_even_at or (None, None, None)
     months = case.break_even_months
-    ends = f" ({date(low)} to {date(high)})" if months is not None and months.interval is not None else ""
-    after = f", after {months.value:,.1f} months" if months is not None and months.value is not None else ""
+    ends = f" ({date(low)} to {date(high)})" if months.interval is not None else ""
+    after = f", after {months.value:,.1f} months" if months.value is not None else ""
     since = f"counted from {case.starts_at:%Y-%m-%d}, {'when it first answered' if case.is_serving else 'as if it began to answer then'}"
     before = "not before " if case.unknown and value is not None else ""
     return f"It has paid for itself: {before}{date(value)}{ends}{after}, {since}."

@@ -101,6 +101,7 @@ def test_constant_traffic_is_even_after_its_cost_by_what_a_month_saves(project: 
     assert (only.share, only.share_known, only.share_n) == (0.4, "tested", 200)
     assert only.saving_usd is not None and only.saving_usd.value == pytest.approx(saving)
     assert only.fixed_usd == pytest.approx(5.0)
+    assert only.worth_usd == pytest.approx(24 * saving)
     assert only.break_even_months is not None and only.break_even_months.value == pytest.approx(5.0 / saving)
     assert only.break_even_at is not None and only.break_even_at[0] == NOW + timedelta(days=5.0 / saving * MONTH_DAYS)
     assert only.unknown == ()
@@ -204,6 +205,7 @@ def test_what_nobody_knows_is_named_and_never_taken_for_nothing(tmp_path: Path) 
         append_many(project.store, [], [said])
         shelf.add(project.store, card(training_usd=None))
         found = case(project)
+    assert found.saving_usd is not None and found.worth_usd is not None and found.break_even_months is None
     assert [why.split(":")[0] for why in found.unknown] == ["labels", "training", "serving"]
     assert "label_usd" in found.unknown[0] and "machine_usd_per_hour" in found.unknown[1] and "calls to models" in found.unknown[1]
     assert [way.is_more for way in of_ways(project, found)] == [True]

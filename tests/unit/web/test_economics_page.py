@@ -37,6 +37,7 @@ def case(**changes: Any) -> Case:
         "starts_at": NOW,
         "is_serving": False,
         "saving_usd": Estimate(value=8.0, interval=(7.0, 9.0)),
+        "worth_usd": 90.0,
         "break_even_months": Estimate(value=4.0, interval=(3.5, 4.6)),
         "break_even_at": (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 9, 16, tzinfo=UTC), datetime(2026, 10, 20, tzinfo=UTC)),
         "least_questions": 512.0,
@@ -93,7 +94,7 @@ def test_it_leads_with_the_day_and_says_what_that_rests_on() -> None:
     text = read(economics(case())).text
     assert "sorter has paid for itself on 2026-10-01" in text
     assert "It answers 40 % of the questions, as its certificate says; frontier answers the others." in text
-    assert "It saves $8.00 ($7.00 to $9.00) a month now." in text
+    assert "It saves $8.00 ($7.00 to $9.00) a month now, and $90.00 in 12 months: so much it may have cost." in text
     assert "2026-10-01 (2026-09-16 to 2026-10-20), after 4.0 months, counted from 2026-06-01, as if it began to answer then." in text
     assert "To have paid for itself within 12 months it takes 512 questions a month; there are 1,000." in text
     assert "95%, from 2,000 draws of 28 days, seed 0" in text
@@ -109,6 +110,13 @@ def test_what_is_unknown_is_called_unknown_and_the_day_is_the_earliest() -> None
     assert "Nobody knows, and so it is in no sum: labels: 60 labels that no tariff pays." in text
     assert parts_table(told).rows[0][1] == "unknown"
     assert "odd 1,000 unknown 1,000 unknown 75 % unknown" in text
+
+
+def test_where_nobody_knows_anything_of_what_it_cost_there_is_no_day() -> None:
+    bare = {"break_even_months": None, "break_even_at": None, "least_questions": None, "sensitivity": (), "trainings": (), "paid": ()}
+    text = read(economics(case(unknown=("labels: all of them",), **bare))).text
+    assert "When it has paid for itself nobody can say: what it cost is unknown." in text
+    assert "so much it may have cost" in text
 
 
 def test_never_is_said_and_drawn_as_such() -> None:
