@@ -15,6 +15,7 @@ from freehold.pricing.book import PriceBook
 from freehold.tables import (
     CreditsTable,
     DataTable,
+    EconomicsTable,
     EvaluationTable,
     FeedbackTable,
     GatewayTable,
@@ -85,6 +86,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """What customers are promised and pay, by name."""
     credits: CreditsTable = CreditsTable()
     """What reviewers earn."""
+    economics: EconomicsTable = EconomicsTable()
+    """What specialists cost that no call tells."""
 
     def catalog(self) -> Catalog:
         """The tasks, variants, models and metrics of this file. A variant named by a task and nowhere else is its model's namesake.
@@ -377,6 +380,11 @@ name = "{name}"
 # [plans.basic]
 # max_loss = 0.05                     # or reference_only = true
 # per_call = 0.002                    # per_call, input_per_mtok, output_per_mtok; or markup = 0.2 on what it cost
+
+# What specialists cost that no call tells, for 'freehold economics'.
+# [economics]
+# machine_usd_per_hour = 0.4          # that trains and serves them; left out: unknown
+# label_usd = 0.5                     # a label that no tariff pays; left out: unknown
 
 # [gateway]
 # unpriced = "allow"                  # allow | refuse | assume, with assumed_price: models whose price nobody knows

@@ -274,6 +274,27 @@ class CreditsTable(msgspec.Struct, frozen=True, kw_only=True):
                 raise OperatorError(f"credits.{name} is {value}; it is a number of USD from 0 to 1,000,000")
 
 
+class EconomicsTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[economics]`: what specialists cost that no call tells."""
+
+    machine_usd_per_hour: float | None = None
+    """What an hour of the machine that trains and serves them costs; None is unknown."""
+    standing_usd_per_month: float = 0.0
+    """What is kept running for a specialist, idle or not."""
+    label_usd: float | None = None
+    """What a label costs that no tariff pays: somebody's time; None is unknown."""
+    retrain_months: float = 12.0
+    """After how many months a specialist is trained anew, again and again; 0 for never."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1e6:
+                raise OperatorError(f"economics.{name} is {value}; it is a number from 0 to 1,000,000")
+        if 0 < self.retrain_months < 0.1:
+            raise OperatorError(f"economics.retrain_months is {self.retrain_months}; it is a number of months from 0.1 up, or 0 for never")
+
+
 class MetricTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[metrics.NAME]`."""
 

@@ -61,6 +61,7 @@ def keys() -> list[str]:
         "monitor.command": tables.CommandTable,
         "data": tables.DataTable,
         "gateway": tables.GatewayTable,
+        "economics": tables.EconomicsTable,
         "evaluation": tables.EvaluationTable,
         "limits": tables.LimitsTable,
         "serving": tables.ServingTable,

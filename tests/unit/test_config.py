@@ -150,6 +150,8 @@ def test_an_unknown_key_names_the_nearest(found: str, written: str, said: str, t
         ("keep_days = 90", "keep_days = 0", "keep_days is 0"),
         ("input_per_mtok = 1.25", "input_per_mtok = -1", "input_per_mtok is -1"),
         ("[store]", "[telemetry]\notlp_endpoint = 'collector:4318'\n[store]", "telemetry.otlp_endpoint is 'collector:4318'; expected"),
+        ("[store]", "[economics]\nlabel_usd = -1\n[store]", "economics.label_usd is -1"),
+        ("[store]", "[economics]\nretrain_months = 0.01\n[store]", "economics.retrain_months is 0.01"),
         ("[store]", "[telemetry]\nlogs = 'jsno'\n[store]", r"telemetry\.logs is 'jsno'\. Did you mean 'json'\?"),
         ('provider = "openai"', 'provider = "opnai"', r"'opnai', which is not under \[providers\]\. Did you mean 'openai'\?"),
         ('task = "triage"', 'task = "triag"', r"\[\[match\]\] maps to task 'triag'.*Did you mean 'triage'\?"),

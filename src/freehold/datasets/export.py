@@ -14,7 +14,7 @@ import msgspec
 from freehold.chat import JSON
 from freehold.datasets.card import Openness, write_card
 from freehold.datasets.chats import anthropic_chat, openai_chat, preference, text_spans
-from freehold.datasets.example import Example
+from freehold.datasets.example import PERSON, Example
 from freehold.datasets.table import batches_of, examples_in
 from freehold.datasets.versions import EXPORTS, ROWS, File, Version, file_of
 from freehold.errors import CallerError
@@ -52,6 +52,12 @@ class Wanted(NamedTuple):
     """Whether rows without a licence leave, too."""
     without_consent: bool = False
     """Whether rows without consent do."""
+    task: str | None = None
+    """Rows of this task alone; of all where nothing is said."""
+    for_training: bool = False
+    """Whether answers stay whose writers do not let others be trained on them, as they do in the forms that are for nothing else."""
+    pseudonyms: Mapping[str, str] = {}
+    """What people who said something are called in it, by name; those who are not here keep theirs."""
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,14 +137,46 @@ def _leaving(version: Version, wanted: Wanted, left_out: Counter[str]) -> Iterat
     for table in batches_of(version.folder / ROWS):
         beside = zip(*(table.column(name).to_pylist() for name in ("split", "language", "suspect")), strict=True)
         for example, (part, language, suspect) in zip(examples_in(table), beside, strict=True):
-            if example.licence is None and not wanted.without_licence:
-                left_out["no licence"] += 1
-            elif example.consent is None and not wanted.without_consent:
-                left_out["no consent"] += 1
-            elif example.trains != "yes" and wanted.format in _TRAINING:
-                left_out[f"may not train others: {example.writer}"] += 1
+            if why := _why_not(example, wanted):
+                left_out[why] += 1
             else:
-                yield _Row(example, PART_NAMES[part], language, suspect)
+                yield _Row(_named(example, wanted.pseudonyms), PART_NAMES[part], language, suspect)
+
+
+def kept_back(version: Version, wanted: Wanted) -> Iterator[Example]:
+    """The rows that do not leave."""
+    for table in batches_of(version.folder / ROWS):
+        yield from (example for example in examples_in(table) if wanted.openness == "statistics" or _why_not(example, wanted))
+
+
+def _why_not(example: Example, wanted: Wanted) -> str:
+    """Why a row stays; empty for one that leaves."""
+    if wanted.task is not None and example.task != wanted.task:
+        return "of another task"
+    if example.licence is None and not wanted.without_licence:
+        return "no licence"
+    if example.consent is None and not wanted.without_consent:
+        return "no consent"
+    if example.trains != "yes" and (wanted.for_training or wanted.format in _TRAINING):
+        return f"may not train others: {example.writer}"
+    return ""
+
+
+def _named(example: Example, pseudonyms: Mapping[str, str]) -> Example:
+    if not pseudonyms or not example.raters:
+        return example
+    return msgspec.structs.replace(example, raters=tuple(_pseudonym(rater, pseudonyms) for rater in example.raters))
+
+
+def _pseudonym(rater: str, pseudonyms: Mapping[str, str]) -> str:
+    """A person under the name that is told; the hash of an author, where there is one, stands behind it."""
+    if not rater.startswith(PERSON):
+        return rater
+    whole = rater.removeprefix(PERSON)
+    name, _, author = whole.rpartition(" ")
+    if whole in pseudonyms:
+        return PERSON + pseudonyms[whole]
+    return f"{PERSON}{pseudonyms[name]} {author}" if name in pseudonyms else rater
 
 
 def _write(

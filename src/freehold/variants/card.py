@@ -183,7 +183,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     training_s: float
     """Seconds of the run, those of runs that it went on from included. Not part of the hash."""
     training_usd: float | None
-    """What the run cost: calls to models, and the machine's time where a price is set for it. None where a part is unknown."""
+    """What calls to models cost in the run; None where a part is unknown. `freehold economics` adds the machine's time."""
     created_at: datetime
     """When, UTC. Not part of the hash."""
 

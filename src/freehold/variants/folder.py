@@ -1,6 +1,6 @@
 """A specialist as a folder that travels: its card, its files, and their hashes. What was changed on the way is refused."""
 
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +12,9 @@ from freehold.store.open import Store
 from freehold.variants.card import Card
 from freehold.variants.shelf import read_files
 
-CARD = "card.json"
+CARD, SUMS = "card.json", "SHA256SUMS"
 _MOST_CARD_BYTES = 16 * 2**20
+_MOST_SUMS_BYTES = 2**20
 
 
 class Packed(NamedTuple):
@@ -37,7 +38,8 @@ def write_folder(store: Store, card: Card, out: Path) -> Path:
 
 
 def read_folder(folder: Path) -> Packed:
-    """The specialist in a folder. Raises DataError for one whose files are not what its card says, or that has none."""
+    """The specialist in a folder. Raises DataError for one whose files are not what its card and its sums say, or that has none."""
+    check_sums(folder)
     path = folder / CARD
     try:
         if path.stat().st_size > _MOST_CARD_BYTES:
@@ -54,3 +56,37 @@ def read_folder(folder: Path) -> Packed:
                 f"{folder / file.name} is not what the card says: it was changed, or broke on the way. Take it anew from its source."
             )
     return Packed(card, files)
+
+
+def write_sums(folder: Path) -> tuple[str, ...]:
+    """Writes the hash of every file in a folder, as `sha256sum --check` reads them, and gives their names."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    with private_file(folder / SUMS) as file:
+        file.writelines(f"{_hash_of(folder / name)}  {name}\n".encode() for name in names)
+    return (*names, SUMS)
+
+
+def check_sums(folder: Path) -> int:
+    """How many files of a folder are as its sums say; 0 where it has no sums. Raises DataError for one that is not."""
+    path = folder / SUMS
+    if not path.is_file():
+        return 0
+    if path.stat().st_size > _MOST_SUMS_BYTES:
+        raise DataError(f"{path} is larger than 1 MiB; it is a line for each file.")
+    count = 0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        said, _, name = line.partition("  ")
+        file = folder / name
+        if not name or not file.resolve().is_relative_to(folder.resolve()):
+            raise DataError(f"{path} has a line that names no file of the folder: {line[:120]!r}. Take it anew from its source.")
+        if not file.is_file() or _hash_of(file) != said:
+            raise DataError(
+                f"{file} is missing or is not what {SUMS} says: it was changed, or broke on the way. Take it anew from its source."
+            )
+        count += 1
+    return count
+
+
+def _hash_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
