@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from freehold.catalog import Catalog, Content, Metric, Task
+from freehold.catalog import Catalog, Content, Metric, Reward, Task
 from freehold.feedback.early import sweep
 from freehold.feedback.receive import Receiver
 from freehold.gateway.asgi import AsgiReply
@@ -37,11 +37,13 @@ def given(
     spool: Path | None = None,
     content: dict[str, Content] | None = None,
     metrics: dict[str, Metric] | None = None,
+    tasks: dict[str, Task] | None = None,
     rule: FeedbackTable = FeedbackTable(),  # noqa: B008 it is frozen
     caller: Caller = Caller(),  # noqa: B008 likewise
 ) -> list[tuple[int, Any]]:
     """What a gateway answers to these, one after the other: status and body."""
-    catalog = Catalog(tasks={name: Task(id=name, content=kept) for name, kept in (content or {}).items()}, metrics=metrics or {})
+    kept = {name: Task(id=name, content=kept) for name, kept in (content or {}).items()}
+    catalog = Catalog(tasks={**kept, **(tasks or {})}, metrics=metrics or {})
 
     async def run() -> list[tuple[int, Any]]:
         writer = Writer(store, None if spool is None else Spool(spool))
@@ -107,6 +109,26 @@ def test_a_metric_that_nobody_declared_is_taken_as_imports_take_it(store: Store,
     told = given(store, *({"call": call.id, "metric": name, "value": value} for name, value in about), metrics=metrics)
     assert [status for status, _ in told] == [200, 400, 200, 400]
     assert [(one.metric, one.design) for one in read.feedback_of(store, "default", call.id)] == [("helpful", "found"), ("grade", "found")]
+
+
+def test_a_label_that_no_reward_of_a_binary_metric_knows_is_refused_with_those_it_does(store: Store, a_call: MakeCall) -> None:
+    """It would be kept and never be heard. A metric that is not binary may be judged in any words."""
+    call = a_call(1)
+    append_many(store, [call])
+    reward = Reward(metrics={"correct": 1}, labels={"right": 1, "wrong": 0})
+    known: dict[str, Any] = {
+        "metrics": {"correct": Metric(id="correct", kind="binary")},
+        "tasks": {"triage": Task(id="triage", reward=reward)},
+    }
+    about = [("correct", "right"), ("correct", "rigth"), ("tone", "polite")]
+    told = given(store, *({"call": call.id, "metric": metric, "value": label} for metric, label in about), **known)
+    assert [status for status, _ in told] == [200, 400, 200]
+    why = told[1][1]["error"]["message"]
+    assert "metric 'correct' is binary: expected 1 or 0, true or false, or a label that a reward knows." in why
+    assert "Did you mean 'right'? Known: right, wrong." in why and "under [tasks.triage.reward]" in why
+    assert [(one.kind, one.content) for one in read.feedback_of(store, "default", call.id)] == [("label", "right"), ("label", "polite")]
+    ((status, body),) = given(store, {"call": call.id, "metric": "correct", "value": "right"}, metrics=known["metrics"])
+    assert (status, "knows" in body["error"]["message"]) == (400, False)
 
 
 def test_another_tenant_s_episode_is_not_known(store: Store, a_call: MakeCall) -> None:

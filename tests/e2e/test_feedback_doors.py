@@ -271,6 +271,9 @@ def test_signals_come_in_before_their_calls_and_are_shown_with_the_reward_they_m
     assert "Reward: 1.0000" in shown and "Not in it: 3, for 'person' spoke, and comes first." in shown
     listed = freehold("feedback", "list", "--source", "user", "--task", "triage", "--json", cwd=tmp_path).json
     assert [one["author"] for one in listed] == ["u1", "u2", "u3"]
+    silent = freehold("feedback", "list", "--source", "person:zoe", cwd=tmp_path)
+    assert silent.out == "Nothing was said that fits.\n" and "Who did: user (3), person:ann (2)." in silent.err
+    assert "Did you mean 'person'?" in freehold("feedback", "list", "--source", "perosn:ann", cwd=tmp_path, code=2).err
     added = freehold("feedback", "add", id, "--value", "false", "--source", "person:ben", "--key", "k", cwd=tmp_path).out
     assert added == "1 added, 0 there already.\n"
     assert (

@@ -111,20 +111,28 @@ def list_feedback(
     as_json: JsonOption = False,
 ) -> None:
     """Show what was said last."""
-    from freehold.journal.read import Said, latest_feedback
+    from freehold.feedback.saying import check_kind
+    from freehold.journal.read import Said, latest_feedback, sources
 
+    if source is not None:
+        check_kind(source)
     at = None if since is None else time_of("--since", since, datetime.now(UTC))
     wanted = Said(task, source, author, None if kind is None else kind.value, metric, at)
     with opened(project) as home:
         if task is not None:
             home.task(task)
         found = latest_feedback(home.store, home.tenant, wanted, limit)
+        spoke = {} if found else sources(home.store, home.tenant)
     if as_json:
         print_json(found)
     elif found:
         _print_said("Feedback", found)
     else:
         out().print("Nothing was said that fits.")
+    if source is not None and spoke and not any(name == source or name.startswith(f"{source}:") for name in spoke):
+        told = ", ".join(f"{name} ({count:,})" for name, count in [*spoke.items()][:_MOST_SHOWN])
+        more = f" and {len(spoke) - _MOST_SHOWN:,} more" if len(spoke) > _MOST_SHOWN else ""
+        notes().print(f"'{source}' said nothing here. Who did: {told}{more}.", markup=False, soft_wrap=True)
 
 
 def import_feedback(

@@ -82,6 +82,7 @@ def feedback_from(saying: Saying, catalog: Catalog, tenant: str, now: datetime) 
     key = saying.key if saying.key is not None else uuid4().hex
     pieces: list[tuple[FeedbackKind, float | None, JSON]] = []
     if isinstance(saying.value, str):
+        _check_label(saying.metric, saying.value, catalog)
         pieces.append(("label", None, saying.value))
     elif isinstance(saying.value, bool | int | float):
         if abs(saying.value) > _MOST_VALUE:
@@ -124,15 +125,40 @@ def feedback_from(saying: Saying, catalog: Catalog, tenant: str, now: datetime) 
     return said
 
 
+def check_kind(source: str) -> None:
+    """Raises CallerError for a source of a kind that there is not."""
+    kind = source.partition(":")[0]
+    if kind not in TRUST:
+        raise CallerError(
+            f"source is '{source[:80]}'; expected user, import, or one of a kind, such as person:NAME.{nearest(kind, list(TRUST))}"
+        )
+
+
 def read_source(source: str) -> str:
     """A source that may speak: `user`, `import`, or a kind and a name, such as `person:ann`. Raises CallerError."""
+    check_kind(source)
     kind, colon, name = source.partition(":")
-    if kind not in TRUST:
-        raise CallerError(f"source is '{source[:80]}'; expected one of {', '.join(TRUST)}.{nearest(kind, list(TRUST))}")
     is_name = bool(name) and not any(character < " " or character == "\x7f" for character in name)
     if (not is_name and (kind not in _NAMELESS or colon)) or len(source) > MOST_NAME:
         raise CallerError(f"source is {source[:80]!r}; expected a name behind it, as in {kind}:NAME, of 1 to {MOST_NAME} characters in all")
     return source
+
+
+def _check_label(metric: str, label: str, catalog: Catalog) -> None:
+    """A label of a metric that is declared binary is one that a reward can read: else it would be kept and never be heard."""
+    if catalog.metric(metric).kind != "binary":
+        return
+    tasks = [
+        task for task in catalog.tasks.values() if task.metric == metric or (task.reward is not None and metric in task.reward.metrics)
+    ]
+    known = {name for task in tasks if task.reward is not None for name in task.reward.labels}
+    if label not in known:
+        where = tasks[0].id if len(tasks) == 1 else "TASK"
+        raise CallerError(
+            f"value is {label[:80]!r}, and metric '{metric}' is binary: expected 1 or 0, true or false"
+            f"{', or a label that a reward knows' if known else ''}.{nearest(label, known)} Say what a label is worth by "
+            f"labels = {{ NAME = 1 }} under [tasks.{where}.reward]."
+        )
 
 
 def _check(saying: Saying, now: datetime) -> None:

@@ -302,6 +302,14 @@ def latest_feedback(store: Store, tenant: str, wanted: Said, limit: int) -> list
     return [feedback_of_row(row._mapping) for row in reversed(rows)]
 
 
+def sources(store: Store, tenant: str) -> dict[str, int]:
+    """Who said anything, and how many pieces, whoever said most first."""
+    f, count = feedback_table.c, func.count()
+    wanted = select(f.source, count).where(f.tenant == tenant).group_by(f.source).order_by(count.desc(), f.source)
+    with store.reading() as connection:
+        return {row[0]: int(row[1]) for row in connection.execute(wanted)}
+
+
 def said_about(store: Store, tenant: str, calls: Sequence[tuple[str, str | None]]) -> dict[str, list[Feedback]]:
     """Everything said about each of these calls and about its episode, by call, in the order in which it was told. `calls`: ids, each with
     its episode. A call of which nothing was said is left out; memory is the caller's: ask for a batch at a time."""
