@@ -9,6 +9,7 @@ import msgspec
 from freehold.catalog import Metric
 from freehold.chat import JSON
 from freehold.errors import CallerError
+from freehold.evaluation.pattern import Pattern, TooSlow
 from freehold.evaluation.plain import Plain, Settings, at, binary, parsed, yes
 from freehold.evaluation.scorer import Case, Score
 from freehold.evaluation.text import f1, plain_words
@@ -23,10 +24,10 @@ _NO_SPANS = f"is no list of spans, objects with start, end and label, up to {_MO
 def json_schema(settings: Settings) -> Plain:
     """1 where the answer is JSON that the schema in the file behind the colon takes: `json_schema:answer.json`. Draft 2020-12 where it names none.
 
-    References go nowhere but within the schema: nothing is fetched.
+    References go nowhere but within the schema: nothing is fetched. A `pattern` that takes too long on a text is no score.
     """
-    from jsonschema import SchemaError
-    from jsonschema.validators import Draft202012Validator, validator_for
+    from jsonschema import SchemaError, ValidationError
+    from jsonschema.validators import Draft202012Validator, extend, validator_for
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
@@ -38,7 +39,12 @@ def json_schema(settings: Settings) -> Plain:
         kind.check_schema(schema)
     except (msgspec.DecodeError, SchemaError, UnicodeError) as error:
         raise CallerError(f"scorer '{settings.name}': {settings.option} is no JSON schema: {str(error).splitlines()[0]}") from None
-    validator = kind(schema, registry=Registry())
+
+    def pattern(validator: Any, said: str, instance: JSON, _: Any) -> Iterator[ValidationError]:
+        if isinstance(instance, str) and not Pattern(settings.name, said).is_in(instance):
+            yield ValidationError(f"{instance!r} does not match {said!r}")
+
+    validator = extend(kind, {"pattern": pattern})(schema, registry=Registry())
 
     def of(case: Case) -> Score:
         value = parsed(case.output)
@@ -46,6 +52,8 @@ def json_schema(settings: Settings) -> Plain:
             error = next(iter(validator.iter_errors(value)), None)
         except Unresolvable as unknown:
             return Score(None, f"the schema refers to what it does not hold: {str(unknown)[:200]}")
+        except TooSlow as slow:
+            return Score(None, str(slow))
         return yes(error is None, "" if error is None else f"{'.'.join(map(str, error.absolute_path)) or 'it'}: {error.message[:200]}")
 
     return Plain(binary(settings.name, deterministic=True), of)

@@ -11,6 +11,7 @@ import numpy as np
 from freehold.catalog import Metric
 from freehold.chat import JSON
 from freehold.errors import CallerError
+from freehold.evaluation.pattern import TIME_S, Pattern, TooSlow
 from freehold.evaluation.plain import Plain, Settings, binary, words_of, yes
 from freehold.evaluation.scorer import Case, Score
 from freehold.journal.rows import digest_of
@@ -64,14 +65,18 @@ def numeric(settings: Settings) -> Plain:
 
 
 def regex(settings: Settings) -> Plain:
-    """1 where the pattern is found in the answer. A pattern can be slow on some texts: of a text only the first 20,000 characters are searched."""
-    try:
-        pattern = re.compile(settings.option)
-    except re.error as error:
-        raise CallerError(f"scorer '{settings.name}': '{settings.option[:80]}' is no regular expression: {error}") from None
+    """1 where the pattern is found in the answer. A search that takes more than `time_s` (1) seconds of the processor is no score."""
     if not settings.option:
         raise CallerError(f"scorer '{settings.name}' takes a pattern behind the colon, such as regex:^[A-Z]+$")
-    return Plain(binary(settings.name, deterministic=True), lambda case: yes(pattern.search(words_of(case.output)[:20_000]) is not None))
+    pattern = Pattern(settings.name, settings.option, settings.taken(time_s=TIME_S).time_s)
+
+    def of(case: Case) -> Score:
+        try:
+            return yes(pattern.is_in(words_of(case.output)))
+        except TooSlow as slow:
+            return Score(None, str(slow))
+
+    return Plain(binary(settings.name, deterministic=True), of)
 
 
 def token_f1(settings: Settings) -> Plain:

@@ -1,7 +1,9 @@
 """Each scorer on answers whose score is known, and on answers that no scorer expects: it has a score or a reason, and never raises."""
 
 import asyncio
+import json
 import math
+import time
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -262,6 +264,21 @@ def test_a_function_of_a_program_is_a_scorer(tmp_path: Path) -> None:
     assert "raised TypeError" in of("length", 7).why
     assert of("same", "x").why == "nobody said what the right answer is" and of("same", "x", "?").why == "it gave none"
     assert of("same", "x", "x").value == 1
+
+
+def test_a_pattern_that_takes_too_long_gives_no_score_and_says_so(tmp_path: Path) -> None:
+    """Nested repeats try every way to cut a text: of 60 letters more than 2^40. The same pattern finds what it finds at once."""
+    (tmp_path / "slow.json").write_text(json.dumps({"type": "string", "pattern": "^(a|aa)+$"}))
+    slow = {"kind": "regex:^(a|aa)+$", "options": {"time_s": 0.05}}
+    of_pattern, of_schema = named(config(tmp_path, scorers={"slow": slow}), ["slow", "json_schema:slow.json"])
+    for scorer, least in ((of_pattern, "0.05"), (of_schema, "1")):
+        began = time.process_time()
+        found = asyncio.run(scorer.score(Case(item="i", output="a" * 60 + "b")))
+        assert found.value is None and found.why.startswith(f"the pattern took more than {least} s on a text of 61 characters")
+        assert time.process_time() - began < 10
+        assert asyncio.run(scorer.score(Case(item="i", output="a" * 60))).value == 1
+    with pytest.raises(CallerError, match="option time_s is 0; expected a number of seconds above 0"):
+        named(config(tmp_path, scorers={"slow": {**slow, "options": {"time_s": 0.0}}}), ["slow"])
 
 
 def test_a_parameter_that_a_scorer_cannot_be_told_is_refused() -> None:
