@@ -21,7 +21,7 @@ from freehold.feedback.population import LabelRequest
 from freehold.feedback.question import Judgement, Question, right
 from freehold.feedback.queue import Queue
 from freehold.feedback.queues import contents, export, find_queue
-from freehold.feedback.reviewers import NotAReviewer, Reviewer, at_this_desk, invite, join, reviewer_of, revoke
+from freehold.feedback.reviewers import NotAReviewer, Reviewer, at_this_desk, invite, join, reviewer_of, revoke, set_tags
 from freehold.gateway.budget import nano
 from freehold.journal.answers import drawn_items, least_inclusion
 from freehold.journal.call import Call, Feedback
@@ -175,6 +175,23 @@ def test_a_queue_with_tags_is_open_to_those_who_know_about_all_of_them(opening: 
     assert desk.seats(bea, "triage") == [queue] and desk.seats(bea, "other") == []
     with pytest.raises(CallerError, match="is not open to you"):
         desk.open_queue(queue.id, person(filled, "ann"))
+
+
+def test_what_a_reviewer_knows_about_can_be_said_anew_while_they_sit(opening: Opening, desk: Desk, filled: Store) -> None:
+    """The next question is not theirs any more; what they said stays, and the token they hold goes on."""
+    queue = opening(tags=("card",)).queue
+    _, token = join(filled, "default", invite(filled, "default", "ann", "reviewer", ("card",), NOON), NOON)
+    ann = reviewer_of(filled, "default", token)
+    assert len(works(desk, queue, ann, "right", limit=2)) == 2
+    assert set_tags(filled, "default", "ann", ("loans",)).tags == ("loans",)
+    assert desk.seats(reviewer_of(filled, "default", token)) == []
+    with pytest.raises(CallerError, match="is not open to you any more"):
+        desk.next(queue, ann)
+    assert len(labels(filled)) == 4
+    set_tags(filled, "default", "ann", ("loans", "card"))
+    assert desk.next(queue, ann) is not None
+    with pytest.raises(CallerError, match="There is no reviewer 'anne'. Did you mean 'ann'?"):
+        set_tags(filled, "default", "anne", ())
 
 
 def test_an_invitation_is_taken_once_in_time_and_a_token_ends_when_it_is_revoked(store: Store) -> None:

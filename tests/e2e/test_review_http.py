@@ -118,6 +118,10 @@ def test_who_shows_no_token_of_theirs_learns_nothing(served: Served) -> None:
     assert asked(served, "GET", "queues", bea)[1]["queues"] == []
     status, told = asked(served, "POST", "next", bea, {"queue": "x"})
     assert status == 400 and "is not open to you" in told["error"]["message"]
+    freehold("review", "tags", "bea", "animals", "--project", served.project)
+    assert len(asked(served, "GET", "queues", bea)[1]["queues"]) == 1
+    assert freehold("review", "tags", "bea", "", "--project", served.project).out == "bea knows about nothing in particular.\n"
+    assert asked(served, "GET", "queues", bea)[1]["queues"] == []
     freehold("review", "revoke", "bea", "--project", served.project)
     assert asked(served, "GET", "queues", bea)[0] == 401
 

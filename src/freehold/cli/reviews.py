@@ -61,6 +61,7 @@ def register(app: typer.Typer) -> None:
     review.command("export")(export)
     review.command("exclude")(exclude)
     review.command("invite")(invite)
+    review.command("tags")(tags)
     review.command("revoke")(revoke)
     review.command("reviewers")(reviewers)
     app.add_typer(review, name="review")
@@ -332,6 +333,19 @@ def invite(
         return
     out().print(link, markup=False, soft_wrap=True)
     notes().print(f"For {name}, to be taken once within {expires}. It is kept nowhere and not shown again.", markup=False)
+
+
+def tags(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The reviewer.")],
+    about: Annotated[str, typer.Argument(metavar="A,B,…", help="What they know about from now on; '' for nothing in particular.")],
+    project: ProjectOption = None,
+) -> None:
+    """Say anew what somebody knows about. Their invitation or token stays as it is."""
+    from freehold.feedback.reviewers import set_tags
+
+    with opened(project) as home:
+        found = set_tags(home.store, home.tenant, name, _names(about))
+    out().print(f"{name} knows about {', '.join(found.tags) or 'nothing in particular'}.", markup=False)
 
 
 def revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="The reviewer.")], project: ProjectOption = None) -> None:

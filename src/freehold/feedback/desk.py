@@ -20,7 +20,7 @@ from freehold.feedback.content import content_of
 from freehold.feedback.label import Progress
 from freehold.feedback.question import Content, Judgement, Question, question_of, scores_by_digest
 from freehold.feedback.queue import Queue, QueueItem, Said, Verdict, missed
-from freehold.feedback.reviewers import Reviewer
+from freehold.feedback.reviewers import Reviewer, still_knows
 from freehold.feedback.settle import alone, items_of, queue_of, settle, verdicts_of
 from freehold.journal.redact import redact_json, redact_text
 from freehold.store.open import Store
@@ -178,7 +178,7 @@ class Desk:
         now = queue_of(connection, queue.tenant, queue.id)
         if now.closed_at is not None:
             raise CallerError(f"Queue '{queue.id}' of task '{queue.task}' was closed; what was said in it stands.")
-        if reviewer.name in now.excluded:
+        if reviewer.name in now.excluded or not still_knows(connection, queue.tenant, reviewer.name, now.tags):
             raise CallerError(f"Queue '{queue.id}' is not open to you any more.")
         return now
 

@@ -87,6 +87,21 @@ def invite(store: Store, tenant: str, name: str, role: Role, tags: Sequence[str]
     return secret
 
 
+def set_tags(store: Store, tenant: str, name: str, tags: Sequence[str]) -> Reviewer:
+    """Says anew what a reviewer knows about: queues for what they no longer know are closed to them from their next question on, what they said
+    stays. Raises CallerError for somebody who was never invited."""
+    with store.writing() as connection:
+        _of(connection, tenant, name)
+        ours = update(reviewers).where(reviewers.c.tenant == tenant, reviewers.c.name == name)
+        connection.execute(ours.values(body=msgspec.json.encode(_Body(tuple(dict.fromkeys(tags))))))
+        return _of(connection, tenant, name)
+
+
+def still_knows(connection: Connection, tenant: str, name: str, tags: Sequence[str]) -> bool:
+    """Whether a reviewer knows about all of this now, whatever was so when they sat down."""
+    return not tags or _of(connection, tenant, name).may(tags)
+
+
 def join(store: Store, tenant: str, invitation: str, now: datetime) -> tuple[Reviewer, str]:
     """The reviewer of an invitation, and the token it is exchanged for; it is taken once. Raises NotAReviewer."""
     token = f"{_TOKEN}-{token_urlsafe(_SECRET_BYTES)}"
