@@ -28,9 +28,7 @@ from freehold.evaluator.questions import Given, Question, Questions, whole
 from freehold.evaluator.scoring import Instrument, Scoring, blank, journalled
 from freehold.evaluator.trials import Tried, try_out
 from freehold.project import Project
-from freehold.promotion.gate import active_hash
-from freehold.promotion.records import policy_rows
-from freehold.routing import artefact
+from freehold.promotion.served import mapped
 
 T = TypeVar("T")
 
@@ -182,13 +180,9 @@ def _values(project: Project, prepared: Prepared, questions: Questions, table: T
 
 def _regions(project: Project, task: Task, questions: Questions) -> Sequence[str | None]:
     """The region of each item, by the arrays of the policy that is active, or else the newest that has some."""
-    rows = policy_rows(project.store, project.tenant, task.id)
-    active = active_hash(project.store, project.tenant, task.id)
-    with_arrays = [row for row in rows if row.artefact is not None]
-    chosen = next((row for row in reversed(with_arrays) if row.hash == active), with_arrays[-1] if with_arrays else None)
-    if chosen is None or chosen.artefact is None:
+    scorer = mapped(project.store, project.tenant, task.id)
+    if scorer is None:
         raise CallerError(f"--by region: task '{task.id}' has no policy with regions. 'freehold certify {task.id}' finds some.")
-    scorer = artefact.load(project.store.blobs.get(chosen.artefact))
     found: dict[str, str] = {}
     for some in whole(project, questions.rows, ()):
         scored = scorer.score([text_of(one.asked.input) for one in some])

@@ -10,20 +10,21 @@ from freehold.datasets.pairs import Pairs
 from freehold.datasets.split import Fractions
 from freehold.errors import CallerError, PolicyError
 from freehold.feedback.population import LabelRequest
-from freehold.feedback.queue import Rule, Worth
+from freehold.feedback.queue import Rule as By
+from freehold.feedback.queue import Worth
 from freehold.feedback.queues import contents, queues_of
 from freehold.journal.answers import metrics_of
 from freehold.project import Project
 from freehold.promotion import spread
-from freehold.promotion.gate import active_hash
-from freehold.promotion.records import find_policy
-from freehold.promotion.served import load
+from freehold.promotion.served import mapped
+from freehold.routing.check import Scope, check_condition
 from freehold.routing.online import OnlinePolicy
-from freehold.routing.program import parse
+from freehold.routing.program import parse_condition
+from freehold.routing.syntax import Fact, Program, Rule, Score, Use, operands, walk
 from freehold.routing.tokens import quoted
 
 
-def worth_of(project: Project, about: LabelRequest, rule: Rule, region: str) -> Worth | None:
+def worth_of(project: Project, about: LabelRequest, rule: By, region: str) -> Worth | None:
     """How much there is to learn from each item by a rule; None for `random`, which looks at nothing. Raises CallerError, PolicyError."""
     if rule == "random":
         return None
@@ -42,7 +43,7 @@ def worth_of(project: Project, about: LabelRequest, rule: Rule, region: str) -> 
     elif rule == "confidence":
         worth_N = spread.unsure(pairs)
     elif rule == "region":
-        worth_N = spread.inside(pairs, _condition(project, task.id, region))
+        worth_N = spread.inside(pairs, _condition(project, pairs, region))
         if not worth_N.any():
             raise CallerError(
                 f"--region '{region}' holds for none of the {len(pairs):,} items of task '{task.id}'. Say one that some of them fit."
@@ -58,16 +59,37 @@ def worth_of(project: Project, about: LabelRequest, rule: Rule, region: str) -> 
     return worth
 
 
-def _condition(project: Project, task: str, region: str) -> OnlinePolicy:
-    """The condition as a policy of two rules, with the arrays of the policy that is served, which know the regions."""
-    source = f"task {quoted(task)}\nwhen {region}\nuse {spread.INSIDE}\notherwise use {spread.OUTSIDE}\n"
+def _condition(project: Project, pairs: Pairs, region: str) -> OnlinePolicy:
+    """The condition as a policy of two rules, with the arrays that know the task's regions. Raises CallerError for what is no condition, and
+    for one that names what the task's items do not have."""
+    scorer = mapped(project.store, project.tenant, pairs.task)
+    regions = () if scorer is None else scorer.region_names
+    scope = Scope(pairs.task, pairs.variants, pairs.reference, regions, tuple(sorted({name for tags in pairs.tags for name in tags})))
     try:
-        program = parse(source)
+        condition = parse_condition(region)
+        check_condition(condition, scope)
     except PolicyError as error:
-        raise CallerError(f"--region '{region}' is no condition of the policy language: {error}") from None
-    hash = active_hash(project.store, project.tenant, task)
-    served = None if hash is None else load(project.store, project.tenant, find_policy(project.store, project.tenant, task, hash))
-    return OnlinePolicy("", program, None if served is None else served.scorer)
+        where = f"character {error.column}" if error.line == 1 else f"line {error.line}, character {error.column}"
+        raise CallerError(f"--region '{region}', {where}: {error.message}{_hint(pairs.task, region, error.message, regions)}") from None
+    names = {one.name for node in walk(condition) for one in operands(node) if isinstance(one, Fact)}
+    scored = any(isinstance(one, Score) for node in walk(condition) for one in operands(node))
+    if scorer is None and ("region" in names or scored):
+        raise CallerError(f"--region '{region}': task '{pairs.task}' has no map yet. 'freehold certify {pairs.task}' draws one.")
+    program = Program(pairs.task, (Rule(condition, Use(spread.INSIDE)), Rule(None, Use(spread.OUTSIDE))))
+    return OnlinePolicy("", program, scorer)
+
+
+def _hint(task: str, said: str, why: str, regions: Sequence[str]) -> str:
+    """What to write instead of a region's name alone, and which regions there are."""
+    name = said.strip().strip('"')
+    if name in regions:
+        return f" Say --region 'region == {quoted(name)}'."
+    if "'region'" in why:  # which says them
+        return ""
+    known = (
+        f" Regions: {', '.join(regions)}." if regions else f" Task '{task}' has no map of regions yet; 'freehold certify {task}' draws one."
+    )
+    return f" A condition is such as 'tag.tier == \"critical\"', 'chars > 400' or 'region == \"NAME\"'.{known}"
 
 
 def _timed(project: Project, pairs: Pairs) -> list[tuple[float, float]]:

@@ -1,11 +1,16 @@
 """What is served: the active policy of every task, compiled and with its arrays, read from the store."""
 
+from typing import TYPE_CHECKING
+
 from freehold.errors import FreeholdError
 from freehold.promotion.gate import active_hash
-from freehold.promotion.records import PolicyRow, find_certificate, find_policy, newest_event, tasks_with_policies
+from freehold.promotion.records import PolicyRow, find_certificate, find_policy, newest_event, policy_rows, tasks_with_policies
 from freehold.routing.online import OnlinePolicy
 from freehold.routing.program import parse
 from freehold.store.open import Store
+
+if TYPE_CHECKING:
+    from freehold.routing.scorer import Scorer
 
 
 class Served:
@@ -48,6 +53,16 @@ class Served:
 
     def _load(self, task: str, hash: str) -> OnlinePolicy:
         return load(self._store, self._tenant, find_policy(self._store, self._tenant, task, hash))
+
+
+def mapped(store: Store, tenant: str, task: str) -> "Scorer | None":
+    """The arrays that know a task's regions: those of the policy that is active, or else of the newest that has some. Raises DataError."""
+    from freehold.routing import artefact  # with numpy, as below
+
+    rows, active = policy_rows(store, tenant, task), active_hash(store, tenant, task)
+    with_arrays = [row for row in rows if row.artefact is not None]
+    chosen = next((row for row in reversed(with_arrays) if row.hash == active), with_arrays[-1] if with_arrays else None)
+    return None if chosen is None or chosen.artefact is None else artefact.load(store.blobs.get(chosen.artefact))
 
 
 def load(store: Store, tenant: str, row: PolicyRow) -> OnlinePolicy:

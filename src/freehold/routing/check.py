@@ -56,8 +56,13 @@ def check(program: Program, scope: Scope) -> None:
     check_total(program)
     for rule in program.rules:
         if rule.condition is not None:
-            _check_condition(rule.condition, _Room("when", call_names(scope.features), scope))
+            check_condition(rule.condition, scope)
         _check_action(rule.action, scope)
+
+
+def check_condition(condition: Condition, scope: Scope) -> None:
+    """Passes a condition that may stand behind `when` in a program of `scope.task`. Raises PolicyError as `check`."""
+    _check_condition(condition, _Room("when", call_names(scope.features), scope))
 
 
 def check_total(program: Program) -> None:

@@ -50,6 +50,7 @@ __all__ = [
     "UseCheapest",
     "digest",
     "parse",
+    "parse_condition",
     "show",
     "show_action",
     "show_condition",
@@ -65,6 +66,11 @@ def parse(source: str | bytes) -> Program:
         PolicyError: at the place where `source` stops being a program, with what stood there and what may stand there.
     """
     return Reader(tokenize(source)).program()
+
+
+def parse_condition(source: str) -> Condition:
+    """The condition that `source` spells, as it may stand behind `when`. Raises PolicyError as `parse`."""
+    return Reader(tokenize(source)).condition()
 
 
 def digest(program: Program) -> str:

@@ -58,6 +58,13 @@ class Reader:
             rules.append(self._rule())
         return Program(task, tuple(rules), (place,))
 
+    def condition(self) -> Condition:
+        """A condition that stands alone, as of `when`."""
+        found = self._condition("a condition")
+        if self._at.kind != "end":
+            raise self._wrong("the end of the condition", "and", "or")
+        return found
+
     def _rule(self) -> Rule:
         line = self._at.place.line
         if self._has("otherwise"):
