@@ -19,6 +19,7 @@ from freehold.evaluation.scorer import Case, Score
 from freehold.evaluation.sequence import Mean
 from freehold.journal.call import Call, Feedback
 from freehold.journal.erase import erase
+from freehold.journal.rows import CALL_COLUMNS, call_row
 from freehold.journal.write import append_many
 from freehold.monitor import floor as floors
 from freehold.monitor import records
@@ -32,7 +33,7 @@ from freehold.promotion.certify import Certification
 from freehold.promotion.gate import GateClosed, active_hash, promote
 from freehold.promotion.records import add_certificate, add_policy, events
 from freehold.store import schema
-from freehold.store.open import Store
+from freehold.store.open import Store, open_store
 from freehold.tables import CommandTable, MonitorTable, WatchTable
 from simulated import a_task, certified
 
@@ -72,10 +73,12 @@ class Clock:
         return self.at
 
 
-def a_round(store: Store, grade: Grade, clock: Clock, holder: str = "one", is_judge: bool = False, **table: Any) -> Round:
+def a_round(
+    store: Store, grade: Grade, clock: Clock, holder: str = "one", is_judge: bool = False, wait_s: float = 1.0, **table: Any
+) -> Round:
     monitor = MonitorTable(**{"share": 1.0, "most": 100_000, "command": CommandTable(run=("true",)), **table})
     watched = [Watched(grade, is_judge)]
-    return Round(store, "default", monitor, lambda _: watched, lambda name: Grade.metric, clock, holder)
+    return Round(store, "default", monitor, lambda _: watched, lambda name: Grade.metric, clock, holder, wait_s)
 
 
 def go(round: Round, task: Task = TASK) -> Told:
@@ -108,6 +111,39 @@ def test_each_live_answer_is_counted_once(store: Store, a_call: MakeCall) -> Non
     assert go(a_round(store, grade, clock)).scored == 5
     assert (quality(store).mean.n, quality(store).mean.mean) == (45, pytest.approx(30 / 45))
     assert len(grade.asked) == len(set(grade.asked)) == 45
+
+
+@pytest.mark.postgres
+def test_what_is_committed_late_in_an_earlier_place_is_looked_at(postgres_url: str, tmp_path: Path, a_call: MakeCall) -> None:
+    """Two write at once: what took the first place is committed after what took the second was there to read. Each is looked at, once, and
+    what came after both waits no longer than for them."""
+    grade, clock = Grade(), Clock()
+    with open_store(postgres_url, tmp_path) as store:
+        append_many(store, answers(a_call, ["right"] * 3), [])
+        assert go(a_round(store, grade, clock)).seen == 3
+        slow, quick = answers(a_call, ["wrong", "right"], begin=10)
+        with store.writing() as connection:
+            row = call_row(slow)
+            store.insert_new(connection, "calls", CALL_COLUMNS, "id", [row.values])
+            append_many(store, [quick], [])
+            assert go(a_round(store, grade, clock, wait_s=0.0)).seen == 0
+            append_many(store, answers(a_call, ["right"] * 2, begin=20), [])
+            assert go(a_round(store, grade, clock, wait_s=0.0)).seen == 0
+        assert go(a_round(store, grade, clock)).seen == 4
+        assert go(a_round(store, grade, clock)).seen == 0
+        assert (quality(store).mean.n, quality(store).mean.total) == (7, 6.0)
+        assert len(grade.asked) == len(set(grade.asked)) == 7
+
+
+@pytest.mark.postgres
+def test_a_transaction_that_nobody_ends_is_waited_for_an_hour(postgres_url: str, tmp_path: Path, a_call: MakeCall) -> None:
+    grade, clock = Grade(), Clock()
+    with open_store(postgres_url, tmp_path) as store, store.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM calls")
+        append_many(store, answers(a_call, ["right"] * 3), [])
+        for minutes, seen in ((0, 0), (59, 0), (2, 3)):
+            clock.at += timedelta(minutes=minutes)
+            assert go(a_round(store, grade, clock, wait_s=0.0)).seen == seen
 
 
 def test_a_round_that_ends_before_it_is_written_is_done_again_and_counts_once(store: Store, a_call: MakeCall) -> None:

@@ -203,10 +203,11 @@ def latest(store: Store, tenant: str, wanted: Wanted, limit: int, after: int = 0
         return _decoded(store, connection, rows)[::-1], newest
 
 
-def arrived(store: Store, tenant: str, task: str, after: int, limit: int) -> tuple[list[Call], int]:
-    """The task's calls that arrived after a place, in that order, and the place of the last of them; `after` where there is none."""
+def arrived(store: Store, tenant: str, task: str, after: int, upto: int, limit: int) -> tuple[list[Call], int]:
+    """The task's calls that arrived after a place, up to another, in that order, and the place of the last of them; `after` where there is
+    none."""
     c = calls_table.c
-    wanted = _whole().where(c.tenant + "" == tenant, c.task == task, c.seq > after).order_by(c.seq).limit(limit)
+    wanted = _whole().where(c.tenant + "" == tenant, c.task == task, c.seq > after, c.seq <= upto).order_by(c.seq).limit(limit)
     with store.reading() as connection:
         rows = connection.execute(wanted).all()
         return _decoded(store, connection, rows), rows[-1].seq if rows else after

@@ -19,6 +19,7 @@ from freehold.evaluation.scorer import Case, Scorer
 from freehold.evaluation.sequence import Detector, Mean
 from freehold.journal.answers import drawn_items
 from freehold.journal.call import Call, Feedback
+from freehold.journal.reach import Reach
 from freehold.journal.read import calls_of_items, said_about, slices
 from freehold.monitor.records import Floor, Look
 from freehold.promotion.certificate import Certificate
@@ -109,8 +110,9 @@ class News(NamedTuple):
     drawn: int
 
 
-def news(store: Store, tenant: str, task: str, floor: Floor, batch: Sequence[Call], by_rule: bool) -> News:
-    """By a rule: the items that the reference has answered since. By labels: those of which something was said or that were drawn since."""
+def news(store: Store, tenant: str, task: str, floor: Floor, batch: Sequence[Call], by_rule: bool, reach: Reach) -> News:
+    """By a rule: the items that the reference has answered since. By labels: those of which something was said or that were drawn since, as
+    far as can be read."""
     if by_rule:
         asked = [call for call in batch if call.variant == floor.reference and call.source in _ASKED]
         return News({call.item: call.propensity or 1.0 for call in asked}, floor.said, floor.drawn)
@@ -119,13 +121,13 @@ def news(store: Store, tenant: str, task: str, floor: Floor, batch: Sequence[Cal
     of_said = (
         select(f.seq, c.item, f.inclusion)
         .join_from(feedback, calls, f.call == c.id)
-        .where(counts, f.seq > floor.said, c.tenant == tenant, c.task == task)
+        .where(counts, f.seq > floor.said, f.seq <= reach.feedback, c.tenant == tenant, c.task == task)
         .order_by(f.seq)
         .limit(_MOST_NEWS)
     )
     of_draws = (
         select(d.seq, d.item, d.inclusion)
-        .where(d.tenant == tenant, d.task == task, d.session == floor.metric, d.seq > floor.drawn)
+        .where(d.tenant == tenant, d.task == task, d.session == floor.metric, d.seq > floor.drawn, d.seq <= reach.draws)
         .order_by(d.seq)
         .limit(_MOST_NEWS)
     )

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from freehold.evaluation.alarm import Alarm
 from freehold.evaluation.sequence import Detector, Mean
+from freehold.journal.reach import Reach
 from freehold.store.open import Store
 from freehold.store.schema import looks, watches
 from freehold.store.times import microseconds
@@ -33,6 +34,8 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """Live calls that were read."""
     drawn: int = 0
     """Of them, those that were looked at."""
+    awaited: Reach | None = None
+    """Up to where is read once everybody who wrote then has ended; None where nobody is waited for."""
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):

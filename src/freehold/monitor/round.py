@@ -22,6 +22,7 @@ from freehold.evaluation.alarm import Alarm, Change, Rule
 from freehold.evaluation.scorer import Scorer
 from freehold.evaluation.sequence import Mean
 from freehold.journal.call import Call
+from freehold.journal.reach import Reach, settled
 from freehold.journal.read import arrived
 from freehold.monitor import floor as floors
 from freehold.monitor import inputs, records
@@ -89,6 +90,8 @@ class Round:
     clock: Callable[[], datetime]
     holder: str = ""
     """The monitor's own name."""
+    wait_s: float = 1.0
+    """How long it is waited at most for those who write at this moment; what they write is else the next round's."""
 
 
 def new_holder() -> str:
@@ -104,12 +107,15 @@ async def watch(round: Round, task: Task) -> Told:
         cursor = _claimed(round, task.id)
         if cursor is None:
             return msgspec.structs.replace(told, is_elsewhere=True)
+        reach, awaited = None, cursor.awaited
         try:
-            batch, upto = await asyncio.to_thread(arrived, round.store, round.tenant, task.id, cursor.after, BATCH)
-            told = await _take(round, task, watched, cursor, batch, upto, told)
+            reach, awaited = await settled(round.store, cursor.awaited, round.clock(), round.wait_s)
+            if reach is not None:
+                batch, upto = await asyncio.to_thread(arrived, round.store, round.tenant, task.id, cursor.after, reach.calls, BATCH)
+                told = await _take(round, task, watched, cursor, batch, upto, reach, told)
         finally:
-            _released(round, task.id)
-        if len(batch) < BATCH:
+            _released(round, task.id, awaited)
+        if reach is None or len(batch) < BATCH:
             break
     channels = channels_of(round.table)
     while await asyncio.to_thread(inputs.look, round.store, round.tenant, task.id, channels, round.clock()):
@@ -117,7 +123,9 @@ async def watch(round: Round, task: Task) -> Told:
     return _withdrawn(round, task, told)
 
 
-async def _take(round: Round, task: Task, watched: Sequence[Watched], cursor: Cursor, batch: Sequence[Call], upto: int, told: Told) -> Told:
+async def _take(
+    round: Round, task: Task, watched: Sequence[Watched], cursor: Cursor, batch: Sequence[Call], upto: int, reach: Reach, told: Told
+) -> Told:
     """One batch: what is found of it, then all of it written at once."""
     table = _table(round, task)
     live = [call for call in batch if call.source in LIVE]
@@ -128,7 +136,7 @@ async def _take(round: Round, task: Task, watched: Sequence[Watched], cursor: Cu
     looks = await _scored([each for each in watched if not (is_spent and each.is_judge)], chosen, p)
     asked = [call for call in chosen if call.source in ANSWERED]
     looks += [Look(INPUTS, call.id, None, p) for call in asked]
-    floor, pairs, news = await _floor(round, task, watched, batch)
+    floor, pairs, news = await _floor(round, task, watched, batch, reach)
     after = msgspec.structs.replace(cursor, after=upto, seen=cursor.seen + len(live), drawn=cursor.drawn + len(chosen))
     variants = {call.id: call.variant for call in chosen}
     now = round.clock()
@@ -178,7 +186,7 @@ async def _scored(watched: Sequence[Watched], chosen: Sequence[Call], p: float) 
 
 
 async def _floor(
-    round: Round, task: Task, watched: Sequence[Watched], batch: Sequence[Call]
+    round: Round, task: Task, watched: Sequence[Watched], batch: Sequence[Call], reach: Reach
 ) -> tuple[Floor | None, list[floors.Pair], floors.News]:
     """The watch over the active policy's certificate, and the pairs that have come about; None where no certificate is served on."""
     nothing = floors.News({}, 0, 0)
@@ -191,7 +199,7 @@ async def _floor(
     metric = round.metric(floor.metric)
     scorer = next((e.scorer for e in watched if e.scorer.metric.id == metric.id and e.scorer.metric.deterministic and not e.is_judge), None)
     by_rule = metric.id == AGREEMENT or scorer is not None
-    found = floors.news(round.store, round.tenant, task.id, floor, batch, by_rule)
+    found = floors.news(round.store, round.tenant, task.id, floor, batch, by_rule, reach)
     return floor, await floors.pairs(round.store, round.tenant, task.id, floor, metric, found, by_rule, scorer), found
 
 
@@ -291,12 +299,14 @@ def _claimed(round: Round, task: str) -> Cursor | None:
     return mine
 
 
-def _released(round: Round, task: str) -> None:
+def _released(round: Round, task: str, awaited: Reach | None) -> None:
     try:
         with round.store.writing() as connection:
             cursor = records.read(connection, round.tenant, task, CURSOR, Cursor, is_held=True)
             if cursor is not None and cursor.holder == round.holder:
-                records.write(connection, round.tenant, task, CURSOR, msgspec.structs.replace(cursor, until=0), round.clock())
+                records.write(
+                    connection, round.tenant, task, CURSOR, msgspec.structs.replace(cursor, until=0, awaited=awaited), round.clock()
+                )
     except FreeholdError as error:  # it ends by itself
         _log.warning("monitor.unreleased: task '%s' is left alone until its time is over: %s", task, error)
 

@@ -59,6 +59,13 @@ class Database(Protocol):
     ) -> list[Sequence[Any]]:
         """Deletes a tenant's rows whose column `key` is one of `values`, and gives them."""
 
+    def writers(self) -> tuple[str, ...]:
+        """The transactions that may be adding to the journal at this moment; none where one at a time writes, for then no row is committed after
+        one that has a later place."""
+
+    def are_over(self, writers: Sequence[str]) -> bool:
+        """Whether all of these transactions have ended."""
+
     def committed(self, at_once: bool = False) -> None:
         """Told after each commit; with `at_once` it does not wait."""
 

@@ -91,6 +91,16 @@ class Store:
         """Deletes a tenant's rows whose column `key` is one of `values`, and gives them."""
         return self.database.take(connection, table, columns, tenant, key, values) if values else []
 
+    def writers(self) -> tuple[str, ...]:
+        """As of `Database`."""
+        with explained(self.database):
+            return self.database.writers()
+
+    def are_over(self, writers: Sequence[str]) -> bool:
+        """As of `Database`."""
+        with explained(self.database):
+            return self.database.are_over(writers)
+
     def scrub(self) -> None:
         """Removes what deleted rows left behind in the files. Writers wait meanwhile. Raises StoreBusy where a reader holds on to it."""
         with explained(self.database):

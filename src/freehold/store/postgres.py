@@ -27,6 +27,13 @@ _LOOK_AT_ROWS = 10_000
 """Rows loaded in bulk before the server is made to look at them; then at every doubling."""
 _LOADED = ("calls", "contents", "attempts", "feedback", "episodes", "draws")
 """What is loaded in bulk: whoever adds to others may hold what a bulk load waits for."""
+_WRITERS = (
+    "SELECT DISTINCT virtualtransaction FROM pg_locks WHERE granted AND mode = 'RowExclusiveLock'"  # noqa: S608 our own names
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND relation IN ("
+    + ", ".join(f"'{table}'::regclass" for table in _LOADED)
+    + ")"
+)
+"""Whoever inserts holds this lock from before its rows take their places until it has ended."""
 _AMONG = "tenant = %%s AND %s = ANY(%%s)"
 _TYPES: dict[type[Any], str] = {Text: "text", BigInteger: "int8", Integer: "int4", Double: "float8", LargeBinary: "bytea"}
 
@@ -105,6 +112,13 @@ class PostgresDatabase:
     ) -> list[Sequence[Any]]:
         statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(columns)}"  # noqa: S608 our own names
         return _all(connection, statement, tenant, values)
+
+    def writers(self) -> tuple[str, ...]:
+        with self.reads.begin() as connection:
+            return tuple(connection.exec_driver_sql(_WRITERS).scalars())
+
+    def are_over(self, writers: Sequence[str]) -> bool:
+        return set(writers).isdisjoint(self.writers())
 
     def committed(self, at_once: bool = False) -> None:
         """Has the server look at tables that grew by bulk loads: until it does, which takes it minutes, it plans for empty ones."""

@@ -136,6 +136,12 @@ class SqliteDatabase:
         statement = f"DELETE FROM {table} WHERE {_AMONG % key} RETURNING {_names(tuple(columns))}"  # noqa: S608 our own names
         return _driver(connection).execute(statement, (tenant, _list_of(values))).fetchall()
 
+    def writers(self) -> tuple[str, ...]:
+        return ()
+
+    def are_over(self, writers: Sequence[str]) -> bool:
+        return True
+
     def committed(self, at_once: bool = False) -> None:
         self._checkpointer.committed(not at_once)
 
