@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 import uvloop
 
-from freehold import asked as wire
 from freehold.candidates import SOURCE, Plan, Planned, body_of, model_behind
 from freehold.config import Config
 from freehold.datasets.sample import RESPONDED, Item
@@ -31,8 +30,11 @@ from freehold.journal.spool import Spool
 from freehold.journal.write import Writer
 from freehold.project import Project
 from freehold.providers.pacing import Pacing
-from freehold.resources import Resources
-from freehold.serve import Exchange, Gateway, Origin
+from freehold.serve import Exchange
+from freehold.serving import asked as wire
+from freehold.serving.origin import Origin
+from freehold.serving.resources import Resources
+from freehold.serving.underway import Underway
 from freehold.store.lock import KernelLock
 from freehold.store.open import Store
 from freehold.tables import ServingTable, TelemetryTable
@@ -156,8 +158,8 @@ async def _run(project: Project, planned: Planned, tell: Callable[[Progress], No
     try:
         config = alone(project.config, planned.task.id, [bill.variant for bill in planned.plan.bills], planned.under)
         resources = _Resources(config, project.store, writer, project.tenant)
-        gateway = Gateway(resources, Telemetry(TelemetryTable()))
-        run = _Run(planned, gateway, resources, tell, tell_stopping)
+        underway = Underway(resources, Telemetry(TelemetryTable()))
+        run = _Run(planned, underway, resources, tell, tell_stopping)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, run.interrupt)
         try:
@@ -165,7 +167,7 @@ async def _run(project: Project, planned: Planned, tell: Callable[[Progress], No
                 await run.through()
         finally:
             loop.remove_signal_handler(signal.SIGINT)
-            gateway.close()
+            underway.close()
             await asyncio.sleep(0)
     finally:
         await writer.close()
@@ -237,7 +239,7 @@ class _Run:
     def __init__(
         self,
         planned: Planned,
-        gateway: Gateway,
+        underway: Underway,
         resources: "_Resources",
         tell: Callable[[Progress], None],
         tell_stopping: Callable[[int], None],
@@ -248,7 +250,7 @@ class _Run:
         self.failed: Counter[str] = Counter()
         self.purse = Purse(planned.request.budget_usd, planned.plan.spent_usd)
         self._planned = planned
-        self._gateway = gateway
+        self._underway = underway
         self._resources = resources
         self._tell = tell
         self._tell_stopping = tell_stopping
@@ -261,7 +263,7 @@ class _Run:
     def interrupt(self) -> None:
         """Sends nothing more; where nothing is sent any more, breaks off what is under way."""
         if self.ended != "done":
-            self._gateway.close()
+            self._underway.close()
         self._end("interrupted", "")
         self._tell_stopping(len(self._under_way))
 
@@ -308,7 +310,7 @@ class _Run:
         self.purse.set_aside(set_aside)
         body = {**body_of(item.asked.input, self._planned.task.instruction), "model": variant}
         reply = _Reply(lambda status, told: self._heard(exchange.id, status, told))
-        exchange = Exchange(self._gateway, OPENAI, reply, self._origin(item))
+        exchange = Exchange(self._underway, OPENAI, reply, self._origin(item))
         self._under_way[exchange.id] = _UnderWay(item, variant, set_aside)
         exchange.ask(lambda: wire.Asked(OPENAI, body, len(_encode(body)), {}))
 

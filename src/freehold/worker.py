@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
+from freehold.doors import Doors
 from freehold.errors import FreeholdError
 from freehold.feedback.public import PATH, origins_of
 from freehold.gateway.asgi import Application, application
@@ -22,8 +23,8 @@ from freehold.gateway.shared import Shared
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer
 from freehold.project import Project
-from freehold.resources import Resources
-from freehold.serve import Gateway
+from freehold.serving.resources import Resources
+from freehold.serving.underway import Underway
 from freehold.store.open import Store, open_store
 from freehold.telemetry.logs import set_up_logs
 from freehold.telemetry.telemetry import Telemetry
@@ -59,11 +60,12 @@ def serve(project: Project, seat: Seat, host: str, plain_asgi: bool, started: Ca
         on_failure = project.config.journal.on_failure
         writer = Writer(store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort")
         telemetry = Telemetry(project.config.telemetry, seat.run_folder, seat.number)
-        gateway = Gateway(Resources(project.config, store, writer, project.tenant, seat.shared), telemetry)
+        underway = Underway(Resources(project.config, store, writer, project.tenant, seat.shared), telemetry)
+        doors = Doors(underway)
         hosts = hosts_of(host, seat.listener.getsockname()[1], project.config.gateway.hosts)
-        routes, guard = gateway.routes(), Guard(hosts, origins={PATH: origins_of(project.config.feedback)})
+        routes, guard = doors.routes(), Guard(hosts, origins={PATH: origins_of(project.config.feedback)})
         config = uvicorn.Config(
-            _with_ending(application(routes if plain_asgi else {}, guard, gateway.patterns()), gateway, writer),
+            _with_ending(application(routes if plain_asgi else {}, guard, doors.patterns()), underway, doors, writer),
             http="httptools" if plain_asgi else protocol_for(routes, guard),
             loop="uvloop",
             lifespan="on",
@@ -77,7 +79,7 @@ def serve(project: Project, seat: Seat, host: str, plain_asgi: bool, started: Ca
         started()
         gc.collect()
         gc.freeze()  # what is there at the start stays, and is not looked through again
-        _Server(config, gateway).run(sockets=[seat.listener])
+        _Server(config, underway).run(sockets=[seat.listener])
 
 
 def opened(project: Project) -> Store:
@@ -88,12 +90,12 @@ def opened(project: Project) -> Store:
 class _Server(uvicorn.Server):
     """uvicorn's server, which having ended as it was told does not end once more by the signal that told it to."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(self, config: uvicorn.Config, underway: Underway) -> None:
         super().__init__(config)
-        self._gateway = gateway
+        self._underway = underway
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._gateway.is_stopping = True
+        self._underway.is_stopping = True
         super().handle_exit(sig, frame)
 
     @contextmanager
@@ -106,15 +108,15 @@ class _Server(uvicorn.Server):
                 signal.signal(sig, handler)
 
 
-def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Application:
-    """The application, which closes the gateway and then the journal when the server ends."""
+def _with_ending(app: Application, underway: Underway, doors: Doors, writer: Writer) -> Application:
+    """The application, which ends what is under way and then the journal when the server ends."""
 
     async def look_around() -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
             try:
-                await gateway.resources.look_around()
-                await gateway.look_after_pending()
+                await underway.resources.look_around()
+                await underway.look_after_pending(doors.resume)
             except FreeholdError as error:  # what is served goes on being served
                 logging.getLogger("freehold.serve").warning("refresh.failed: %s", error)
 
@@ -126,15 +128,15 @@ def _with_ending(app: Application, gateway: Gateway, writer: Writer) -> Applicat
             message = await receive()
             if message["type"] == "lifespan.startup":
                 loop = asyncio.get_running_loop()
-                tasks = [loop.create_task(look_around()), loop.create_task(gateway.telemetry.run())]
+                tasks = [loop.create_task(look_around()), loop.create_task(underway.telemetry.run())]
                 await send({"type": "lifespan.startup.complete"})
             else:
                 for task in tasks:
                     task.cancel()
-                gateway.close()
+                underway.close()
                 await asyncio.sleep(0)
                 await writer.close()
-                await asyncio.to_thread(gateway.telemetry.close)
+                await asyncio.to_thread(underway.telemetry.close)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

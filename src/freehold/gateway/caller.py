@@ -48,6 +48,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Whom a call of a task is booked to."""
         return Account(tenant=tenant, key=self.id or None, team=self.team, customer=customer, plan=self.plan_name, task=task)
 
+    def billed(self, tags: Mapping[str, str]) -> str | None:
+        """Whom a call with these tags is billed to."""
+        return self.customer or self.tags.get("customer") or tags.get("customer")
+
     def check(self, model: str, task: str | None) -> None:
         """Raises Forbidden where its key does not open a model by this name, or the task that this is."""
         why = None if self.key is None else self.key.why_not(model, task)

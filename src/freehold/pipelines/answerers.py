@@ -18,12 +18,12 @@ from freehold.project import Project
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import find_policy, tasks_with_policies
 from freehold.providers.provider import why_no_key
-from freehold.resources import OWN
 from freehold.routing import artefact
 from freehold.routing.check import Scope, check
 from freehold.routing.program import Try, Use, UseCheapest, parse
 from freehold.routing.scorer import Scorer
 from freehold.routing.syntax import walk
+from freehold.serving.resources import OWN
 from freehold.tables import TaskTable
 from freehold.variants.compose import COMPOSED
 

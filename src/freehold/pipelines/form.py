@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import msgspec
 from pydantic import ValidationError
 
-from freehold.asked import Asked, Turn, written
 from freehold.catalog import Task, Variant
 from freehold.chat import (
     JSON,
@@ -40,7 +39,8 @@ from freehold.pipelines.media import tokens_of
 from freehold.pipelines.parse import Malformed, Parsed
 from freehold.pipelines.signature import Signature
 from freehold.providers.provider import Target
-from freehold.resources import TASK_PREFIX
+from freehold.serving.asked import Asked, Turn, written
+from freehold.serving.resources import TASK_PREFIX
 from freehold.variants.outcome import Outcome as Found
 from freehold.variants.terms import CannotGive, media_in, words_of
 

@@ -22,8 +22,8 @@ from freehold.journal.shape import shape_of
 from freehold.pipelines.program import program_of
 from freehold.pipelines.runtime import Runtime
 from freehold.project import Project
-from freehold.resources import CACHE, Declaration
-from freehold.serve import Origin
+from freehold.serving.origin import Origin
+from freehold.serving.resources import CACHE, Declaration
 from freehold.tables import JudgeTable, TaskTable
 
 DEADLINE_S = 120.0

@@ -24,7 +24,6 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 import msgspec
 import uvloop
 
-from freehold.asked import Asked
 from freehold.catalog import Variant
 from freehold.chat import JSON, Chunk
 from freehold.config import find_project
@@ -47,8 +46,11 @@ from freehold.pipelines.runs import Recorded, State, see
 from freehold.pipelines.scope import Held, Scope
 from freehold.pipelines.signature import Signature
 from freehold.project import Project
-from freehold.resources import OWN, Declaration, Resources
-from freehold.serve import LATER, Exchange, Gateway, Origin
+from freehold.serve import LATER, Exchange
+from freehold.serving.asked import Asked
+from freehold.serving.origin import Origin
+from freehold.serving.resources import OWN, Declaration, Resources
+from freehold.serving.underway import Underway
 from freehold.tables import TaskTable, TelemetryTable
 from freehold.telemetry.telemetry import Telemetry
 from freehold.variants.declare import Declared
@@ -157,7 +159,7 @@ class Runtime:
             project.store, Spool(project.spool) if on_failure == "spool" else None, best_effort=on_failure == "best_effort"
         )
         self.resources = Resources(project.config, project.store, self._writer, project.tenant, needs_every_key=False)
-        self._gateway = Gateway(self.resources, Telemetry(TelemetryTable()))
+        self._underway = Underway(self.resources, Telemetry(TelemetryTable()))
         self._shelf = Shelf(project.store, project.tenant)
         self._manners: dict[str, Manner] = {}
         self._without_schema: set[str] = set()
@@ -190,7 +192,7 @@ class Runtime:
     @property
     def receiver(self) -> Receiver:
         """Who takes what is said about answers."""
-        return self._gateway.receiver
+        return self._underway.receiver
 
     # From any thread, and from any loop.
 
@@ -399,7 +401,7 @@ class Runtime:
         pieces = _Pieces(on_chunk or (lambda chunk: None))
         reply = _Reply(ended, pieces, lambda: held.settle(exchange.cost_usd))
         door = OPENAI._replace(write_answer=lambda answer: {}, stream_writer=lambda with_usage: pieces)
-        exchange = Exchange(self._gateway, door, reply, origin)
+        exchange = Exchange(self._underway, door, reply, origin)
         caller = self.resources.callers.anybody
         if scope.customer is not None or scope.plan is not None:
             caller = msgspec.structs.replace(caller, customer=scope.customer, plan_name=scope.plan, plan=plan)
@@ -444,7 +446,7 @@ class Runtime:
         heard: list[Call] = []
         ended: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
         reply = _Reply(ended, _Pieces(lambda chunk: None), lambda: None)
-        exchange = Exchange(self._gateway, _NO_WORDS, reply, origin._replace(heard=heard.append))
+        exchange = Exchange(self._underway, _NO_WORDS, reply, origin._replace(heard=heard.append))
         waiting = asyncio.current_task()
         assert waiting is not None
         self._waiting.add(waiting)
@@ -481,7 +483,7 @@ class Runtime:
         """Ends what is under way here. It begins no threads: where the program is ending there can be none."""
         try:
             self._looking.cancel()
-            self._gateway.close()
+            self._underway.close()
             if self._waiting:
                 await asyncio.wait(self._waiting, timeout=_END_S / 2)
             left = asyncio.all_tasks() - {asyncio.current_task()}

@@ -29,7 +29,7 @@ from freehold.pipelines.remember import History, after, before, check_kept
 from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Scope, current
 from freehold.pipelines.signature import Misuse, Signature, where_of
-from freehold.resources import OWN
+from freehold.serving.resources import OWN
 from freehold.tables import TaskTable
 from freehold.variants.declare import Declared
 from freehold.variants.functions import DEADLINE_S, Functions, Pass

@@ -278,7 +278,7 @@ def test_a_ticket_outlives_its_process(up: Batches, of: Any) -> None:
 def test_half_the_list_price_where_the_provider_says_so_and_unknown_elsewhere(tmp_path: Any) -> None:
     from freehold.chat import Usage
     from freehold.project import Project
-    from freehold.resources import Resources
+    from freehold.serving.resources import Resources
 
     price = "price = { input_per_mtok = 2.0, output_per_mtok = 4.0 }"
     (tmp_path / "freehold.toml").write_text(

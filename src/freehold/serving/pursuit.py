@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVarTuple
 
-from freehold.attempts import Attempts
 from freehold.chat import Cause, ChatAnswer, Chunk, Outcome, Usage
 from freehold.errors import CallerError
-from freehold.gateway.formats import Format
 from freehold.gateway.limits import LimitReached, Pass
 from freehold.providers import pacing
 from freehold.providers.asking import Asking, Failure
@@ -22,7 +20,9 @@ from freehold.providers.desk import Desk, Told
 from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.pace import Ending
 from freehold.providers.provider import Target
-from freehold.resources import How, Priced, Resources
+from freehold.serving.attempts import Attempts
+from freehold.serving.resources import How, Priced, Resources
+from freehold.serving.wanted import Wanted
 from freehold.telemetry.trace import Trace
 
 _NOT_SO = frozenset({400, 422})
@@ -32,44 +32,15 @@ _log = logging.getLogger("freehold.serve")
 
 
 class Pursued(Protocol):
-    """A request to be answered; it hears how that goes."""
+    """Whoever has a question answered; they hear how that goes."""
 
     id: str
-    """Of its call."""
+    """Of the call."""
     variant: str
     """Who was asked last."""
 
-    @property
-    def may_stream(self) -> bool:
-        """Whether pieces of an answer are of use as they come."""
-
-    @property
-    def answers(self) -> int:
-        """How many answers are asked for."""
-
-    def caller_id(self) -> str:
-        """Who asks, for turns."""
-
-    def tokens(self) -> int:
-        """About how many tokens it will take, for limits."""
-
-    def session(self) -> str:
-        """What the calls of one conversation share, so that they come to one model."""
-
-    def target(self, model: str) -> Target:
-        """Who answers to a model's name. Raises CallerError."""
-
-    def outgoing(self, target: Target) -> tuple[Format, bytes]:
-        """In which format they are asked, and the body. Raises CallerError where they cannot be asked this."""
-
-    def says_less(self, variant: str, why: str) -> bool:
-        """As of `Asked`."""
-
     def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
-
-    def outcome(self, answer: ChatAnswer) -> Outcome:
-        """How it ended with whoever answered so."""
 
     def on_chunks(self, chunks: Sequence[Chunk]) -> None:
         """More of an answer; nobody else's pieces come between."""
@@ -103,7 +74,7 @@ class _Live(NamedTuple):
 class Pursuit:
     """One request's way to an answer. Of several who are asked at once, the first who says anything is the one."""
 
-    def __init__(self, has: Resources, request: Pursued, attempts: Attempts) -> None:
+    def __init__(self, has: Resources, hearer: Pursued, attempts: Attempts) -> None:
         self.speaking: Asking | None = None
         """Whose pieces are told."""
         self.trace: Trace | None = None
@@ -111,7 +82,7 @@ class Pursuit:
         self.upstream_s = 0.0
         """How long anybody was waited for."""
         self._has = has
-        self._request = request
+        self._hearer = hearer
         self._attempts = attempts
         self._live: dict[Asking, _Live] = {}
         self._how: How | None = None
@@ -138,9 +109,10 @@ class Pursuit:
         """Whether anybody may still answer."""
         return bool(self._live)
 
-    def begin(self, how: How, model: str, ends_at: float | None = None) -> Target:
-        """A model is to be asked, or one of its fallbacks: who that is at first. `ends_at`: when the caller waits no longer, by the loop's
+    def begin(self, wanted: Wanted, how: How, model: str, ends_at: float | None = None) -> Target:
+        """A model is to be asked what is wanted, or one of its fallbacks: who that is at first. `ends_at`: when the caller waits no longer, by the loop's
         clock; None for as long as `how` says. Raises CallerError."""
+        self._wanted = wanted
         if self.ends_at is None:
             self._loop = asyncio.get_running_loop()
             now = self._loop.time()
@@ -150,15 +122,15 @@ class Pursuit:
         if self._patience_s is not None:
             how = how._replace(deadlines=how.deadlines._replace(total_s=self._patience_s))
         self._how, self._retries = how, 0
-        self._left = deque(fallbacks(how.fallbacks, self._request.session() if isinstance(how.fallbacks, dict) else ""))
-        return self._request.target(self._left.popleft() if self._has.is_pool(model) else model)
+        self._left = deque(fallbacks(how.fallbacks, self._wanted.session() if isinstance(how.fallbacks, dict) else ""))
+        return self._wanted.target(self._left.popleft() if self._has.is_pool(model) else model)
 
     def ask(self, target: Target, cause: Cause) -> None:
         """Asks a model when its turn has come, unless it is known to fail. Raises CallerError where it cannot be asked this."""
         if not self._has.breakers.allows(target.health, time.time()):
             self._next(Failure("failed", 503, f"'{target.variant}' failed again and again, and is left alone for a while"), None)
             return
-        desk = self._has.desk_of(self._request.session)
+        desk = self._has.desk_of(self._wanted.session)
         if desk is not None and self._is_asked_at(desk, target, cause):
             return
         if self._has.pacing is None:
@@ -173,9 +145,9 @@ class Pursuit:
                 return
             if self._patience_s is None and self.ends_at is not None and not self._live:  # the model's time begins with its turn
                 self.ends_at += self._loop.time() - since
-            self._request.safely(self._ask_in_pace, target, cause, paced)
+            self._hearer.safely(self._ask_in_pace, target, cause, paced)
 
-        leave = self._has.pacing.enter(target.health, self._request.tokens(), go)
+        leave = self._has.pacing.enter(target.health, self._wanted.tokens, go)
         if leave is not None:
             self._wait(line, partial(self._leave, leave, target, None))
 
@@ -186,19 +158,19 @@ class Pursuit:
         is_handed_over = desk.takes(target)
         if not is_handed_over and cause in ("retry", "hedge"):  # which are no questions of their own
             return False
-        format, body = self._request.outgoing(target)
+        format, body = self._wanted.outgoing(target)
         if is_handed_over:
             self._has.breakers.unknown(target.health)
-            known: Told | None = desk.find(self._request.session(), self._request.id, target, body)
+            known: Told | None = desk.find(self._wanted.session(), self._hearer.id, target, body)
             self._id = ""
         else:
-            self._id, known = desk.look(self._request.session(), self._request.id, target, body)
+            self._id, known = desk.look(self._wanted.session(), self._hearer.id, target, body)
         if known is None:
             return False
         if not is_handed_over:
             self._has.breakers.unknown(target.health)
         asking = Asking(target, format, self._how.deadlines, self.ends_at, self, self._attempts.number(), cause)
-        self._request.variant, self._asked_since = target.variant, time.perf_counter()
+        self._hearer.variant, self._asked_since = target.variant, time.perf_counter()
         self._live[asking] = _Live(None, "", None, is_handed_over)
         asking.told(known)
         return True
@@ -219,8 +191,8 @@ class Pursuit:
             self._give_back(target, None, paced)
             self._next(Failure("failed", 429, str(full), retry_after_s=full.retry_after_s), None)
 
-        name, request = f"model '{target.variant}'", self._request
-        leave = self._has.limits.enter(name, limits, request.tokens(), request.caller_id(), go, refuse)
+        name, wanted = f"model '{target.variant}'", self._wanted
+        leave = self._has.limits.enter(name, limits, wanted.tokens, wanted.caller, go, refuse)
         if leave is not None:
             self._wait(line, partial(self._leave, leave, target, paced))
 
@@ -236,14 +208,14 @@ class Pursuit:
         is_waiting = bool(self._lines)
         self._leave_lines()
         if is_waiting and not self._live and not self._is_over:
-            self._request.on_nobody(Failure("timed_out", 504, "its turn to be asked did not come in the time that there was"))
+            self._hearer.on_nobody(Failure("timed_out", 504, "its turn to be asked did not come in the time that there was"))
 
     def go_on_elsewhere(self, failure: Failure) -> bool:
         """Has somebody else go on with an answer that was cut, where there is anybody. Gives whether there is."""
         if not failure.may_fall_back or not self._left:
             return False
         self.speaking = None
-        self._ask_later(self._request.target(self._left.popleft()), "fallback")
+        self._ask_later(self._wanted.target(self._left.popleft()), "fallback")
         return True
 
     def cancel(self, failure: Failure) -> None:
@@ -271,7 +243,7 @@ class Pursuit:
             self._give_back(target, turn, paced)
             return
 
-        self._request.safely(self._send, target, cause, turn, paced)
+        self._hearer.safely(self._send, target, cause, turn, paced)
 
     def _give_back(self, target: Target, turn: Pass | None, paced: pacing.Turn | None) -> None:
         """A model is not asked after all that might have been."""
@@ -292,7 +264,7 @@ class Pursuit:
     def _send(self, target: Target, cause: Cause, turn: Pass | None, paced: pacing.Turn | None) -> None:
         assert self._how is not None and self.ends_at is not None
         try:
-            format, body = self._request.outgoing(target)
+            format, body = self._wanted.outgoing(target)
         except CallerError:
             self._give_back(target, turn, paced)
             raise
@@ -300,7 +272,7 @@ class Pursuit:
         outgoing = target.provider.request(format.path, body, lines)
         asking = Asking(target, format, self._how.deadlines, self.ends_at, self, self._attempts.number(), cause)
         if not self._live:
-            self._request.variant = target.variant
+            self._hearer.variant = target.variant
             self._asked_since = time.perf_counter()
         self._live[asking] = _Live(turn, span, paced)
         asking.send(outgoing)
@@ -312,41 +284,41 @@ class Pursuit:
         if self._is_over or self.speaking is not None or len(self._live) != 1:
             return
         try:
-            other, desk = self._request.target(self._left[0]) if self._left else target, self._has.desk_of(self._request.session)
+            other, desk = self._wanted.target(self._left[0]) if self._left else target, self._has.desk_of(self._wanted.session)
             if desk is not None and desk.takes(other):  # whose answer comes in hours
                 return
             if self._left:
                 self._left.popleft()
             self.ask(other, "hedge")
         except CallerError as error:  # it cannot be told this request; the first is on its way
-            _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self._request.id})
+            _log.warning("hedge.failed: nobody is asked beside: %s", error, extra={"call": self._hearer.id})
 
     # A provider answers. `Asking` calls these.
 
     @property
     def answers(self) -> int:
         """As of `Hearer`."""
-        return self._request.answers
+        return self._wanted.answers
 
     def on_chunks(self, asking: Asking, chunks: Sequence[Chunk]) -> None:
         """As of `Hearer`."""
-        if self.speaking is None and self._request.may_stream:
-            self.speaking, self._request.variant = asking, asking.target.variant
+        if self.speaking is None and self._wanted.may_stream:
+            self.speaking, self._hearer.variant = asking, asking.target.variant
             self._cancel_others(asking)
         if asking is self.speaking:
-            self._request.on_chunks(chunks)
+            self._hearer.on_chunks(chunks)
 
     def on_answer(self, asking: Asking, answer: ChatAnswer, raw: bytes | None) -> None:
         """As of `Hearer`."""
         if self._is_over:
             return
         self._cancel_others(asking)
-        self._ended(asking, self._request.outcome(answer), answer.usage, answer=answer)
+        self._ended(asking, self._wanted.outcome(answer), answer.usage, answer=answer)
         self._has.breakers.succeeded(asking.target.health, time.time())
-        self._request.variant = asking.target.variant
+        self._hearer.variant = asking.target.variant
         if self._id and raw is not None:
             self._tell(Told(200, raw))
-        self._request.on_answer(asking, answer, raw)
+        self._hearer.on_answer(asking, answer, raw)
 
     def on_failed(self, asking: Asking, failure: Failure) -> None:
         """As of `Hearer`."""
@@ -363,7 +335,7 @@ class Pursuit:
             else:
                 self._has.breakers.unknown(health)
             if self.speaking is asking:
-                self._request.on_cut(failure)
+                self._hearer.on_cut(failure)
             else:
                 self._next(failure, asking.target)
         except Exception:  # noqa: BLE001 as in `on_broken`
@@ -371,7 +343,7 @@ class Pursuit:
 
     def on_broken(self) -> None:
         """As of `Hearer`."""
-        self._request.on_broken()
+        self._hearer.on_broken()
 
     def _next(self, failure: Failure, target: Target | None) -> None:
         """Has the same model asked again or the next one, where either may help. `target`: who failed, if they were asked."""
@@ -390,13 +362,13 @@ class Pursuit:
         if failure.may_fall_back and self._left:
             self._retries = 0
             self._tell(Told(failure.status, failure.message.encode()))
-            self._ask_later(self._request.target(self._left.popleft()), "fallback")
+            self._ask_later(self._wanted.target(self._left.popleft()), "fallback")
             return
-        self._request.on_nobody(failure)
+        self._hearer.on_nobody(failure)
 
     def _tell(self, told: Told) -> None:
         """What is asked at once is not asked again when its call is begun anew for something that was handed over."""
-        if self._id and (desk := self._has.desk_of(self._request.session)) is not None:
+        if self._id and (desk := self._has.desk_of(self._wanted.session)) is not None:
             desk.tell(self._id, told)
             self._id = ""
 
@@ -407,13 +379,13 @@ class Pursuit:
 
     def _may_say_less(self, variant: str, failure: Failure) -> bool:
         """Whether one who refuses what was sent can be asked the same in another way, once."""
-        if variant in self._said_less or not self._request.says_less(variant, failure.message):
+        if variant in self._said_less or not self._wanted.says_less(variant, failure.message):
             return False
         self._said_less.add(variant)
         return True
 
     def _ask_later(self, target: Target, cause: Cause) -> None:
-        self._request.safely(self.ask, target, cause)
+        self._hearer.safely(self.ask, target, cause)
 
     def _cancel_others(self, asking: Asking) -> None:
         if self._hedge is not None:

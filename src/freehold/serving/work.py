@@ -13,26 +13,25 @@ from typing import Any, NamedTuple, TypeVarTuple
 
 import msgspec
 
-from freehold.asked import Asked, Turn
-from freehold.attempts import Attempts
 from freehold.catalog import Variant
-from freehold.chat import JSON, Cause, ChatAnswer, Chunk, Message, Outcome, Part, Text, Usage
+from freehold.chat import JSON, Cause, ChatAnswer, Chunk, Message, Part, Text, Usage
 from freehold.errors import DataError, Deferred, FreeholdError, ProviderError
 from freehold.gateway.budget import NANO, nano
-from freehold.gateway.formats import Format
 from freehold.journal.build import RECORDED
 from freehold.journal.redact import redact_json, redact_text
 from freehold.providers.asking import Asking, Failure
 from freehold.providers.desk import HandedOver
-from freehold.providers.provider import Target
-from freehold.pursuit import Pursuit
-from freehold.resources import Elsewhere, Resources, Words
 from freehold.routing.online import Chosen, OnlinePolicy
+from freehold.serving.asked import Asked, Turn
+from freehold.serving.attempts import Attempts
+from freehold.serving.pursuit import Pursuit
+from freehold.serving.resources import Elsewhere, Resources, Words
+from freehold.serving.wanted import Wanted
 from freehold.telemetry.trace import Trace
 from freehold.variants.beside import ModelFailed
 from freehold.variants.compose import COMPOSED, Given, NoAnswer, compose
 from freehold.variants.expert import Beside, ExpertAsk, Shown
-from freehold.variants.functions import FunctionFailed, Pass, called
+from freehold.variants.functions import FunctionFailed, Pass, Refuse, called
 from freehold.variants.outcome import Outcome as Found
 
 _log = logging.getLogger("freehold.serve")
@@ -277,6 +276,15 @@ class _Within:
         return self._work.asked.values
 
 
+def failure_of(error: Unanswered | Refuse | TimeoutError) -> Failure:
+    """Why a variant that took its time gives no answer."""
+    if isinstance(error, Unanswered):
+        return error.failure
+    if isinstance(error, Refuse):
+        return Failure("refused", 403, str(error))
+    return Failure("timed_out", 504, "there was no answer in the time that there was for it")
+
+
 def _parts(answer: ChatAnswer) -> tuple[Part, ...]:
     return answer.choices[0].parts if answer.choices else ()
 
@@ -284,14 +292,11 @@ def _parts(answer: ChatAnswer) -> tuple[Part, ...]:
 class _Question:
     """One question to one model. `Pursuit` tells it how that goes."""
 
-    may_stream = False
-    answers = 1
-
     def __init__(self, case: Case, variant: Variant, turn: Turn) -> None:
         self.id = case.id
         self.variant = variant.id
         self._case = case
-        self._turn = turn
+        self._wanted = Wanted(case.has, case.asked, case.caller, case.asked.door, False, turn)
         self._answer: asyncio.Future[ChatAnswer] = asyncio.get_running_loop().create_future()
         self.pursuit = Pursuit(case.has, self, case.attempts)
         self.pursuit.trace = case.trace
@@ -299,7 +304,7 @@ class _Question:
     async def answer(self, cause: Cause) -> ChatAnswer:
         """What is answered. Raises Unanswered, and CallerError where it cannot be asked this."""
         how = self._case.has.how(self._case.task, self.variant)
-        self.pursuit.ask(self.pursuit.begin(how, self.variant, self._case.ends_at), cause)
+        self.pursuit.ask(self.pursuit.begin(self._wanted, how, self.variant, self._case.ends_at), cause)
         return await self._answer
 
     def cancel(self, failure: Failure) -> None:
@@ -308,34 +313,6 @@ class _Question:
         self.pursuit.stop()
 
     # As of `Pursued`.
-
-    def caller_id(self) -> str:
-        """As of `Pursued`."""
-        return self._case.caller
-
-    def tokens(self) -> int:
-        """As of `Pursued`."""
-        return self._case.asked.tokens
-
-    def session(self) -> str:
-        """As of `Pursued`."""
-        return self._case.asked.session
-
-    def target(self, model: str) -> Target:
-        """As of `Pursued`."""
-        return self._case.has.target(model, self._case.asked.door)
-
-    def outgoing(self, target: Target) -> tuple[Format, bytes]:
-        """As of `Pursued`."""
-        return self._case.asked.outgoing(target, self._case.has.variant(target.variant), False, self._turn)
-
-    def says_less(self, variant: str, why: str) -> bool:
-        """As of `Pursued`."""
-        return self._case.asked.says_less(variant, why)
-
-    def outcome(self, answer: ChatAnswer) -> Outcome:
-        """As of `Pursued`."""
-        return "answered" if self._turn.is_free else self._case.asked.outcome(answer)
 
     def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """As of `Pursued`."""

@@ -7,14 +7,14 @@ from typing import cast
 
 import pytest
 
-from freehold.asked import Asked
 from freehold.chat import JSON
 from freehold.config import parse
 from freehold.errors import CallerError, OperatorError
 from freehold.gateway.formats import ANTHROPIC, OPENAI
 from freehold.journal.write import Writer
 from freehold.monitor.alerts import What, raise_alert
-from freehold.resources import Resources
+from freehold.serving.asked import Asked
+from freehold.serving.resources import Resources
 from freehold.store.open import Store, open_store
 from simulated import NOW
 

@@ -109,9 +109,9 @@ class Words(NamedTuple):
     """What came along."""
     key: Callable[[], str]
     """Gives what recordings and memories know it by, as `chat.key_of` has it."""
-    subject: str | None = None
-    """The person it is about."""
-    customer: str | None = None
+    subject: Callable[[], str | None]
+    """Gives the person it is about."""
+    customer: str | None
     """Whom it is billed to."""
 
 
@@ -499,7 +499,7 @@ class Resources:
         known = self.catalog.tasks.get(task)
         if known is None or known.scope is None:
             return None
-        who = asked.subject if known.scope == "subject" else asked.customer
+        who = asked.subject() if known.scope == "subject" else asked.customer
         return None if who is None else digest_of([self.tenant, who])
 
     def others(self, task: str | None, variant: str) -> tuple[float, list[str]]:

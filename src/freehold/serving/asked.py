@@ -39,7 +39,7 @@ class Turn(NamedTuple):
     """Which of several answers of one variant this is: a seed is counted up by it."""
 
 
-_AS_IT_IS = Turn()
+AS_IT_IS = Turn()
 
 
 class Asked:
@@ -142,6 +142,13 @@ class Asked:
         """What the journal keeps of it. Raises DataError for what no journal can keep."""
         return question_about(self.body["input"]) if self._parts is None else question(self.as_openai, self._parts)
 
+    def subject(self) -> str | None:
+        """The person it is about; None also where no journal can keep what it asks."""
+        try:
+            return self.question.subject
+        except DataError:
+            return None
+
     # Put to others, and answered by others.
 
     def for_one(self) -> "Asked":
@@ -179,7 +186,7 @@ class Asked:
                 body = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
             elif stream and self.door is OPENAI and not self.wants_usage:
                 body = {**body, "stream_options": {"include_usage": True}}  # what it cost has to be known, whoever asked
-            if turn == _AS_IT_IS and variant.sampling == _NO_SAMPLING:
+            if turn == AS_IT_IS and variant.sampling == _NO_SAMPLING:
                 return self.door, _encode(body)
         if self.door is EMBEDDINGS:
             raise CallerError(f"'{target.provider.name}' gives no embeddings: its format has none")
