@@ -37,10 +37,11 @@ from freehold.serving.asked import AS_IT_IS, Asked, Turn
 from freehold.serving.attempts import Attempts
 from freehold.serving.choosing import Whom, asked_beside, choose, may_all_be_asked, task_of, words_of
 from freehold.serving.ended import Ended, call_of, event_of
+from freehold.serving.how import How
 from freehold.serving.origin import NOTHING, Origin
 from freehold.serving.pursuit import Pursuit
 from freehold.serving.recall import Recall, learn
-from freehold.serving.resources import CACHE, Elsewhere, How, Words
+from freehold.serving.resources import CACHE, Elsewhere, Words
 from freehold.serving.telling import Telling, headers_of, status_of
 from freehold.serving.underway import Underway
 from freehold.serving.waiting import Waiting
@@ -350,7 +351,7 @@ class Exchange:
 
     def _ask(self, model: str) -> None:
         """Has a model answer, or one of its fallbacks. Raises CallerError where nobody can be asked."""
-        self._has.check_price(self._task, model, self.at)
+        self._has.prices.check(self._task, model, self.at)
         how = self._how = self._has.how(self._task, model)
         may_stream = self._asked.stream and (self._decision is None or self._decision.accept is None)  # nobody can take back a stream
         door = OPENAI if self._door is EMBEDDINGS else self._door

@@ -310,7 +310,7 @@ def takes_batches(at: Runtime) -> Callable[[Target], bool]:
     def takes(target: Target) -> bool:
         if target.variant not in known:
             provider = target.provider
-            cost, _ = at.resources.batch_price(target.variant, any_usage, datetime.now(UTC), provider.pool.origin.host)
+            cost, _ = at.resources.prices.of_a_batch(target.variant, any_usage, datetime.now(UTC), provider.pool.origin.host)
             known[target.variant] = cost is not None and provider.format.name in APIS
         return known[target.variant]
 

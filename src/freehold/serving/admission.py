@@ -96,9 +96,9 @@ class Admission:
     def _reserve(self, entry: Entry, begin: Callable[[], None]) -> None:
         """Holds back what the call may cost."""
         has, call = self._has, self._call
-        has.check_price(entry.task, entry.first, call.at)
+        has.prices.check(entry.task, entry.first, call.at)
         scopes = entry.caller.scopes
-        estimate = has.estimate(entry.task, entry.may_all(), entry.asked.said_to, call.at) if scopes or entry.hold is not None else 0
+        estimate = has.prices.estimate(entry.task, entry.may_all(), entry.asked.said_to, call.at) if scopes or entry.hold is not None else 0
         if entry.hold is not None:
             entry.hold(estimate)
         if not scopes:

@@ -8,7 +8,7 @@ from freehold.chat import Cause, ChatAnswer, Outcome, Usage
 from freehold.journal.build import RECORDED
 from freehold.journal.call import Attempt
 from freehold.providers.asking import Asking, Failure
-from freehold.serving.resources import Priced
+from freehold.serving.prices import Priced
 from freehold.telemetry.event import Tried
 
 _TOKENS = ("input_tokens", "cached_read", "cached_write", "output_tokens", "reasoning_tokens")

@@ -69,7 +69,7 @@ def may_all_be_asked(has: Resources, task: str, decision: Decision, asked: Asked
     answers here."""
     chain = list(_chain(decision))
     reference = has.task(task).reference
-    may_pass = any(has.takes_time(task, has.variant(one)) or has.priced_name(one) is None for one in chain)
+    may_pass = any(has.takes_time(task, has.variant(one)) or has.prices.name_of(one) is None for one in chain)
     if reference is not None and reference not in chain and may_pass:
         chain.append(reference)
     models = [one for variant in chain for one in has.may_be_asked(variant)]

@@ -21,7 +21,9 @@ from freehold.providers.order import LONG_WAIT_S, fallbacks, wait_s
 from freehold.providers.pace import Ending
 from freehold.providers.provider import Target
 from freehold.serving.attempts import Attempts
-from freehold.serving.resources import How, Priced, Resources
+from freehold.serving.how import How
+from freehold.serving.prices import Priced
+from freehold.serving.resources import Resources
 from freehold.serving.wanted import Wanted
 from freehold.telemetry.trace import Trace
 
@@ -416,9 +418,9 @@ class Pursuit:
         if is_free:
             priced: Priced = (0.0, None)
         elif is_handed_over:
-            priced = self._has.batch_price(asking.target.variant, usage, self._attempts.at, asking.target.provider.pool.origin.host)
+            priced = self._has.prices.of_a_batch(asking.target.variant, usage, self._attempts.at, asking.target.provider.pool.origin.host)
         else:
-            priced = self._has.price(asking.target.variant, usage, self._attempts.at, answer.tier if answer is not None else "")
+            priced = self._has.prices.of(asking.target.variant, usage, self._attempts.at, answer.tier if answer is not None else "")
         self._attempts.asked(asking, outcome, usage, priced, failure, answer, span)
 
 

@@ -8,17 +8,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
 from random import Random
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
 from freehold.catalog import Catalog, Content, Task, Variant
-from freehold.chat import Usage
 from freehold.config import Config, with_declared
 from freehold.errors import CallerError, FreeholdError, nearest
 from freehold.feedback.early import sweep
 from freehold.gateway.answers import Answers
-from freehold.gateway.budget import nano
 from freehold.gateway.caller import Caller, Callers
 from freehold.gateway.expire import expire
 from freehold.gateway.formats import Format
@@ -29,24 +27,22 @@ from freehold.gateway.ledger import Settlement
 from freehold.gateway.limits import Limits
 from freehold.gateway.match import Matcher
 from freehold.gateway.shared import Shared
-from freehold.gateway.tariff import Sent, Tariff, said_bytes, size_of
-from freehold.journal.build import Builder
+from freehold.gateway.tariff import Tariff
 from freehold.journal.call import Call
-from freehold.journal.formats.openai import tier_of
-from freehold.journal.read import calls
 from freehold.journal.redact import redact
 from freehold.journal.rows import digest_of
 from freehold.journal.write import Writer
 from freehold.monitor.alerts import open_alerts
-from freehold.pricing.rates import batch_share
 from freehold.promotion.served import Served
-from freehold.providers.asking import Deadlines
-from freehold.providers.breaker import FEWEST, Breakers
+from freehold.providers.breaker import Breakers
 from freehold.providers.desk import Desk
 from freehold.providers.known import State, known_breakers, tell_breakers
 from freehold.providers.pacing import Pacing
 from freehold.providers.provider import Provider, Target, why_no_key
 from freehold.routing.online import Chosen, OnlinePolicy
+from freehold.serving.how import How, how_of
+from freehold.serving.prices import Prices
+from freehold.serving.recordings import recordings_of
 from freehold.store.open import Store
 from freehold.tables import LimitsTable, ServingTable, TaskTable
 from freehold.variants import head, outcome
@@ -58,10 +54,6 @@ from freehold.variants.recorded import Recordings
 from freehold.variants.rules import Rules
 from freehold.variants.specialists import Specialists
 
-Priced: TypeAlias = tuple[float | None, str | None]
-"""What an answer cost, and by which prices; None where either is unknown."""
-SaidTo: TypeAlias = Callable[[Variant], Sent]
-"""What a variant is sent, as of `Asked.said_to`."""
 TASK_PREFIX = "freehold/"
 """Before a task's name where a model's is asked for."""
 CACHE = "cache"
@@ -75,10 +67,8 @@ _EARLY_S = 60.0
 _HERE = frozenset({"head", "cache", "rules", "code", "expert", "specialist"})
 """Kinds that no provider answers, and that have no price by name."""
 _NO_FUNCTIONS = Functions()
-_RETRIES = 2
 _NO_LIMITS = LimitsTable()
 
-_MOST_OUTPUT = ("max_completion_tokens", "max_tokens")
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger("freehold.serve")
 
@@ -126,25 +116,6 @@ class Declaration(NamedTuple):
     """The functions that those are made of, by variant."""
 
 
-class How(NamedTuple):
-    """How a model is asked for a task: what the configuration says, the task's word before the model's."""
-
-    deadlines: Deadlines
-    """How long each step may take."""
-    retries: int
-    """As of `ServingTable`."""
-    fallbacks: tuple[str, ...] | dict[str, float]
-    """As of `ServingTable`."""
-    hedge_after_s: float | None
-    """As of `ServingTable`."""
-    cache_s: float | None
-    """As of `ServingTable`."""
-    open_after: int
-    """As of `ServingTable`."""
-    restartable: bool
-    """As of `ServingTable`."""
-
-
 class Resources:
     """What a worker has, for as long as it runs."""
 
@@ -189,17 +160,17 @@ class Resources:
         self.open_alerts = 0
         """Alerts about live traffic that were not over when it was last looked."""
         self._content = config.journal.content
-        self._prices = config.price_book()
-        self.tariff = Tariff(config, self._prices)
+        book = config.price_book()
+        self.tariff = Tariff(config, book)
+        self.prices = Prices(config, book, tenant, self.tariff, self)
         self.keyring = Keyring(store, tenant)
         self.callers = Callers(self.keyring, config, self.tariff.plan)
         self.callers.learn(granted(store, tenant))
-        self._builder = self._priced_by(self.catalog)
         self._targets = self._find_targets()
         self._pools = {name for name, table in config.models.items() if table.provider is None and table.serving.fallbacks}
         self._replayed = {name for name, model in config.models.items() if config.is_recorded(model)}
         self._rules = {name: Rules(config.folder / model.rules) for name, model in config.models.items() if model.rules is not None}
-        self._recordings = self._record(store)
+        self._recordings = self._record()
         self._configured = config
         self._declared: dict[str, Declaration] = {}
         self._untold: dict[str, State] = {}
@@ -242,50 +213,6 @@ class Resources:
     def caller(self, headers: Head, role: Role, about: Mapping[bytes, str]) -> Caller:
         """Whoever sent a request with these headers. Raises as `Callers.caller`."""
         return self.callers.caller(headers, role, time.time(), about)
-
-    def estimate(self, task: str | None, asked: Iterable[tuple[str, int]], said_to: SaidTo, at: datetime) -> int:
-        """The most that a call may cost for which these may all have to be asked, each or its dearest fallback, in billionths of a dollar.
-
-        `asked`: as of `may_be_asked`. `said_to`: what a variant is sent. Raises Unpriced.
-        """
-        total = 0
-        for model, earlier in asked:
-            known = self.variant(model)
-            if known.kind == "expert":
-                total += nano(known.price_usd)
-            if not self.is_pool(model) and self.priced_name(model) is None:
-                continue
-            sent = said_to(self.variant(model))
-            request, size = sent.body, size_of(*sent)
-            most = next((request[name] for name in _MOST_OUTPUT if type(request.get(name)) is int and request[name] > 0), None)
-            size = size._replace(text_bytes=size.text_bytes + earlier * said_bytes(most))
-            answers = request.get("n") if type(request.get("n")) is int else 1
-            how = self.how(task, model)
-            dearest = 0
-            for name in self._priced_names(how, model):
-                dearest = max(dearest, self.tariff.estimate(name, size, most, max(1, answers or 1), at))
-            total += dearest * (2 if how.hedge_after_s is not None else 1)
-        return total
-
-    def check_price(self, task: str | None, model: str, at: datetime) -> None:
-        """Raises Unpriced for a model that is not to be asked because nobody knows what it, or one of its fallbacks, costs."""
-        if self.config.gateway.unpriced == "refuse":
-            for name in self._priced_names(self.how(task, model), model):
-                self.tariff.check(name, at)
-
-    def _priced_names(self, how: How, model: str) -> Iterable[str]:
-        """By which names a model, and its fallbacks, are priced."""
-        for one in (model, *how.fallbacks) if how.fallbacks else (model,):
-            if not self.is_pool(one) and (name := self.priced_name(one)) is not None:
-                yield name
-
-    def priced_name(self, variant: str) -> str | None:
-        """The name by which a variant is priced; None for one that answers here."""
-        known = self.variant(variant)
-        if variant in self._rules or variant in self._replayed or known.kind in _HERE:
-            return None
-        model = self.catalog.models.get(known.model or variant)
-        return variant if model is None else model.name or model.id
 
     def _find_targets(self) -> dict[str, Target]:
         """Who answers to each configured name, of a model or of a variant that is one."""
@@ -429,10 +356,14 @@ class Resources:
         variants = {name: variant for one in self._declared.values() for name, variant in one.variants.items()}
         written = {name: catalog.variants[name] for name in (*configured.models, *configured.variants)}
         self.catalog = msgspec.structs.replace(catalog, variants={**catalog.variants, **variants, **written})
-        self._builder = self._priced_by(self.catalog)
-        self._recordings |= self._record(self.store, {task} - configured.tasks.keys())
+        self.prices.look_up()
+        self._recordings |= self._record({task} - configured.tasks.keys())
         self._targets = self._find_targets()
         self._hows.clear()
+
+    def answers_here(self, variant: Variant) -> bool:
+        """Whether it has no price by name, for no provider answers it."""
+        return variant.kind in _HERE or variant.id in self._rules or variant.id in self._replayed
 
     def is_pool(self, name: str) -> bool:
         """Whether a model only stands for its fallbacks."""
@@ -453,7 +384,7 @@ class Resources:
             behind = self.variant(model).model or model
             own = self.config.models[behind].serving if behind in self.config.models else ServingTable()
             asked = self.config.tasks[task].serving if task is not None and task in self.config.tasks else ServingTable()
-            known = _how(asked, own)
+            known = how_of(asked, own)
             if behind in self.config.models:  # other names come from callers, and are not remembered
                 self._hows[task, model] = known
         return known
@@ -514,20 +445,6 @@ class Resources:
         """Journals a call, with as much of its content as is kept, and books what it cost."""
         self.writer.submit(redact(call, self.content_of(call.task or "")), (), done, settlement)
 
-    def price(self, variant: str, usage: Usage | None, at: datetime, tier: str = "") -> Priced:
-        """What an answer of a variant cost. `tier`: the class of service its provider names."""
-        return self._builder.price(self.variant(variant).model or variant, usage, at, tier_of(tier))
-
-    def batch_price(self, variant: str, usage: Usage | None, at: datetime, host: str) -> Priced:
-        """What an answer of a variant cost that came by a batch of the provider at `host`: by a price of one's own for `NAME (batch)`, else by
-        its share of the list price, and unknown where nobody knows that."""
-        own = self._builder.price(self.variant(variant).model or variant, usage, at, "batch")
-        share = batch_share(host)
-        cost, price = self.price(variant, usage, at)
-        if own[0] is not None or share is None or cost is None:
-            return own
-        return cost * share, f"{price} x {share:g} (batch)"
-
     def names(self) -> list[str]:
         """What can be asked for: the models that somebody serves, and the tasks."""
         asked = [name for name in self.catalog.models if name in self._targets or name in self._pools]
@@ -547,46 +464,7 @@ class Resources:
         else:
             _log.warning("breaker.closed: '%s' answers again", model)
 
-    def _priced_by(self, catalog: Catalog) -> Builder:
-        return Builder(None, self.tenant, "found", catalog, self._prices, datetime.now(UTC))
-
-    def _record(self, store: Store, names: Iterable[str] | None = None) -> dict[tuple[str, str], Recordings]:
+    def _record(self, names: Iterable[str] | None = None) -> dict[tuple[str, str], Recordings]:
         """The recordings of every task, or of these, that has a variant which is replayed."""
-        found: dict[tuple[str, str], Recordings] = {}
-        for name in self.catalog.tasks if names is None else names:
-            task = self.catalog.tasks[name]
-            if self._replayed.isdisjoint({*task.variants, task.reference}):
-                continue
-            for call in calls(store, self.tenant, name):
-                if (
-                    call.variant in self._replayed
-                    and call.source not in ("gateway", "explore")
-                    and call.outcome == "answered"
-                    and call.input is not None
-                ):
-                    found.setdefault((name, call.variant), Recordings()).add(call.input, call.output, call.usage, call.cost_usd)
-        return found
-
-
-def _how(task: ServingTable, model: ServingTable) -> How:
-    """What the task says; where it says nothing what the model says; else the usual."""
-
-    def said(name: str) -> float | None:
-        value: float | None = getattr(task, name)
-        return value if value is not None else getattr(model, name)
-
-    usual = Deadlines()
-
-    def counted(name: str, usual: int) -> int:
-        value = said(name)
-        return usual if value is None else int(value)
-
-    return How(
-        deadlines=Deadlines(*(said(name) or getattr(usual, name) for name in Deadlines._fields)),
-        retries=counted("retries", _RETRIES),
-        open_after=counted("open_after", FEWEST),
-        fallbacks=task.fallbacks or model.fallbacks,
-        hedge_after_s=said("hedge_after_s"),
-        cache_s=said("cache_s"),
-        restartable=task.restartable or model.restartable,
-    )
+        tasks = [self.catalog.tasks[name] for name in (self.catalog.tasks if names is None else names)]
+        return {key: one for task in tasks for key, one in recordings_of(self.store, self.tenant, task, self._replayed).items()}

@@ -238,7 +238,7 @@ class Work:
         return Given(found.output, case.asked.said(found.output), found.usage, found.known)
 
     async def _ask(self, variant: Variant, cause: Cause, turn: Turn) -> Given:
-        self._case.has.check_price(self._case.task, variant.id, self._case.attempts.at)
+        self._case.has.prices.check(self._case.task, variant.id, self._case.attempts.at)
         question = _Question(self._case, variant, turn)
         self._questions.add(question)
         try:

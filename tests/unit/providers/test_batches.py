@@ -291,12 +291,12 @@ def test_half_the_list_price_where_the_provider_says_so_and_unknown_elsewhere(tm
         async def priced() -> list[Any]:
             has = Resources(project.config, project.store, None, project.tenant)  # type: ignore[arg-type]
             return [
-                has.batch_price("cheap", used, now, "api.openai.com"),
-                has.batch_price("cheap", used, now, "eu.api.openai.com"),
-                has.batch_price("cheap", used, now, "api.openai.com.evil.example"),
-                has.batch_price("bare", used, now, "api.openai.com"),
-                has.batch_price("cheap", None, now, "api.openai.com"),
-                has.batch_price("own", used, now, "elsewhere.example"),
+                has.prices.of_a_batch("cheap", used, now, "api.openai.com"),
+                has.prices.of_a_batch("cheap", used, now, "eu.api.openai.com"),
+                has.prices.of_a_batch("cheap", used, now, "api.openai.com.evil.example"),
+                has.prices.of_a_batch("bare", used, now, "api.openai.com"),
+                has.prices.of_a_batch("cheap", None, now, "api.openai.com"),
+                has.prices.of_a_batch("own", used, now, "elsewhere.example"),
             ]
 
         listed, regional, elsewhere, unlisted, unused, own = asyncio.run(priced())

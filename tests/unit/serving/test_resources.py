@@ -68,8 +68,8 @@ def test_what_a_variant_may_cost_is_by_the_length_that_it_may_answer_in() -> Non
     )
     body: dict[str, JSON] = {"model": "freehold/x", "messages": [{"role": "user", "content": "x"}], "max_tokens": 10}
     asked = Asked(OPENAI, body, 100, {})
-    assert has.estimate(None, [("frontier", 0)], asked.said_to, NOW) == 10 * 100_000
-    assert has.estimate(None, [("long", 0)], asked.said_to, NOW) == 30_000 * 100_000
+    assert has.prices.estimate(None, [("frontier", 0)], asked.said_to, NOW) == 10 * 100_000
+    assert has.prices.estimate(None, [("long", 0)], asked.said_to, NOW) == 30_000 * 100_000
 
 
 def test_who_may_all_be_asked_is_told_which_answers_came_before() -> None:
