@@ -335,6 +335,7 @@ def test_what_is_known_of_the_cost_counts_towards_the_budget(home: Home) -> None
     def answer(said: Said) -> Iterator[bytes]:
         if broken[0] and said.body["messages"][-1]["content"] == "row 20":
             yield b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"
+            yield b""  # the connection ends
             return
         yield from says(said)
 
