@@ -7,7 +7,7 @@ import msgspec
 from freehold.chat import JSON, ChatAnswer, Choice
 from freehold.errors import CallerError, DataError
 from freehold.gateway.fields import Fields
-from freehold.gateway.openai import read_usage
+from freehold.gateway.openai_usage import read_usage
 
 
 class _Embeddings(msgspec.Struct):

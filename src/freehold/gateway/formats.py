@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from freehold.chat import JSON, ChatAnswer, ChatRequest, Chunk, Modality
-from freehold.gateway import anthropic, anthropic_stream, embeddings, openai, openai_stream
+from freehold.gateway import anthropic, anthropic_stream, embeddings, openai, openai_answers, openai_stream
 from freehold.gateway.sse import Event
 
 
@@ -99,8 +99,8 @@ OPENAI = Format(
     path="/chat/completions",
     read_request=openai.read_request,
     write_request=openai.write_request,
-    read_answer=openai.read_answer,
-    write_answer=openai.write_answer,
+    read_answer=openai_answers.read_answer,
+    write_answer=openai_answers.write_answer,
     stream_reader=openai_stream.StreamReader,
     stream_writer=openai_stream.StreamWriter,
     credentials=lambda key: [("authorization", f"Bearer {key}")],

@@ -7,7 +7,9 @@ import msgspec
 
 from freehold.chat import JSON, CallPiece, Chunk, Media, Usage
 from freehold.errors import CallerError, ProviderError
-from freehold.gateway.openai import FINISHES, finish_word, media_at, read_usage, write_answer_media, write_usage
+from freehold.gateway.openai_answers import FINISHES, finish_word
+from freehold.gateway.openai_parts import media_at, write_answer_media
+from freehold.gateway.openai_usage import read_usage, write_usage
 from freehold.gateway.sse import DONE, Event, event
 
 _encode = msgspec.json.Encoder().encode

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from freehold.chat import JSON, ChatAnswer, Choice, Media, Outcome, Refusal, Text, ToolCall, canonical_json, media_json
 from freehold.errors import DataError
-from freehold.gateway.openai import finish_word
+from freehold.gateway.openai_answers import finish_word
 from freehold.journal.build import texts_of
 from freehold.journal.formats.completion import USUAL_ENDS, arguments_of, held
 from freehold.journal.formats.openai import input_of, item_of, metadata_of, subject_of

@@ -8,7 +8,7 @@ import pytest
 
 from freehold.chat import JSON, Collected
 from freehold.errors import CallerError, DataError, ProviderError
-from freehold.gateway import anthropic, anthropic_stream, openai, openai_stream
+from freehold.gateway import anthropic, anthropic_stream, openai, openai_answers, openai_stream
 from freehold.gateway.sse import Event
 
 VALUES: list[JSON] = [None, 5, -1, 1.5, "x", "", True, [], {}, [5], ["a"], [None], {"a": 5}, {"type": "text"}, 10**30, [[]], [{}]]
@@ -97,7 +97,7 @@ def test_a_request(asked: JSON, write: Callable[[Any], JSON]) -> None:
 
 @pytest.mark.parametrize("said", [SAID_OPENAI, SAID_ANTHROPIC], ids=["openai", "anthropic"])
 def test_an_answer(said: JSON) -> None:
-    read = openai.read_answer if said is SAID_OPENAI else anthropic.read_answer
+    read = openai_answers.read_answer if said is SAID_OPENAI else anthropic.read_answer
     outcomes = set()
     for body in altered(said):
         try:
@@ -105,7 +105,7 @@ def test_an_answer(said: JSON) -> None:
         except DataError:
             outcomes.add("refused")
             continue
-        msgspec.json.encode(openai.write_answer(answer))
+        msgspec.json.encode(openai_answers.write_answer(answer))
         try:
             msgspec.json.encode(anthropic.write_answer(answer))
             outcomes.add("passed on")
@@ -133,7 +133,7 @@ def test_a_stream(pieces: list[JSON]) -> None:
                 outcomes.add("passed on")
             except ProviderError:
                 outcomes.add("refused")
-            openai.write_answer(collected.answer())
+            openai_answers.write_answer(collected.answer())
             for writer in writers:
                 writer.end()
     assert outcomes == {"passed on", "refused"}

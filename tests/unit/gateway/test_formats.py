@@ -5,7 +5,7 @@ import pytest
 
 from freehold.chat import ChatAnswer, Choice, Media, Refusal, Text, ToolCall, ToolResult, Usage
 from freehold.errors import CallerError, DataError
-from freehold.gateway import anthropic, openai
+from freehold.gateway import anthropic, openai, openai_answers, openai_usage
 from freehold.gateway.formats import error_message
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -175,19 +175,19 @@ ANSWER = ChatAnswer(
 
 
 def test_an_answer_read_and_written_is_what_it_was() -> None:
-    assert openai.read_answer(encode(openai.write_answer(ANSWER))) == ANSWER
+    assert openai_answers.read_answer(encode(openai_answers.write_answer(ANSWER))) == ANSWER
     without = msgspec.structs.replace(ANSWER, created=0, usage=Usage(input_tokens=100, cached_read=60, cached_write=10, output_tokens=20))
     assert anthropic.read_answer(encode(anthropic.write_answer(ANSWER))) == without
 
 
 def test_usage_is_counted_as_each_provider_counts_it() -> None:
     """OpenAI's input tokens include the cached ones, Anthropic's do not; some who speak OpenAI's format count otherwise."""
-    assert openai.read_usage({"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}) == Usage(
-        input_tokens=100, cached_read=60, output_tokens=20
-    )
+    assert openai_usage.read_usage(
+        {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 60}}
+    ) == Usage(input_tokens=100, cached_read=60, output_tokens=20)
     beside = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 22, "completion_tokens_details": {"reasoning_tokens": 7}}
-    assert openai.read_usage(beside) == Usage(input_tokens=10, output_tokens=12, reasoning_tokens=7)  # xAI's
-    assert openai.read_usage({"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 4}) == Usage(  # DeepSeek's
+    assert openai_usage.read_usage(beside) == Usage(input_tokens=10, output_tokens=12, reasoning_tokens=7)  # xAI's
+    assert openai_usage.read_usage({"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 4}) == Usage(  # DeepSeek's
         input_tokens=10, cached_read=4, output_tokens=5
     )
     theirs = {"input_tokens": 30, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 10, "output_tokens": 20}
@@ -199,19 +199,19 @@ def test_usage_is_counted_as_each_provider_counts_it() -> None:
     [None, {}, [], {"prompt_tokens": "many"}, {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 9}}, {"prompt_tokens": -1}],
 )
 def test_a_usage_that_cannot_be_is_unknown(usage: object) -> None:
-    assert openai.read_usage(usage) is None
+    assert openai_usage.read_usage(usage) is None
 
 
 def test_a_refusal_is_one_in_both_formats() -> None:
     refused = ChatAnswer(id="a", model="m", choices=(Choice(parts=(Refusal(text="No."),), finish="refused"),), usage=None)
-    assert openai.read_answer(encode(openai.write_answer(refused))).choices[0].parts == (Refusal(text="No."),)
+    assert openai_answers.read_answer(encode(openai_answers.write_answer(refused))).choices[0].parts == (Refusal(text="No."),)
     assert anthropic.write_answer(refused)["stop_reason"] == "refusal"
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"choices": "x"}, {"choices": [{"message": 5}]}, {"content": 5}, "text"])
 def test_what_is_no_answer_says_so(body: object) -> None:
     with pytest.raises(DataError, match="is no chat completion"):
-        openai.read_answer(encode(body))
+        openai_answers.read_answer(encode(body))
     with pytest.raises(DataError, match="is no message"):
         anthropic.read_answer(encode(body))
 

@@ -10,7 +10,7 @@ from tests.unit.gateway.test_any_value import altered
 
 from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Chunk, Collected, Media, Message, Text, pieces_of, text_of
 from freehold.errors import CallerError, DataError, ProviderError
-from freehold.gateway import anthropic, anthropic_stream, openai, openai_stream
+from freehold.gateway import anthropic, anthropic_stream, openai, openai_answers, openai_stream
 from freehold.gateway.sse import Event, EventReader
 from freehold.gateway.tariff import size_of
 
@@ -39,7 +39,7 @@ def _of(*parts: Any) -> ChatRequest:
 def answered(**message: JSON) -> ChatAnswer:
     """The answer that holds that message."""
     body = {"id": "i", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}]}
-    return openai.read_answer(encode(body))
+    return openai_answers.read_answer(encode(body))
 
 
 def streamed(*deltas: JSON) -> list[Chunk]:
@@ -172,14 +172,14 @@ def test_an_answers_images_and_recording_are_parts_of_it_and_are_given_on() -> N
     image = Media(kind="image", media_type="image/png", data=PNG)
     sound = Media(kind="audio", file="audio_1", data="UklGRg==", transcript="Good day.", expires_at=1_760_000_000)
     assert answer.choices[0].parts == (Text(text="Here."), image, sound)
-    message = openai.write_answer(answer)["choices"][0]["message"]
+    message = openai_answers.write_answer(answer)["choices"][0]["message"]
     assert (message["content"], message["images"], message["audio"]) == ("Here.", [IMAGE], SOUND)
-    assert openai.read_answer(encode(openai.write_answer(answer))) == answer
+    assert openai_answers.read_answer(encode(openai_answers.write_answer(answer))) == answer
     assert collected(list(pieces_of(answer))) == through_a_stream(list(pieces_of(answer))) == answer.choices[0].parts
 
 
 def test_an_answer_that_is_a_recording_alone_has_no_content() -> None:
-    message = openai.write_answer(answered(content=None, audio=SOUND))["choices"][0]["message"]
+    message = openai_answers.write_answer(answered(content=None, audio=SOUND))["choices"][0]["message"]
     assert message["content"] is None
 
 
@@ -195,7 +195,7 @@ def test_media_that_cannot_be_read_make_it_no_answer(message: dict[str, JSON]) -
 def test_other_media_have_no_place_in_an_answer(part: Media) -> None:
     answer = ChatAnswer(id="i", model="m", choices=(Choice(parts=(part,)),))
     with pytest.raises(CallerError, match="has no place in OpenAI's format"):
-        openai.write_answer(answer)
+        openai_answers.write_answer(answer)
     with pytest.raises(ProviderError, match="has no place in OpenAI's format"):
         openai_stream.StreamWriter(False).write(Chunk(media=part))
 
@@ -203,7 +203,7 @@ def test_other_media_have_no_place_in_an_answer(part: Media) -> None:
 def test_a_second_recording_has_no_place_in_an_answer() -> None:
     sounds = tuple(Media(kind="audio", file=id, data="QQ==") for id in ("a", "b"))
     with pytest.raises(CallerError, match="one recording"):
-        openai.write_answer(ChatAnswer(id="i", model="m", choices=(Choice(parts=sounds),)))
+        openai_answers.write_answer(ChatAnswer(id="i", model="m", choices=(Choice(parts=sounds),)))
 
 
 def test_anthropic_has_no_place_for_media_in_an_answer() -> None:
@@ -278,8 +278,8 @@ def test_any_value_in_any_place_of_media_is_read_or_refused() -> None:
                 encode(write(openai.read_request(body)))
     for body in altered(SAID):
         with suppress(DataError):
-            answer = openai.read_answer(encode(body))
-            encode(openai.write_answer(answer))
+            answer = openai_answers.read_answer(encode(body))
+            encode(openai_answers.write_answer(answer))
             with suppress(CallerError):
                 anthropic.write_answer(answer)
     for body in altered(PIECE):
@@ -289,4 +289,4 @@ def test_any_value_in_any_place_of_media_is_read_or_refused() -> None:
                 for chunk in openai_stream.StreamReader().read(Event(b"", encode(body))):
                     whole.add(chunk)
                     writer.write(chunk)
-            openai.write_answer(whole.answer())
+            openai_answers.write_answer(whole.answer())

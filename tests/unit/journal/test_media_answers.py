@@ -10,7 +10,7 @@ from tests.unit.context import samples
 
 from freehold.context.media import Image
 from freehold.errors import DataError
-from freehold.gateway import openai
+from freehold.gateway import openai_answers
 from freehold.journal.call import Call
 from freehold.journal.formats.completion import answer_of
 from freehold.journal.read import calls
@@ -36,7 +36,7 @@ CASES: list[tuple[dict[str, Any], Any]] = [
 @pytest.mark.parametrize(("message", "kept"), CASES)
 def test_a_call_that_was_served_and_one_that_was_imported_are_kept_alike(message: dict[str, Any], kept: Any) -> None:
     body = {"id": "c", "model": "m", "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}]}
-    assert output_of(openai.read_answer(json.dumps(body).encode())) == kept
+    assert output_of(openai_answers.read_answer(json.dumps(body).encode())) == kept
     assert answer_of(body, None) == ("answered", kept, "")
 
 

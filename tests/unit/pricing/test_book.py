@@ -8,7 +8,7 @@ import pytest
 
 from freehold.catalog import Rates
 from freehold.chat import Usage
-from freehold.gateway.openai import usage_of
+from freehold.gateway.openai_usage import usage_of
 from freehold.pricing.book import PriceBook
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

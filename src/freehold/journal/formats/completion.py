@@ -8,7 +8,7 @@ import msgspec
 
 from freehold.chat import JSON, Outcome, media_json
 from freehold.errors import CallerError, DataError
-from freehold.gateway.openai import media_of
+from freehold.gateway.openai_parts import media_of
 
 Body: TypeAlias = Mapping[str, Any]
 

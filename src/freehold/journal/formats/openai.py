@@ -15,7 +15,7 @@ import msgspec
 
 from freehold.chat import JSON, canonical_json
 from freehold.errors import DataError
-from freehold.gateway.openai import usage_of
+from freehold.gateway.openai_usage import usage_of
 from freehold.journal.formats.completion import Body, answer_of, first_text
 from freehold.journal.formats.lines import read_lines
 from freehold.journal.formats.reasons import invalid, undecodable
