@@ -11,7 +11,7 @@ import freehold
 PACKAGE = Path(freehold.__file__).parent
 RECORDS = {
     "catalog.py": {"Rates", "Budget", "Plan", "Model", "Variant", "Metric", "Reward", "Task", "Catalog"},
-    "chat.py": {"Usage"},
+    "chat/exchange.py": {"Usage"},
     "config.py": {"Config"},
     "tables/feedback.py": {"FeedbackTable", "CreditsTable"},
     "tables/gateway.py": {"GatewayTable", "LimitsTable", "MatchRow", "TeamTable"},

@@ -37,8 +37,6 @@ _SETTINGS: dict[str, tuple[str, Any]] = {
     "service_tier": ("service_tier", str),
 }
 """Settings that are the same there, by our name: theirs, and the type."""
-
-
 _PREFIX = "openai."
 
 

@@ -17,8 +17,6 @@ FINISHES: dict[str, Finish] = {
     "function_call": "tools",
     "content_filter": "filtered",
 }
-
-
 _FINISH_WORDS: dict[Finish, str] = {
     "stop": "stop",
     "length": "length",

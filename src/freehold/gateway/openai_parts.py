@@ -8,8 +8,6 @@ from freehold.gateway.fields import Fields
 
 _AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4"}
 """Media types of recordings that are not `audio/` and the format's name."""
-
-
 _AUDIO_FORMATS = {theirs: name for name, theirs in _AUDIO_TYPES.items()} | {
     "audio/x-wav": "wav",
     "audio/wave": "wav",

@@ -64,11 +64,7 @@ class TeamTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _HASH = re.compile("[0-9a-f]{12,64}")
-
-
 _HEADER = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-
-
 _CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "cookie")
 
 

@@ -91,8 +91,6 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
 
 EXPERT_WAIT_S = 30.0
 """How long a caller over HTTP waits for a person where nothing is said."""
-
-
 MOST_DEADLINE_S = 30 * 86_400.0
 
 
