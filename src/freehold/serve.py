@@ -80,7 +80,7 @@ from freehold.variants.compose import NoAnswer
 from freehold.variants.expert import Beside, ExpertAsk
 from freehold.variants.functions import FunctionFailed, Refuse
 from freehold.variants.outcome import Outcome as Found
-from freehold.work import Case, Unanswered, Work
+from freehold.work import Case, Unanswered, Work, question_id
 
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -211,9 +211,10 @@ class Gateway:
                 headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.headers]
                 reply.send(told.status, headers, told.body.encode())
 
-        self._do(fetch())
+        self.soon(fetch())
 
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+    def soon(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has something done on the loop that nobody waits for."""
         task = asyncio.get_running_loop().create_task(work)
         self._scrapes.add(task)
         task.add_done_callback(self._scrapes.discard)
@@ -250,7 +251,7 @@ class Gateway:
             told = await asyncio.to_thread(self.telemetry.exposition)
             reply.send(200, ((b"content-type", CONTENT_TYPE),), told)
 
-        self._do(tell())
+        self.soon(tell())
 
 
 def _tell(reply: Reply, status: int, told: bytes) -> None:
@@ -282,6 +283,9 @@ class Origin(NamedTuple):
     """Told the most that it may cost, in billionths of a dollar, before anybody is asked. Raises CallerError where that is too much."""
     heard: Callable[[Call], None] | None = None
     """Told the call when it is durable, before the way back is."""
+    waits: Callable[[bool], None] | None = None
+    """Told when it begins to wait for a person, and when that is over, where it may be broken off meanwhile: whoever begins it anew finds the
+    question, and what was answered to it. None where a question is withdrawn when nobody waits for it."""
 
 
 class Exchange:
@@ -382,7 +386,7 @@ class Exchange:
         else:
             decision = self._decide(self._has.task(task))
             first, _ = next(self._has.may_be_asked(decision.variant))
-            self._admit(first, lambda: self._may_all_be_asked(task, decision), lambda: self._follow(decision))
+            self._admit(first, lambda: self._may_all_be_asked(task, decision), lambda: self._begin_at(decision))
 
     def safely(self, step: Callable[[*_Ts], None], *told: *_Ts) -> None:
         """Takes a step; whatever goes wrong, the caller hears of it."""
@@ -530,6 +534,31 @@ class Exchange:
         asked = [one for variant in chain for one in self._has.may_be_asked(variant)]
         return [*asked, *((model, earlier + 1) for model, earlier in asked)] if self._asked.may_ask_again else asked
 
+    def _begin_at(self, decision: Decision) -> None:
+        """As `_follow`; where an earlier run of the same had come as far as a person, from there: whoever comes before was asked then, and paid, and
+        would not do."""
+        origin, run = self._origin, self._asked.about.get(b"episode", "")
+        people = [] if origin is None or origin.waits is None else [one for one in _steps(decision) if self._is_person(one)]
+        if not people:
+            self._follow(decision)
+            return
+        task, item = self._task or "", self._asked.question.item
+        named = {question_id(run, self.id, task, item, (one.variant, 0, 0)): one for one in people}
+
+        async def look() -> None:
+            try:
+                asked = await self._has.experts.earlier(list(named))
+            except FreeholdError as error:
+                _log.warning("expert.not_looked_up: %s", error, extra={"call": self.id})
+                asked = set()
+            if not self._over:
+                self.safely(self._follow, next((one for id, one in named.items() if id in asked), decision))
+
+        self._gateway.soon(look())
+
+    def _is_person(self, decision: Decision) -> bool:
+        return self._has.variant(decision.variant).kind == "expert"
+
     def _follow(self, decision: Decision) -> None:
         """Asks whom the decision names. What runs here answers at once, and where that will not do the next one is asked."""
         assert self._task is not None
@@ -598,7 +627,10 @@ class Exchange:
     def _asks_person(self, ask: ExpertAsk) -> Beside | None:
         """What is written down with a question to people. Not of a program's call: it waits, and where it ends nobody does."""
         self._asks_people = True
-        if self._origin is not None or self._has.content_of(ask.task) != "full":  # what may not be kept is not written down for another
+        if self._origin is not None:
+            waits = self._origin.waits
+            return None if waits is None else Beside(None, lambda: waits(True), lambda: waits(False))
+        if self._has.content_of(ask.task) != "full":  # what may not be kept is not written down for another
             return None
         if self._kept is None:
             self._reply = self._kept = KeptReply(self._reply, lambda answered: self._gateway.pending.answered(self.id, answered))
@@ -894,7 +926,9 @@ class Exchange:
             return
         self.failure = failure
         self._pursuit.cancel(failure)
-        if self._work is not None:
+        if self._work is not None and self._leaves_people(failure.outcome):
+            self._work.leave(failure)
+        elif self._work is not None:
             self._work.cancel(failure)
         if not self._attempts:
             self._refuse(failure.status, failure.message, failure.retry_after_s)
@@ -909,6 +943,10 @@ class Exchange:
                 self._reply.end()
 
         self._journal(failure.outcome, partial, failure.status, told)
+
+    def _leaves_people(self, outcome: Outcome) -> bool:
+        """Whether people are asked on, though it is broken off: whoever begins it anew has what they answer."""
+        return outcome == "cancelled" and self._origin is not None and self._origin.waits is not None
 
     @property
     def cost_usd(self) -> float | None:
@@ -971,7 +1009,9 @@ class Exchange:
         def durable(error: FreeholdError | None) -> None:
             if heard is not None and error is None:
                 heard(call)
-            if self._asks_people and error is None:
+            if self._asks_people and self._leaves_people(outcome):
+                self._has.experts.free(self.id)
+            elif self._asks_people and error is None:
                 self._has.experts.used_soon(self.id)
             then(call, error)
             self._tell(call, status if error is None else 503)
@@ -1088,8 +1128,13 @@ class Exchange:
 
 def _chain(decision: Decision | None) -> Iterator[str]:
     """Everybody whom a decision may have asked, one after the other."""
+    return (one.variant for one in _steps(decision))
+
+
+def _steps(decision: Decision | None) -> Iterator[Decision]:
+    """A decision, and what follows where its answer will not do, one after the other."""
     while decision is not None:
-        yield decision.variant
+        yield decision
         decision = decision.then
 
 

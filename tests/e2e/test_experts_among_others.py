@@ -92,14 +92,14 @@ def test_a_policy_goes_on_to_a_person_where_a_models_answer_will_not_do(tmp_path
 def test_a_call_behind_a_policy_outlives_its_gateway_and_asks_no_model_again(tmp_path: Path, store_url: str) -> None:
     desk = Desk(tmp_path, store_url, "otherwise try cheap accept answer_chars > 20 then ask-ann")
     with desk.answering("a short one") as served:
-        status, headers, told = ask(served)
+        status, _, told = ask(served)
         assert status == 202
         shown = one_waiting(served)
         served.process.kill()
         served.process.wait(30)
     with desk.answering("another") as served:
         say(served, shown["id"], "cards")
-        status, headers, answer = until(lambda: found if (found := http(served, "GET", f"/v1/calls/{told['id']}"))[0] == 200 else None)
+        _, _, answer = until(lambda: found if (found := http(served, "GET", f"/v1/calls/{told['id']}"))[0] == 200 else None)
         assert answer["choices"][0]["message"]["content"] == "cards"
         assert asked(served) == []
         call = desk.call(told["id"])
