@@ -1,8 +1,7 @@
 """What is answered at which address, and which keys open it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 
@@ -34,7 +33,6 @@ class Doors:
         """Raises OperatorError where public feedback has no secret."""
         has = self._has = underway.resources
         self._underway = underway
-        self._tasks: set[asyncio.Task[None]] = set()
         rule, content = has.config.feedback, has.config.journal.content
         secret = secret_of(has.config.folder, rule) if rule.public else None
         self._public = Public(underway.receiver, has.store, has.catalog, has.tenant, rule, secret)
@@ -121,7 +119,7 @@ class Doors:
                 headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in told.headers]
                 reply.send(told.status, headers, told.body.encode())
 
-        self._do(fetch())
+        self._underway.soon(fetch())
 
     def _list_models(self, _: Request, reply: Reply) -> None:
         models = [{"id": name, "object": "model", "created": 0, "owned_by": "freehold"} for name in self._has.names()]
@@ -132,12 +130,7 @@ class Doors:
             told = await asyncio.to_thread(self._underway.telemetry.exposition)
             reply.send(200, ((b"content-type", CONTENT_TYPE),), told)
 
-        self._do(tell())
-
-    def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._underway.soon(tell())
 
 
 def _tell(reply: Reply, status: int, told: bytes) -> None:

@@ -35,7 +35,7 @@ from freehold.routing.decide import Decision
 from freehold.serving.admission import SETTLING_S, Admission, Entry
 from freehold.serving.asked import AS_IT_IS, Asked, Turn
 from freehold.serving.attempts import Attempts
-from freehold.serving.choosing import Whom, asked_beside, choose, may_all_be_asked, task_of, words_of
+from freehold.serving.choosing import Whom, asked_beside, choose, may_all_be_asked, steps, task_of, words_of
 from freehold.serving.ended import Ended, call_of, event_of
 from freehold.serving.how import How
 from freehold.serving.origin import NOTHING, Origin
@@ -46,7 +46,7 @@ from freehold.serving.telling import Telling, headers_of, status_of
 from freehold.serving.underway import Underway
 from freehold.serving.waiting import Waiting
 from freehold.serving.wanted import Wanted
-from freehold.serving.work import Case, Unanswered, Work, failure_of
+from freehold.serving.work import Case, Unanswered, Work, failure_of, question_id
 from freehold.telemetry.trace import Trace
 from freehold.variants import terms
 from freehold.variants.compose import NoAnswer
@@ -150,7 +150,7 @@ class Exchange:
         decision = self._whom.decision
         first, _ = next(has.may_be_asked(decision.variant))
         entry = Entry(caller, asked, task, first, lambda: may_all_be_asked(has, task, decision, asked), hold)
-        self._admission.enter(entry, lambda: self._follow(decision))
+        self._admission.enter(entry, lambda: self._begin_at(decision))
 
     def _resume(self, pending: PendingCall) -> None:
         going = pending.going
@@ -188,6 +188,31 @@ class Exchange:
             self.on_broken()
 
     # Whoever was decided on is asked, one after the other.
+
+    def _begin_at(self, decision: Decision) -> None:
+        """As `_follow`; where an earlier run of the same had come as far as a person, from there: whoever comes before was asked then, and paid, and
+        would not do."""
+        origin, run = self._origin, self._asked.about.get(b"episode", "")
+        people = [] if origin is None or origin.waits is None else [one for one in steps(decision) if self._is_person(one)]
+        if not people:
+            self._follow(decision)
+            return
+        task, item = self._task or "", self._asked.question.item
+        named = {question_id(run, self.id, task, item, (one.variant, 0, 0)): one for one in people}
+
+        async def look() -> None:
+            try:
+                asked = await self._has.experts.earlier(list(named))
+            except FreeholdError as error:
+                _log.warning("expert.not_looked_up: %s", error, extra={"call": self.id})
+                asked = set()
+            if not self.is_over:
+                self.safely(self._follow, next((one for id, one in named.items() if id in asked), decision))
+
+        self._underway.soon(look())
+
+    def _is_person(self, decision: Decision) -> bool:
+        return self._has.variant(decision.variant).kind == "expert"
 
     def _follow(self, decision: Decision) -> None:
         """Asks whom the decision names. What runs here answers at once, and where that will not do the next one is asked."""
@@ -304,7 +329,10 @@ class Exchange:
         """What is written down with a question to people. Not of a program's call: it waits, and where it ends nobody does."""
         if self._waiting is None:
             self._waiting = Waiting(self._underway.pending, self.id, self._left_alone)
-        if self._origin is not None or self._has.content_of(ask.task) != "full":  # what may not be kept is not written down for another
+        if self._origin is not None:
+            waits = self._origin.waits
+            return None if waits is None else Beside(None, lambda: waits(True), lambda: waits(False))
+        if self._has.content_of(ask.task) != "full":  # what may not be kept is not written down for another
             return None
         self._telling.reply = self._waiting.keep(self._telling.reply)
         said_s = self._asked.wait_s
@@ -486,7 +514,9 @@ class Exchange:
             return
         self.failure = failure
         self._pursuit.cancel(failure)
-        if self._work is not None:
+        if self._work is not None and self._leaves_people(failure.outcome):
+            self._work.leave(failure)
+        elif self._work is not None:
             self._work.cancel(failure)
         if not self._attempts:
             self.refuse(failure.status, failure.message, failure.retry_after_s)
@@ -500,6 +530,10 @@ class Exchange:
                 self._telling.error(failure.status, failure.message, failure.retry_after_s)
 
         self._journal(failure.outcome, partial, failure.status, told)
+
+    def _leaves_people(self, outcome: Outcome) -> bool:
+        """Whether people are asked on, though it is broken off: whoever begins it anew has what they answer."""
+        return outcome == "cancelled" and self._origin is not None and self._origin.waits is not None
 
     @property
     def cost_usd(self) -> float | None:
@@ -561,7 +595,9 @@ class Exchange:
         def durable(error: FreeholdError | None) -> None:
             if origin is not None and origin.heard is not None and error is None:
                 origin.heard(call)
-            if self._waiting is not None and error is None:
+            if self._waiting is not None and self._leaves_people(outcome):
+                self._has.experts.free(self.id)
+            elif self._waiting is not None and error is None:
                 self._has.experts.used_soon(self.id)
             then(call, error)
             told, begun_at, has_content = status if error is None else 503, self._telling.first_byte_at, telemetry.has_content

@@ -132,6 +132,16 @@ async def grouped(message: str) -> list[str]:
     return [one.result() for one in asked]
 
 
+@freehold.task(reference=freehold.expert("desks", deadline_s=600, price_usd=0.25))
+def told(message: str) -> str:
+    """Say which desk it is for."""
+
+
+@freehold.pipeline
+def some_by_people(message: str) -> str:
+    return reply(message, told(message) if message in ("row 0", "row 1") else "cards")
+
+
 @freehold.pipeline
 def restless(message: str) -> str:
     import uuid
@@ -383,3 +393,19 @@ os._exit(0)
 """
     ended = subprocess.run([sys.executable, "-c", script], cwd=home.folder, capture_output=True, text=True, timeout=60, check=False)
     assert "answered" in ended.stdout, ended.stderr
+
+
+def test_rows_that_wait_for_a_person_are_not_waited_for_before_others_are_handed_over(home: Home) -> None:
+    """What the others asked comes back meanwhile; what a row asks after a person has answered is handed over in a batch of its own."""
+    home.write(4)
+    command = [sys.executable, "-c", RUN, "batch", "some_by_people", "in.jsonl", "--out", "out.jsonl", "--provider-batch"]
+    with subprocess.Popen(command, cwd=home.folder, stderr=subprocess.PIPE, text=True) as process:
+        until, part = time.monotonic() + 60, home.folder / "out.jsonl.part"
+        while not part.exists() or part.read_text().count('"type":"row"') < 2:
+            assert time.monotonic() < until and process.poll() is None
+            time.sleep(0.05)
+        assert home.asked == [2]
+        freehold("expert", "answer", "told", "--expert", "ann", "--project", home.folder, stdin="loans\nfraud\n")
+        assert process.wait(60) == 0
+    assert sum(home.asked) == 4
+    assert ["loans" in line["output"] or "fraud" in line["output"] for line in home.lines("out.jsonl")] == [True, True, False, False]

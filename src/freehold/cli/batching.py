@@ -115,6 +115,8 @@ def _line(now: "Estimate", counts: "Counts") -> str:
     parts.append(
         spent(counts.cost_usd, counts.known_usd, 2) + ("" if now.cost_in_all_usd is None else f" of about {usd(now.cost_in_all_usd, 2)}")
     )
+    if counts.with_people:
+        parts.append(f"{counts.with_people:,} with people")
     if counts.pause_s >= 1:
         parts.append(f"the provider asks to be left alone for {_span(counts.pause_s)}")
     elif now.left_s is not None:

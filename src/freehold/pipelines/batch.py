@@ -6,7 +6,9 @@ asked nor paid again: of a task its answer, of a pipeline every step that it had
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -37,6 +39,8 @@ MOST_ROWS = 512
 """Rows under way at one time, at most."""
 MOST_FAILURES = 100
 """After so many tries in a row without an answer nothing more is begun."""
+MOST_WITH_PEOPLE = 2_000
+"""Rows that wait for a person beside those, and take no place of theirs: each takes about 40 KB."""
 _FEWEST_ROWS = 16
 CHUNK = 256
 """Rows that are read, and whose earlier steps are looked up at once."""
@@ -71,9 +75,18 @@ class Batch:
         self._why = ""
         self._under_way: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
+        """A row has ended, or has begun or ceased to wait for people."""
         self._handing: Handing | None = None
         self._failed: set[int] = set()
         self._rounds = 0
+        self._rows_under_way: set[int] = set()
+        self._with_people: dict[int, tuple[Run, int]] = {}
+        """Of the rows under way those that wait for people, and for how many."""
+        self._checkpoint_at = 0.0
+        self._for_money = 0
+        """Rows that wait until others cost less than was set aside for them."""
+        self._left_to_people = 0
+        """Rows that were waiting for people when the batch ended."""
 
     def stop(self) -> int:
         """Begins no further rows; the second time breaks off those under way. Gives how many those are. To be called on the runtime's loop."""
@@ -84,7 +97,7 @@ class Batch:
         self._end("interrupted", "")
         if self._handing is not None:
             self._handing.wake()
-        return len(self._under_way)
+        return len(self._under_way) - len(self._with_people)
 
     async def through(self) -> Report:
         """Does it. Raises CallerError and OperatorError for files that cannot be read or written."""
@@ -112,7 +125,10 @@ class Batch:
             telling.cancel()
             self._step.close()
         at.end(self._run, "done" if self._ended == "done" else "cancelled", self._ended)
-        found = self._run.progress
+        if self._left_to_people:
+            people = f"{self._left_to_people:,} of its rows wait for people: what those answer is there when it is gone on with"
+            self._why = "; ".join(filter(None, (self._why, people)))
+        found = self._run.progress = msgspec.structs.replace(self._run.progress, with_people=0)
         self._tell(found)
         return Report(
             id=self.id,
@@ -208,21 +224,32 @@ class Batch:
 
     async def _all_rows(self) -> None:
         some: list[Row | BadRow] = self._first
-        checkpoint = asyncio.get_running_loop().time() + CHECKPOINT_S
         while self._ended == "done" and some:
             await self._begin(self._without_answer(some))
-            if (now := asyncio.get_running_loop().time()) >= checkpoint:
-                checkpoint = now + CHECKPOINT_S
-                await asyncio.to_thread(self._writer.checkpoint)
+            await self._checkpoint()
             some = await asyncio.to_thread(lambda: list(islice(self._input, CHUNK)))
-        while self._under_way:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        while self._under_way and not self._hands_over_first():
+            self._room.clear()
+            with suppress(TimeoutError):  # people take their time
+                await asyncio.wait_for(self._room.wait(), CHECKPOINT_S)
+            await self._checkpoint()
         if self._broken is not None:
             raise self._broken
 
+    async def _checkpoint(self) -> None:
+        """Now and then has what was answered be on the disk."""
+        if (now := asyncio.get_running_loop().time()) >= self._checkpoint_at:
+            self._checkpoint_at = now + CHECKPOINT_S
+            await asyncio.to_thread(self._writer.checkpoint)
+
+    def _hands_over_first(self) -> bool:
+        """Whether what was taken down is handed over now, and people are waited for meanwhile."""
+        return self._handing is not None and len(self._with_people) == len(self._under_way) and bool(self._handing.desk.providers())
+
     def _without_answer(self, rows: Sequence[Row | BadRow]) -> list[Row | BadRow]:
-        """Those that neither an earlier run nor an earlier round has answered; the others are counted, once."""
-        left = [row for row in rows if not self._writer.has(row.n) and row.n not in self._failed]
+        """Those that neither an earlier run nor an earlier round has answered, or is at; the others are counted, once."""
+        over = self._failed | self._rows_under_way
+        left = [row for row in rows if not self._writer.has(row.n) and row.n not in over]
         self._rows += len(rows)
         if self._rounds < 2:
             self._run.note(done=len(rows) - len(left))
@@ -233,7 +260,7 @@ class Batch:
         steps = await self._known_steps(rows)
         begun: list[asyncio.Task[None]] = []
         for row in rows:
-            while len(self._under_way) >= self._most_rows() and self._ended == "done":
+            while self._is_full() and self._ended == "done":
                 self._room.clear()
                 await self._room.wait()
             if self._is_over():
@@ -241,9 +268,37 @@ class Batch:
             task = asyncio.create_task(self._row(row, steps.get(row.n)))
             begun.append(task)
             self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-            task.add_done_callback(lambda _: self._room.set())
+            self._rows_under_way.add(row.n)
+            task.add_done_callback(partial(self._row_ended, row.n))
         return begun
+
+    def _row_ended(self, n: int, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._rows_under_way.discard(n)
+        self._room.set()
+
+    def _is_full(self) -> bool:
+        """Whether no further row has a place now. One that waits for a person takes none, for that may be hours."""
+        working = len(self._under_way) - len(self._with_people)
+        return working >= self._most_rows() or len(self._with_people) >= MOST_WITH_PEOPLE
+
+    def _waits(self, n: int, run: Run, begins: bool) -> None:
+        """A row waits for one person more, or for one less."""
+        count = self._with_people.get(n, (run, 0))[1] + (1 if begins else -1)
+        if count > 0:
+            self._with_people[n] = run, count
+        else:
+            self._with_people.pop(n, None)
+        self._room.set()
+        if begins and self._ended != "done":
+            asyncio.get_running_loop().call_soon(self._leave_to_people)
+
+    def _leave_to_people(self) -> None:
+        """Waits for people no longer: what they answer is there when the batch is gone on with."""
+        for run, _ in [*self._with_people.values()]:
+            if not run.is_cancelled:
+                self._left_to_people += 1
+                run.cancel()
 
     def _most_rows(self) -> int:
         """As many as the models take at one time, and some that wait for their turn."""
@@ -269,6 +324,7 @@ class Batch:
         attempt = 1
         while True:
             run = Run("pipeline", self._step.name, episode, steps, self._run)
+            run.waits = partial(self._waits, row.n, run)
             try:
                 work = self._step.run(self._at, row.value, Scope(self._scope, deadline_s=self._job.deadline_s, run=run))
                 output = await (work if self._handing is None else self._handing.given(run, work))
@@ -276,7 +332,7 @@ class Batch:
                 if self._purse is None or error.purse is not self._purse:  # a budget of the program's own, for this row
                     self._fails(FailedRow(n=row.n, key=row.key, input=row.value, error=str(error), attempts=attempt))
                     return
-                if self._purse is not None and self._purse.held_nano and self._ended == "done":
+                if self._purse is not None and self._purse.held_nano and self._ended == "done" and self._others_settle():
                     steps = await self._known_again(episode)
                     await self._one_settles()  # it may cost less than was set aside for it
                     continue
@@ -330,14 +386,22 @@ class Batch:
         known = await asyncio.to_thread(known_steps, project.store, project.tenant, [episode])
         return known.get(episode) or Steps()
 
+    def _others_settle(self) -> bool:
+        """Whether any row but this one is under way that may cost less than was set aside for it: a person costs what was said."""
+        return len(self._under_way) - len(self._with_people) - self._for_money > 1
+
     async def _one_settles(self) -> None:
         """Waits until what is set aside has changed, or for a moment."""
         assert self._purse is not None
         held = self._purse.held_nano
-        for _ in range(100):
-            await asyncio.sleep(_MOMENT_S)
-            if self._purse.held_nano != held:
-                return
+        self._for_money += 1
+        try:
+            for _ in range(100):
+                await asyncio.sleep(_MOMENT_S)
+                if self._purse.held_nano != held:
+                    return
+        finally:
+            self._for_money -= 1
 
     def _fails_again(self, error: FreeholdError) -> bool:
         """Counts a try without an answer. Gives whether there were so many in a row that the batch ends; its rows are left for the next run."""
@@ -359,11 +423,12 @@ class Batch:
     def _end(self, ended: Ended, why: str) -> None:
         if self._ended == "done":
             self._ended, self._why = ended, why
+            self._leave_to_people()
 
     async def _go_on_telling(self) -> None:
         while True:
             pause_s = round(self._pacing.pause_s(), 1) if self._pacing is not None else 0.0
-            self._run.progress = msgspec.structs.replace(self._run.progress, pause_s=pause_s)
+            self._run.progress = msgspec.structs.replace(self._run.progress, pause_s=pause_s, with_people=len(self._with_people))
             self._tell(self._run.progress)
             await asyncio.sleep(_TELL_S)
 

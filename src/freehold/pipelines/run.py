@@ -50,6 +50,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """About how many items of a stream are there to be read; None where nobody knows."""
     lag_s: float | None = None
     """How long ago the oldest item of a stream was read that is not finished; None where there is none."""
+    with_people: int = 0
+    """Rows of a batch that wait for a person."""
 
 
 def spent_before(spent: Spent) -> Progress:
@@ -93,6 +95,9 @@ class Run:
         self.part_of = part_of
         self.progress = Progress()
         """How far it is."""
+        self.waits: Callable[[bool], None] | None = None if part_of is None else part_of.waits
+        """Told when a step begins to wait for a person, and when that is over, where it is left waiting when the run is broken off; None where the
+        question is withdrawn then."""
         self._is_cancelled = False
         self._stops: set[Callable[[], None]] = set()
 

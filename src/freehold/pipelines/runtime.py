@@ -396,6 +396,7 @@ class Runtime:
             known=scope.known(now),
             hold=held.hold if scope.purses else None,
             heard=hear,
+            waits=None if scope.run is None else scope.run.waits,
         )
         ended: asyncio.Future[tuple[int, bytes]] = self._loop.create_future()
         pieces = _Pieces(on_chunk or (lambda chunk: None))

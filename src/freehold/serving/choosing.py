@@ -67,13 +67,20 @@ def words_of(asked: Asked, caller: Caller) -> Words:
 def may_all_be_asked(has: Resources, task: str, decision: Decision, asked: Asked) -> list[tuple[str, int]]:
     """Who may all have to be asked for a decision, as of `Resources.may_be_asked`: also the reference, where somebody may have no answer who
     answers here."""
-    chain = list(_chain(decision))
+    chain = [one.variant for one in steps(decision)]
     reference = has.task(task).reference
     may_pass = any(has.takes_time(task, has.variant(one)) or has.prices.name_of(one) is None for one in chain)
     if reference is not None and reference not in chain and may_pass:
         chain.append(reference)
     models = [one for variant in chain for one in has.may_be_asked(variant)]
     return [*models, *((model, earlier + 1) for model, earlier in models)] if asked.may_ask_again else models
+
+
+def steps(decision: Decision | None) -> Iterator[Decision]:
+    """A decision, and what follows where its answer will not do, one after the other."""
+    while decision is not None:
+        yield decision
+        decision = decision.then
 
 
 def asked_beside(has: Resources, call: Call, origin: Origin | None) -> tuple[str, Origin] | None:
@@ -107,10 +114,3 @@ def _by_reference(has: Resources, task: Task, caller: Caller) -> Decision:
             f"Task '{task.id}' has no active policy and no reference. Set reference under [tasks.{task.id}], or promote a policy."
         )
     return Decision(task.reference, -1)
-
-
-def _chain(decision: Decision | None) -> Iterator[str]:
-    """Everybody whom a decision may have asked, one after the other."""
-    while decision is not None:
-        yield decision.variant
-        decision = decision.then

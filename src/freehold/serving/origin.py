@@ -35,3 +35,6 @@ class Origin(NamedTuple):
     """Told the most that it may cost, in billionths of a dollar, before anybody is asked. Raises CallerError where that is too much."""
     heard: Callable[[Call], None] | None = None
     """Told the call when it is durable, before the way back is."""
+    waits: Callable[[bool], None] | None = None
+    """Told when it begins to wait for a person, and when that is over, where it may be broken off meanwhile: whoever begins it anew finds the
+    question, and what was answered to it. None where a question is withdrawn when nobody waits for it."""

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from freehold.feedback.receive import Receiver
 from freehold.journal.pending import PendingCall, PendingCalls
@@ -59,6 +59,7 @@ class Underway:
         """Who takes what is said about answers."""
         self.token: Callable[[str, str], str | None] = lambda call, issuer: None
         """Gives a token with which somebody may speak of a call that a key made; None where answers carry none."""
+        self._tasks: set[asyncio.Task[None]] = set()
         writer = resources.writer
         telemetry.watch(IN_FLIGHT, lambda: len(self.calls))
         telemetry.watch(JOURNAL_QUEUE, lambda: writer.waiting)
@@ -80,6 +81,12 @@ class Underway:
             if left.going is not None:
                 _log.info("call.taken_up: it waits for a person, and its worker ended", extra={"call": left.id})
                 resume(left)
+
+    def soon(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has something done on the loop that nobody waits for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
         """Breaks off what is in flight, journals it, and ends the connections."""

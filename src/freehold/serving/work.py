@@ -194,8 +194,7 @@ class Work:
         content, question = case.has.content_of(case.task), case.asked.question
         what = variant.id, turn.number, len(turn.more)
         self._asks[what] += 1
-        of = (case.run, case.task, question.item) if case.run else (case.id,)
-        id = blake2b(repr((*of, *what, self._asks[what])).encode(), digest_size=16).hexdigest()
+        id = question_id(case.run, case.id, case.task, question.item, what, self._asks[what])
         shown = Shown(
             input=question.input,
             instruction=case.has.task(case.task).instruction,
@@ -283,6 +282,13 @@ def failure_of(error: Unanswered | Refuse | TimeoutError) -> Failure:
     if isinstance(error, Refuse):
         return Failure("refused", 403, str(error))
     return Failure("timed_out", 504, "there was no answer in the time that there was for it")
+
+
+def question_id(run: str, call: str, task: str, item: str, what: tuple[str, int, int], number: int = 1) -> str:
+    """The id of a question to people: the same when its call is begun anew, or the run of a program that it is part of. `what`: the variant, which
+    of several answers it is, and how much was said after the question. `number`: how often the same was asked."""
+    of = (run, task, item) if run else (call,)
+    return blake2b(repr((*of, *what, number)).encode(), digest_size=16).hexdigest()
 
 
 def _parts(answer: ChatAnswer) -> tuple[Part, ...]:

@@ -88,12 +88,14 @@ class ExpertAsk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Beside(NamedTuple):
-    """What has a question's call outlive this process."""
+    """What has a question, and its answer, outlive this process."""
 
-    write: Callable[[Connection], None]
-    """Writes it down, in the transaction in which the question is asked."""
+    write: Callable[[Connection], None] | None
+    """Writes the call down, in the transaction in which the question is asked; None where whoever begins it anew finds the question."""
     written: Callable[[], None]
     """Hears when that is durable."""
+    over: Callable[[], None] = lambda: None
+    """Hears when it is waited for no longer."""
 
 
 class Experts:
@@ -113,17 +115,22 @@ class Experts:
         """The question when it is over, asked now unless it was before. `beside`: None where nobody else goes on with its call when this
         process ends. Raises OperatorError."""
         held, first, n = beside is None, ask.id, 0
+        is_begun_anew = beside is None or beside.write is None
         while True:
-            kept = ask if self._is_taken(ask) else await asyncio.to_thread(put, self._store, ask, beside.write if beside else None, held)
-            is_another = kept is ask or kept.used_by not in (None, ask.call) or (kept.state == "withdrawn" and held)
+            kept = (
+                ask
+                if self._is_taken(ask)
+                else await asyncio.to_thread(put, self._store, ask, None if beside is None else beside.write, held)
+            )
+            is_another = kept is ask or kept.used_by not in (None, ask.call) or (kept.state == "withdrawn" and is_begun_anew)
             if not is_another:
                 break
             n += 1  # the same question of the same run, asked once more
             ask = msgspec.structs.replace(ask, id=f"{first}-{n}")
         self._taken.setdefault(ask.call, set()).add(ask.id)
-        if beside is not None:
-            beside.written()
         if kept.state != "waiting":
+            if beside is not None and beside.write is not None:
+                beside.written()
             return kept
         loop = asyncio.get_running_loop()
         future: asyncio.Future[ExpertAsk] = loop.create_future()
@@ -132,11 +139,21 @@ class Experts:
             if held:
                 self._held.add(ask.id)
         try:
+            if beside is not None:
+                beside.written()
             return await future
         finally:
             with self._lock:
                 self._waiting.pop(ask.id, None)
                 self._held.discard(ask.id)
+            if beside is not None:
+                beside.over()
+
+    async def earlier(self, ids: Sequence[str]) -> set[str]:
+        """Those of these questions that were asked before, and that no call has the answer of. Raises OperatorError."""
+        taken = {id for some in self._taken.values() for id in some}
+        found = await asyncio.to_thread(asks, self._store, self._tenant, [id for id in ids if id not in taken])
+        return {ask.id for ask in found if ask.used_by is None and ask.state != "withdrawn"}
 
     def _is_taken(self, ask: ExpertAsk) -> bool:
         """Whether another call of this process has this question, or its answer."""
