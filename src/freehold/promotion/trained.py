@@ -16,10 +16,12 @@ from freehold.datasets.versions import ROWS, versions
 from freehold.errors import CallerError
 from freehold.project import Project
 from freehold.promotion.develop import answer_column
+from freehold.routing.embed import load_embedder
 from freehold.routing.head import Head
+from freehold.store.files import private_file
 from freehold.variants.card import Card
-from freehold.variants.heads import HeadAnswerer
-from freehold.variants.shelf import chain, on_shelf
+from freehold.variants.heads import EMBEDDER, HeadAnswerer
+from freehold.variants.shelf import chain, on_shelf, read_files
 from freehold.variants.specialist import FORMATS, load
 
 
@@ -73,13 +75,25 @@ def enter(project: Project, task: Task, names: Sequence[str], loaded: Loaded, me
                 raise CallerError(
                     f"'{head.name}' and '{card.name}' are both heads, and a policy decides by one. Name one of them by --variants."
                 )
-            head = TrainedHead(card.name, answerer.head)
+            head = TrainedHead(card.name, answerer.head if answerer.is_quick else _with_folder(project, card, answerer.head))
             continue
         said = answerer.answer(loaded.pairs.texts)
         loaded = with_answers(loaded, card.name, [one and one.output for one in said], [one is None for one in said], 0.0)
     if head is not None and head.name in loaded.pairs.variants:
         loaded = without_column(loaded, head.name)
     return Entered(loaded, head, {card.name: card.hash for card in known})
+
+
+def _with_folder(project: Project, card: Card, head: Head) -> Head:
+    """The head with its embedder in a folder of the project, where arrays of policies name it."""
+    files = read_files(project.store, card)
+    assert head.embedder is not None
+    folder = project.folder / "embedders" / "".join(c if c.isalnum() or c in "-_" else "-" for c in head.embedder.name)
+    for name in EMBEDDER:
+        if not (folder / name).is_file():
+            with private_file(folder / name) as file:
+                file.write(files[name])
+    return replace(head, embedder=load_embedder(folder))
 
 
 def learnt_by(project: Project, card: Card) -> Learnt:

@@ -67,6 +67,14 @@ class OnnxEmbedder:
         self._threads = threads
         self._progress = progress
 
+    def files(self) -> dict[str, bytes]:
+        """What its folder holds, by name, checked. Raises DataError where a file was changed since."""
+        checked = {TOKENIZER: self.card.tokenizer_sha256, MODEL: self.card.model_sha256}
+        return {
+            CARD: (self.folder / CARD).read_bytes(),
+            **{name: _read_checked(self.folder / name, hash) for name, hash in checked.items()},
+        }
+
     @property
     def name(self) -> str:
         """Identity, with a hash of model and tokenizer."""

@@ -105,7 +105,7 @@ class Scorer:
             loss_NV[:, self.predicted] = self.predictor.predict(x_NF)
         head_class_N, confidence_N = np.full(len(texts), -1), np.full(len(texts), np.nan)
         if self.head is not None:
-            probability_NC = self.head.head.probabilities_hashed(hashed)
+            probability_NC = self.head.head.probabilities_hashed(hashed, self._vectors_for(self.head.head, texts, x_NF))
             head_class_N = np.argmax(probability_NC, axis=1)
             confidence_N = probability_NC.max(axis=1)
             loss_NV[:, self.head_column] = self.head.predict(confidence_N)
@@ -120,6 +120,14 @@ class Scorer:
             head_class_N=head_class_N,
             confidence_N=confidence_N,
         )
+
+    def _vectors_for(self, head: Head, texts: Sequence[str], x_NF: Floats) -> NDArray[np.float32] | None:
+        """The vectors that a head looks at, which those of the regions are where both are of one embedder."""
+        if head.embedder is None:
+            return None
+        if head.embedder.name == self.embedder.name:
+            return x_NF[:, len(SURFACE) :].astype(np.float32)
+        return head.embedder.embed(texts)
 
     def costs(self, chars_N: Floats) -> Floats:
         """Predicted cost of every variant for inputs of these lengths, N by V."""

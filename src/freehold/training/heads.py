@@ -1,4 +1,4 @@
-"""Heads: linear classifiers over hashed n-grams, trained in seconds from recorded answers."""
+"""Heads: linear classifiers over hashed n-grams and vectors, trained in seconds from recorded answers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,17 +8,37 @@ from numpy.typing import NDArray
 
 from freehold.chat import JSON, canonical_json
 from freehold.errors import TrainingError
+from freehold.routing.embed import Embedder
 from freehold.routing.features import DIMS, hashed_matrix
 from freehold.routing.head import Head, softmax
 
 MOST_ANSWERS = 500
 """A head answers from a closed set; a task with more distinct answers than this asks for something else."""
+MOST_FOR_LOGISTIC = 3_000
+"""Rows up to which logistic regression on vectors is tried: with few rows of each class it does better than margins, and takes longer with many."""
 
 
 def is_learnable(labels: Sequence[JSON]) -> bool:
     """Whether these answers are few enough, and repeat enough, for a head to be worth fitting."""
     distinct = len({canonical_json(label) for label in labels})
     return 2 <= distinct <= MOST_ANSWERS and len(labels) >= 3 * distinct
+
+
+class Classes(NamedTuple):
+    """The distinct answers in the order of their canonical JSON, and the place of each row's."""
+
+    answers: tuple[JSON, ...]
+    y_N: NDArray[np.int64]
+
+
+def classes_of(labels: Sequence[JSON]) -> Classes:
+    """The classes of these answers. Raises TrainingError where there are fewer than two."""
+    by_key = {canonical_json(label): label for label in labels}
+    keys = sorted(by_key)
+    if len(keys) < 2:
+        raise TrainingError(f"A head needs at least two distinct answers to learn from; the training part has {len(keys)}.")
+    place = {key: c for c, key in enumerate(keys)}
+    return Classes(tuple(by_key[key] for key in keys), np.array([place[canonical_json(label)] for label in labels]))
 
 
 def fit_head(texts: Sequence[str], labels: Sequence[JSON], folds_N: NDArray[np.int64], seed: int = 0) -> tuple[Head, NDArray[np.float64]]:
@@ -28,55 +48,103 @@ def fit_head(texts: Sequence[str], labels: Sequence[JSON], folds_N: NDArray[np.i
     faster to fit), margins to probabilities by one temperature that minimises the log loss out of fold (Guo et al., ICML 2017).
     Raises TrainingError when there are fewer than two distinct answers.
     """
-    by_key = {canonical_json(label): label for label in labels}
-    keys = sorted(by_key)
-    if len(keys) < 2:
-        raise TrainingError(f"A head needs at least two distinct answers to learn from; the training part has {len(keys)}.")
-    place = {key: c for c, key in enumerate(keys)}
-    y_N = np.array([place[canonical_json(label)] for label in labels])
-    logits_NC = np.zeros((len(texts), len(keys)))
+    answers, y_N = classes_of(labels)
+    logits_NC = out_of_fold(texts, None, y_N, len(answers), folds_N, HASHED, seed)
+    temperature = temperature_for(logits_NC, y_N)
+    whole = fit(texts, None, y_N, len(answers), HASHED, seed)
+    return whole.head(answers, temperature, None), softmax(logits_NC / temperature)
+
+
+class Shape(NamedTuple):
+    """What a linear model looks at, and how it is fitted."""
+
+    name: str
+    has_words: bool
+    """Whether it looks at hashed n-grams."""
+    scale: float
+    """What vectors are multiplied by beside them; 0 for none."""
+    is_logistic: bool = False
+    """Whether it is logistic regression; else a support vector machine per class."""
+
+
+HASHED = Shape("words", True, 0.0)
+BOTH = (Shape("words and vectors", True, 1.0), Shape("words and vectors, these doubled", True, 2.0))
+LOGISTIC = Shape("vectors, by logistic regression", False, 1.0, True)
+VECTORS = Shape("vectors", False, 1.0)
+
+
+class Linear(NamedTuple):
+    """One linear model per class over weighted buckets and vectors."""
+
+    idf_B: NDArray[np.float32]
+    coef_BC: NDArray[np.float32]
+    coef_DC: NDArray[np.float32] | None
+    intercept_C: NDArray[np.float32]
+
+    def of(self, texts: Sequence[str], vector_ND: NDArray[np.float32] | None) -> NDArray[np.float64]:
+        """Margins, shape N by C."""
+        margin_NC = np.tile(self.intercept_C.astype(np.float64), (len(texts), 1))
+        if len(self.idf_B):
+            margin_NC += _weighted(texts, self.idf_B) @ self.coef_BC
+        if self.coef_DC is not None:
+            assert vector_ND is not None
+            margin_NC += vector_ND @ self.coef_DC
+        return margin_NC
+
+    def head(self, answers: tuple[JSON, ...], temperature: float, embedder: Embedder | None) -> Head:
+        """As a head that answers with these."""
+        return Head(answers, self.idf_B, self.coef_BC, self.intercept_C, temperature, embedder, self.coef_DC)
+
+
+def out_of_fold(
+    texts: Sequence[str],
+    vector_ND: NDArray[np.float32] | None,
+    y_N: NDArray[np.int64],
+    classes: int,
+    folds_N: NDArray[np.int64],
+    shape: Shape,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Margins, N by C, of models that were fitted without an item's fold; 0 where the rest of the items is of one class."""
+    logits_NC = np.zeros((len(texts), classes))
     for fold in np.unique(folds_N):
         inside = folds_N != fold
         if len(np.unique(y_N[inside])) < 2:
             continue
-        margins = _fit(_those(texts, inside), y_N[inside], len(keys), seed)
-        logits_NC[~inside] = margins.of(_those(texts, ~inside))
-    temperature = _temperature(logits_NC, y_N)
-    whole = _fit(texts, y_N, len(keys), seed)
-    head = Head(tuple(by_key[key] for key in keys), whole.idf_B, whole.coef_BC, whole.intercept_C, temperature)
-    return head, softmax(logits_NC / temperature)
+        without = None if vector_ND is None else vector_ND[inside]
+        margins = fit(_those(texts, inside), without, y_N[inside], classes, shape, seed)
+        logits_NC[~inside] = margins.of(_those(texts, ~inside), None if vector_ND is None else vector_ND[~inside])
+    return logits_NC
+
+
+def fit(
+    texts: Sequence[str], vector_ND: NDArray[np.float32] | None, y_N: NDArray[np.int64], classes: int, shape: Shape, seed: int
+) -> Linear:
+    """A linear model of each class; one that these items lack never wins."""
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    idf_B = _inverse_document_frequency(texts) if shape.has_words else np.zeros(0, dtype=np.float32)
+    parts = [_weighted(texts, idf_B)] if shape.has_words else []
+    if shape.scale:
+        assert vector_ND is not None
+        parts.append(csr_matrix(vector_ND * np.float32(shape.scale)) if shape.has_words else vector_ND)
+    model = LogisticRegression(C=10.0, max_iter=300) if shape.is_logistic else LinearSVC(C=1.0, random_state=seed, max_iter=2000)
+    model.fit(hstack(parts).tocsr() if len(parts) > 1 else parts[0], y_N)
+    two = len(model.classes_) == 2  # scikit-learn keeps one row for two classes
+    coef_CF = np.vstack([-model.coef_, model.coef_]) if two else model.coef_
+    intercept = np.concatenate([-model.intercept_, model.intercept_]) if two else model.intercept_
+    coef_FC = np.zeros((coef_CF.shape[1], classes), dtype=np.float32)
+    intercept_C = np.full(classes, -10.0, dtype=np.float32)
+    coef_FC[:, model.classes_] = coef_CF.T
+    intercept_C[model.classes_] = intercept
+    coef_DC = coef_FC[len(idf_B) :] * np.float32(shape.scale) if shape.scale else None
+    return Linear(idf_B, coef_FC[: len(idf_B)], coef_DC, intercept_C)
 
 
 def _those(texts: Sequence[str], keep_N: NDArray[np.bool_]) -> list[str]:
     return [text for text, keep in zip(texts, keep_N.tolist(), strict=True) if keep]
-
-
-class _Margins(NamedTuple):
-    """One linear model per class over weighted buckets."""
-
-    idf_B: NDArray[np.float32]
-    coef_BC: NDArray[np.float32]
-    intercept_C: NDArray[np.float32]
-
-    def of(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Margins, shape N by C."""
-        return np.asarray(_weighted(texts, self.idf_B) @ self.coef_BC + self.intercept_C, dtype=np.float64)
-
-
-def _fit(texts: Sequence[str], y_N: NDArray[np.int64], classes: int, seed: int) -> _Margins:
-    from sklearn.svm import LinearSVC
-
-    idf_B = _inverse_document_frequency(texts)
-    model = LinearSVC(C=1.0, random_state=seed, max_iter=2000)
-    model.fit(_weighted(texts, idf_B), y_N)
-    two = len(model.classes_) == 2  # scikit-learn keeps one row for two classes
-    coef = np.vstack([-model.coef_, model.coef_]) if two else model.coef_
-    intercept = np.concatenate([-model.intercept_, model.intercept_]) if two else model.intercept_
-    coef_BC = np.zeros((len(idf_B), classes), dtype=np.float32)
-    intercept_C = np.full(classes, -10.0, dtype=np.float32)  # a class that a fold lacks never wins there
-    coef_BC[:, model.classes_] = coef.T
-    intercept_C[model.classes_] = intercept
-    return _Margins(idf_B, coef_BC, intercept_C)
 
 
 def _inverse_document_frequency(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -95,9 +163,12 @@ def _weighted(texts: Sequence[str], idf_B: NDArray[np.float32]):  # type: ignore
     return normalize(csr_matrix((weights * idf_B[indices], indices, indptr), shape=(len(texts), DIMS)), copy=False)
 
 
-def _temperature(logits_NC: NDArray[np.float64], y_N: NDArray[np.int64]) -> float:
+def temperature_for(logits_NC: NDArray[np.float64], y_N: NDArray[np.int64]) -> float:
     """The divisor of logits with the least log loss, by a grid over three decades."""
     grid = np.geomspace(0.02, 5.0, 60)
-    rows = np.arange(len(y_N))
-    losses = [-np.log(np.maximum(softmax(logits_NC / t)[rows, y_N], 1e-12)).mean() for t in grid]
-    return float(grid[int(np.argmin(losses))])
+    return float(grid[int(np.argmin([log_loss(softmax(logits_NC / t), y_N) for t in grid]))])
+
+
+def log_loss(probability_NC: NDArray[np.float64], y_N: NDArray[np.int64]) -> float:
+    """Mean of -log of the probability of the right class."""
+    return float(-np.log(np.maximum(probability_NC[np.arange(len(y_N)), y_N], 1e-12)).mean())

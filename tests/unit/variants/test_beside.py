@@ -37,7 +37,8 @@ def a_head(store: Store, name: str = "sorter", seed: int = 0, data: bytes | None
     labels = [PAIRS.answers[code] for code in PAIRS.truth_N]
     head, _ = fit_head(PAIRS.texts, labels, np.arange(len(PAIRS)) % 3, seed)
     arrays = {"idf_B": head.idf_B, "coef_BC": head.coef_BC, "intercept_C": head.intercept_C}
-    packed = pack(arrays, {"answers": list(head.answers), "temperature": head.temperature})
+    about = {"answers": list(head.answers), "temperature": head.temperature, "embedder": None, "least_in_scope": 0.0, "threshold": None}
+    packed = pack(arrays, about)
     card = Card(
         name=name, tenant="default", task="triage", format="head", files=shelf.store_files(store, {HEAD: data or packed}),
         plan=Plan(task="triage", method="head", dataset="none@0", code="0"), dataset=None, is_quick=is_quick, training_s=0.0, training_usd=0.0,
