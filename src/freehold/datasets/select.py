@@ -37,9 +37,8 @@ def select(
     maker, rules = Maker(rights, tenant), Rules(catalog)
     is_alone = len(queries) == 1  # what SQL has looked at need not be looked at again
     tests = [(query.kind, [_test(c) for c in query.conditions if c.field != "kind" and not (is_alone and _in_sql(c))]) for query in queries]
-    within = (calls_table.c.seq > after) & (calls_table.c.seq <= until)
     wants_others = any(query.kind == "preferences" for query in queries)
-    for batch in batches(store, tenant, and_(within, or_(*(_condition(query) for query in queries)))):
+    for batch in batches(store, tenant, or_(*(_condition(query) for query in queries)), after, until):
         said = said_about(store, tenant, [(call.id, call.episode) for call in batch])
         others: dict[str, Call] = {}
         if wants_others and (named := sorted({id for told in said.values() for id in named_in(told)})):

@@ -14,7 +14,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, exists, func, 
 from freehold.catalog import FeedbackKind
 from freehold.chat import JSON, Outcome
 from freehold.journal.call import Attempt, Call, Feedback, LabelDesign
-from freehold.journal.rows import attempt_of, body_of, call_of, feedback_of_row, json_of, tags_of
+from freehold.journal.rows import CALL_COLUMNS, attempt_of, body_of, call_of, feedback_of_row, json_of, tags_of
 from freehold.store.open import Store
 from freehold.store.schema import attempts as attempts_table
 from freehold.store.schema import calls as calls_table
@@ -166,11 +166,12 @@ def newest_call(store: Store) -> int:
         return connection.execute(select(func.max(calls_table.c.seq))).scalar_one() or 0
 
 
-def batches(store: Store, tenant: str, wanted: ColumnElement[bool] | None = None) -> Iterator[list[Call]]:
-    """Whole calls as they arrived, in batches: those that satisfy a condition on the table of calls. Constant memory."""
+def batches(store: Store, tenant: str, wanted: ColumnElement[bool], after: int = 0, until: int | None = None) -> Iterator[list[Call]]:
+    """Whole calls as they arrived, in batches: those whose place is above `after` and up to `until`, and that satisfy a condition on the
+    table of calls. Constant memory."""
     c = calls_table.c
-    statement = _whole().where(c.tenant + "" == tenant)  # in order of arrival, which no other index gives
-    yield from _pages(store, statement if wanted is None else statement.where(wanted), (c.seq,), _BATCH, partial(_decoded, store))
+    statement = _whole().where(c.tenant + "" == tenant, wanted)  # in order of arrival, which no other index gives
+    yield from _pages(store, statement, (c.seq,), _BATCH, partial(_decoded, store), (after,), until)
 
 
 class Wanted(NamedTuple):
@@ -435,13 +436,18 @@ def _pages(
     order: tuple[Column[Any], ...],
     size: int,
     decode: Callable[[Connection, _Rows], list[_T]],
+    after: tuple[Any, ...] | None = None,
+    until: int | None = None,
 ) -> Iterator[list[_T]]:
-    """A statement's rows in batches, each read in a snapshot of its own, from where the last one ended."""
+    """A statement's rows in batches, each read in a snapshot of its own, from where the last one ended; the first `after` a place.
+
+    Where a page begins is said once: of two conditions on it SQLite may begin at the lesser, and look through all that was read already.
+    """
     seq = order[-1]  # of the rows themselves: it grows as they arrive
-    with store.reading() as connection:
-        newest = connection.execute(select(func.max(seq))).scalar_one() or 0
-    statement = statement.where(seq <= newest).order_by(*order).limit(size)
-    after: tuple[Any, ...] | None = None
+    if until is None:
+        with store.reading() as connection:
+            until = connection.execute(select(func.max(seq))).scalar_one() or 0
+    statement = statement.where(seq <= until).order_by(*order).limit(size)
     while True:
         page = statement if after is None else statement.where(tuple_(*order) > after if len(order) > 1 else seq > after[0])
         with store.reading() as connection:
@@ -463,9 +469,9 @@ def _scores(_: Connection, rows: _Rows) -> list[Score]:
 
 
 def _whole() -> Select[Any]:
-    """Calls with their inputs beside them."""
+    """Calls by CALL_COLUMNS, their places, and their inputs beside them."""
     c, k = calls_table.c, contents_table.c
-    return select(calls_table, k.data, k.digest).outerjoin_from(calls_table, contents_table, (k.digest == c.input) & (k.tenant == c.tenant))
+    return select(*(c[name] for name in CALL_COLUMNS), c.seq, k.data, k.digest).outerjoin_from(calls_table, contents_table, (k.digest == c.input) & (k.tenant == c.tenant))
 
 
 def _decoded(store: Store, connection: Connection, rows: _Rows) -> list[Call]:
@@ -473,13 +479,14 @@ def _decoded(store: Store, connection: Connection, rows: _Rows) -> list[Call]:
     large = dict(_contents(store, connection, {(row.body_digest, row.tenant) for row in rows if row.body is None}))
     bodies = [body_of(large[row.body_digest] if row.body is None else row.body) for row in rows]
     attempts = _attempts(connection, [row.id for row, body in zip(rows, bodies, strict=True) if body.attempts])
-    return [call_of(row._mapping, body, _input(store, row), attempts.get(row.id, ())) for row, body in zip(rows, bodies, strict=True)]
+    return [
+        call_of(row[:-3], body, _input(store, row.data, row.digest), attempts.get(row.id, ()) if body.attempts else ())
+        for row, body in zip(rows, bodies, strict=True)
+    ]
 
 
-def _input(store: Store, row: Any) -> bytes | None:
-    if row.digest is None:
-        return None
-    return store.blobs.get(row.digest.hex()) if row.data is None else row.data
+def _input(store: Store, data: bytes | None, digest: bytes | None) -> bytes | None:
+    return store.blobs.get(digest.hex()) if data is None and digest is not None else data
 
 
 def _contents(store: Store, connection: Connection, wanted: set[tuple[bytes, str]]) -> Iterator[tuple[bytes, bytes]]:

@@ -122,36 +122,40 @@ def _attempt_values(call: Call, attempt: Attempt) -> Values:
     )  # fmt: skip
 
 
-def call_of(row: Mapped, rest: CallBody, asked: bytes | None, attempts: tuple[Attempt, ...]) -> Call:
-    """The call of a row, its body and its input's JSON."""
+def call_of(values: Values, rest: CallBody, asked: bytes | None, attempts: tuple[Attempt, ...]) -> Call:
+    """The call of a row by CALL_COLUMNS, its body and its input's JSON. By place, for by name each value costs as much as the whole call."""
+    (
+        id, tenant, task, variant, item, group, subject, customer, episode, outcome, at, cost_usd, price_id,
+        latency_s, policy, propensity, shape, output_digest, reference_digest, tags, _, _, _, _,
+    ) = values  # fmt: skip
     return Call(
-        id=row["id"],
-        tenant=row["tenant"],
-        task=row["task"],
-        variant=row["variant"],
-        item=row["item"],
+        id=id,
+        tenant=tenant,
+        task=task,
+        variant=variant,
+        item=item,
         input=None if asked is None else json_of(asked),
         output=rest.output,
-        output_digest=row["output_digest"],
-        outcome=row["outcome"],
+        output_digest=output_digest,
+        outcome=outcome,
         usage=rest.usage,
-        cost_usd=row["cost_usd"],
-        price_id=row["price_id"],
-        latency_s=row["latency_s"],
-        at=None if row["at"] is None else moment(row["at"]),
-        group=row["group"],
-        customer=row["customer"],
-        subject=row["subject"],
-        tags=tags_of(row["tags"]),
-        episode=row["episode"],
-        policy=row["policy"],
-        propensity=row["propensity"],
+        cost_usd=cost_usd,
+        price_id=price_id,
+        latency_s=latency_s,
+        at=None if at is None else moment(at),
+        group=group,
+        customer=customer,
+        subject=subject,
+        tags=tags_of(tags),
+        episode=episode,
+        policy=policy,
+        propensity=propensity,
         reference_output=rest.reference_output,
-        reference_digest=row["reference_digest"],
+        reference_digest=reference_digest,
         source=rest.source,
         delivered=rest.delivered,
         attempts=attempts,
-        shape=row["shape"],
+        shape=shape,
         prompt=rest.prompt,
     )
 
