@@ -19,42 +19,35 @@ from datetime import UTC, datetime
 from functools import lru_cache, partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import uvloop
 
-from freehold.catalog import Variant
 from freehold.chat import JSON, Chunk
 from freehold.config import find_project
-from freehold.context.prompt import Prompt
-from freehold.context.prompts import Shelf, keep
 from freehold.errors import CallerError, Deferred, FreeholdError
 from freehold.feedback.receive import Receiver
-from freehold.feedback.reward import RewardFunction
 from freehold.gateway.budget import nano
-from freehold.gateway.formats import OPENAI, Format, error_message
+from freehold.gateway.formats import OPENAI, error_message
 from freehold.gateway.reply import Headers
 from freehold.journal.call import Call, Episode
 from freehold.journal.spool import Spool
 from freehold.journal.write import Writer, append_episodes
-from freehold.pipelines.examples import Rated, Shown, well_rated, well_rewarded
 from freehold.pipelines.failure import Cancelled, NotAsked, StepFailed
 from freehold.pipelines.form import Manner
+from freehold.pipelines.manners import Asks, Manners
 from freehold.pipelines.run import Run
 from freehold.pipelines.runs import Recorded, State, see
 from freehold.pipelines.scope import Held, Scope
-from freehold.pipelines.signature import Signature
 from freehold.project import Project
 from freehold.serve import LATER, Exchange
 from freehold.serving.asked import Asked
 from freehold.serving.origin import Origin
-from freehold.serving.resources import OWN, Declaration, Resources
+from freehold.serving.resources import Resources
 from freehold.serving.underway import Underway
-from freehold.tables import TaskTable, TelemetryTable
+from freehold.tables import TelemetryTable
 from freehold.telemetry.telemetry import Telemetry
-from freehold.variants.declare import Declared
-from freehold.variants.functions import Functions
 
 T = TypeVar("T")
 _log = logging.getLogger("freehold.pipelines")
@@ -87,42 +80,6 @@ class Told(NamedTuple):
     """What went wrong; empty for an answer."""
     call: Call | None
     """As the journal has it; None where nobody was asked."""
-
-
-class Asks(Protocol):
-    """A task of a program."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    @property
-    def signature(self) -> Signature:
-        """Its types."""
-
-    @property
-    def template(self) -> str:
-        """The template by which it is asked where no other is labelled."""
-
-    @property
-    def repairs(self) -> bool:
-        """As of `Manner`."""
-
-    def examples(self) -> tuple[Rated, ...]:
-        """What is shown before every question."""
-
-    def table(self) -> TaskTable:
-        """As a table of the configuration."""
-
-    def declared(self) -> dict[str, Declared]:
-        """The variants that it declares, by name."""
-
-    def functions(self) -> Functions | None:
-        """Its own answer, where it has one."""
-
-    @property
-    def reward(self) -> RewardFunction | None:
-        """Its reward, where that is a function."""
 
 
 class Runtime:
@@ -160,14 +117,9 @@ class Runtime:
         )
         self.resources = Resources(project.config, project.store, self._writer, project.tenant, needs_every_key=False)
         self._underway = Underway(self.resources, Telemetry(TelemetryTable()))
-        self._shelf = Shelf(project.store, project.tenant)
-        self._manners: dict[str, Manner] = {}
-        self._without_schema: set[str] = set()
+        self._manners = Manners(self.resources)
         self._waiting: set[asyncio.Task[Any]] = set()
         """Who waits for an answer."""
-        self._shown: dict[str, Shown] = {}
-        self._rewards: dict[str, RewardFunction] = {}
-        """The rewards that tasks say by a function of their own."""
         self._runs: dict[str, _UnderWay] = {}
         self._noting = threading.Lock()
         """Held while it is written down how runs stand, so that nothing older comes after."""
@@ -180,9 +132,9 @@ class Runtime:
             await asyncio.sleep(_LOOK_S)
             try:
                 if n % _LOOKS_FOR_EXAMPLES == 0:
-                    await asyncio.to_thread(self._look_for_examples)
+                    await asyncio.to_thread(self._manners.look_for_examples)
                 await self.resources.look_around()
-                await asyncio.to_thread(self._shelf.refresh)
+                await asyncio.to_thread(self._manners.refresh)
                 await self._see_runs()
             except Exception as error:  # noqa: BLE001 what is served goes on being served
                 if not threading.main_thread().is_alive():  # the program ends, and begins no threads any more
@@ -293,71 +245,8 @@ class Runtime:
         return [each for each in lasting if each.run.id in stopped]
 
     async def manner(self, task: Asks) -> Manner:
-        """How a task of a program puts its questions. The first time the project is told of it. Raises CallerError and OperatorError."""
-        known = self._manners.get(task.name)
-        if known is None or known.signature is not task.signature:
-            own = Prompt(task.template)
-            await asyncio.to_thread(keep, self.project.store, self.project.tenant, task.name, task.template, datetime.now(UTC))
-            declared = task.declared()
-            functions = {name: one.functions for name, one in declared.items()}
-            variants = {name: one.variant for name, one in declared.items()}
-            body = task.functions()
-            if body is not None:
-                functions[OWN], variants[OWN] = body, Variant(id=OWN, kind="code")
-            self.resources.declare(task.name, Declaration(task.table(), variants, functions))
-            known = self._manners[task.name] = self._made(task, own)
-            if task.reward is not None:
-                self._rewards[task.name] = task.reward
-            await asyncio.to_thread(self._look_for_examples)
-        return known
-
-    def _examples(self, task: Asks, fixed: tuple[Rated, ...], input: JSON, n: int) -> Sequence[Rated]:
-        """Well-rated answers to the most similar questions, none until they were looked up the first time; the program's own for none."""
-        if not n:
-            return fixed
-        shown = self._shown.get(task.name)
-        return [] if shown is None else shown.like(input, n)
-
-    def _look_for_examples(self) -> None:
-        """Looks up what was rated well, in a thread, for the tasks whose variants show any."""
-        catalog, store, tenant = self.resources.catalog, self.project.store, self.project.tenant
-        for name, manner in list(self._manners.items()):
-            if not any(self.resources.variant(each).examples for each in manner.task.variants):
-                continue
-            rule = manner.task.reward or self._rewards.get(name)
-            if rule is not None:
-                self._shown[name] = Shown(well_rewarded(store, tenant, name, rule, catalog))
-            elif manner.task.metric is not None:
-                self._shown[name] = Shown(well_rated(store, tenant, name, catalog.metric(manner.task.metric)))
-
-    def _made(self, task: Asks, own: Prompt) -> Manner:
-        def takes_schema(variant: str) -> bool:
-            model = self.resources.variant(variant).model or variant
-            return model not in self._without_schema
-
-        def note_no_schema(variant: str, why: str) -> None:
-            model = self.resources.variant(variant).model or variant
-            self._without_schema.add(model)
-            _log.warning("schema.refused: '%s' is told in words what form an answer takes, for it refused the schema: %s", model, why)
-
-        fixed = task.examples()
-
-        def format_of(variant: str) -> Format:
-            try:
-                return self.resources.target(variant, OPENAI).provider.format
-            except CallerError:  # nobody's, or one that only stands for others
-                return OPENAI
-
-        return Manner(
-            task=self.resources.catalog.tasks[task.name],
-            signature=task.signature,
-            prompt_of=lambda name: self._shelf.prompt(task.name, name, own),
-            examples_of=lambda input, n: self._examples(task, fixed, input, n),
-            takes_schema=takes_schema,
-            note_no_schema=note_no_schema,
-            repairs=task.repairs,
-            format_of=format_of,
-        )
+        """As of `Manners.of`."""
+        return await self._manners.of(task)
 
     async def ask(self, make: Callable[[], Asked], task: str, scope: Scope, on_chunk: Callable[[Chunk], None] | None = None) -> Told:
         """Puts a question to a task and waits until its call is durable. `on_chunk` hears the pieces of a streamed answer.
