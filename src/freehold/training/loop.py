@@ -46,7 +46,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or not self.rate > 0 or not 0 <= self.warmup < 1:
-            raise ValueError(f"epochs {self.epochs}, rate {self.rate}, warmup {self.warmup}: expected 1 or more, above 0, and from 0 to below 1")
+            raise ValueError(
+                f"epochs {self.epochs}, rate {self.rate}, warmup {self.warmup}: expected 1 or more, above 0, and from 0 to below 1"
+            )
 
     def at(self, step: int, steps: int) -> float:
         """The rate at a step, counted from 0."""
@@ -123,9 +125,11 @@ def fit(
                 if pace.clip is not None:
                     torch.nn.utils.clip_grad_norm_(learnt.values(), pace.clip)
                 optimizer.step()
-                total += float(loss)
+                total += float(loss.detach())
                 if run is not None:
-                    run.tell(f"epoch {number}", (number - 1) * len(drawn) + step + 1, pace.epochs * len(drawn), total / (step + 1), _last(epochs))
+                    run.tell(
+                        f"epoch {number}", (number - 1) * len(drawn) + step + 1, pace.epochs * len(drawn), total / (step + 1), _last(epochs)
+                    )
             model.eval()
             with torch.no_grad():
                 looked = None if held_out is None else float(held_out(model))
@@ -164,7 +168,7 @@ def _last(epochs: Sequence[Epoch]) -> float | None:
 
 def _check(losses: Mapping[str, Tensor], epoch: int, step: int) -> None:
     for name, loss in losses.items():
-        value = float(loss)
+        value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
                 f"The loss '{name}' is {value} in step {step + 1} of epoch {epoch}. Take a smaller rate, clip gradients, or look at the rows: "

@@ -39,7 +39,9 @@ def fisher(model: Module, input_ND: Tensor, allowed_NC: Tensor, rng: np.random.G
     for n in range(len(input_ND)):
         log_p_C = torch.log_softmax(masked(model(input_ND[n : n + 1]), allowed_NC[n : n + 1])[0], dim=0)
         p_C = log_p_C.detach().exp().cpu().numpy().astype(np.float64)
-        drawn = [(c, float(p)) for c, p in enumerate(p_C) if p > 0] if rng is None else [(int(rng.choice(len(p_C), p=p_C / p_C.sum())), 1.0)]
+        drawn = (
+            [(c, float(p)) for c, p in enumerate(p_C) if p > 0] if rng is None else [(int(rng.choice(len(p_C), p=p_C / p_C.sum())), 1.0)]
+        )
         for c, weight in drawn:
             gradients = torch.autograd.grad(log_p_C[c], parameters, retain_graph=True, allow_unused=True)
             for square, gradient in zip(squares, gradients, strict=True):
@@ -89,7 +91,9 @@ def of_arrays(arrays: Mapping[str, NDArray[Any]]) -> Consolidated | None:
     import torch
 
     def those(kind: str) -> dict[str, Tensor]:
-        return {name.removeprefix(f"{kind}."): torch.from_numpy(each.copy()) for name, each in arrays.items() if name.startswith(f"{kind}.")}
+        return {
+            name.removeprefix(f"{kind}."): torch.from_numpy(each.copy()) for name, each in arrays.items() if name.startswith(f"{kind}.")
+        }
 
     found = Consolidated(those("fisher"), those("anchor"))
     return found if found.fisher else None

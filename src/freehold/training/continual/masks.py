@@ -20,7 +20,7 @@ def allowed(masking: Masking, lesson_N: NDArray[np.int64], taught_LC: NDArray[np
 
     `lesson_N`: the data set of each row, 0 the first; `taught_LC`: which answers each data set has, the last being the one that is learnt now.
     """
-    seen_C = taught_LC.any(axis=0)
+    seen_C = np.asarray(taught_LC.any(axis=0))
     if masking == "all":
         return np.repeat(seen_C[None], len(lesson_N), axis=0)
     own_NC = taught_LC[lesson_N]

@@ -41,7 +41,7 @@ class Sums:
     @property
     def dims(self) -> int:
         """D."""
-        return self.sum_KD.shape[1]
+        return int(self.sum_KD.shape[1])
 
     def __add__(self, other: "Sums") -> "Sums":
         """Those of both, of the same components."""
