@@ -28,7 +28,11 @@ def pack(arrays: Mapping[str, NDArray[Any]], about: JSON) -> bytes:
 
     # One key: safetensors writes several in an order that changes from run to run (0.8.0, 2026).
     header = {_KEY: msgspec.json.encode(about, order="deterministic").decode()}
-    return bytes(save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, metadata=header))
+    return bytes(save({name: _contiguous(arrays[name]) for name in sorted(arrays)}, metadata=header))
+
+
+def _contiguous(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array).reshape(array.shape)  # numpy makes one number a list of one
 
 
 def unpack(data: bytes, what: str) -> Packed:

@@ -44,12 +44,19 @@ class Run:
         self._clock = clock
         self._began = clock()
         self._earlier_s = 0.0
+        self._whole: Run | None = None
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def part(self, name: str) -> "Run":
+        """A part of the run, such as one of several models that are compared: it keeps its own beside the others', and its time is the run's."""
+        part = Run(self.folder / name, self._digest, self._tell, self._clock)
+        part._whole = self
+        return part
 
     @property
     def seconds(self) -> float:
         """How long it has taken, runs that it goes on from included."""
-        return self._earlier_s + self._clock() - self._began
+        return self._whole.seconds if self._whole is not None else self._earlier_s + self._clock() - self._began
 
     def tell(self, stage: str, done: int, total: int, loss: float | None = None, held_out: float | None = None) -> None:
         """Says how far it is."""
@@ -72,5 +79,6 @@ class Run:
             return None
         if not isinstance(found.about, dict) or found.about.get("plan") != self._digest:
             return None
-        self._earlier_s = float(found.about["seconds"])
+        whole = self._whole or self
+        whole._earlier_s = max(whole._earlier_s, float(found.about["seconds"]))
         return Packed(found.arrays, found.about["about"])
