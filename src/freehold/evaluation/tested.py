@@ -51,8 +51,14 @@ def tested(test: Rows, calibrate: Rows, shape: str, us_per_row: float) -> Tested
     """The measures of the test part; from which confidence on it answers is chosen on the calibration part."""
     right_N = test.score_N
     measures = [_measure("exact", right_N, test.group_N, True)]
-    if (scorer := {"labels": set_f1, "spans": span_f1}.get(shape)) is not None:
-        measures.insert(0, _measure(scorer.__name__, _scored(scorer(Settings(scorer.__name__)), test), test.group_N, False))
+    if shape in ("labels", "spans", "fields"):
+        name, scorer = ("span_f1", span_f1) if shape == "spans" and _has_places(test.right) else ("set_f1", set_f1)
+        parts = (
+            test
+            if shape != "fields"
+            else test._replace(answers=[_in_parts(one) for one in test.answers], right=[_parts(one) for one in test.right])
+        )
+        measures.insert(0, _measure(name, _scored(scorer(Settings(name)), parts), test.group_N, False))
     said = [one for one in test.answers if one is not None]
     distinct = {canonical_json(one.output) for one in said}
     return Tested(
@@ -65,6 +71,21 @@ def tested(test: Rows, calibrate: Rows, shape: str, us_per_row: float) -> Tested
         distinct=len(distinct),
         us_per_row=us_per_row,
     )
+
+
+def _has_places(right: Sequence[JSON]) -> bool:
+    """Whether spans say where they stand, and not their words alone."""
+    return all(isinstance(one, dict) and "start" in one for answer in right if isinstance(answer, list) for one in answer)
+
+
+def _parts(answer: JSON) -> JSON:
+    """An object as the set of what its fields say; a field that says nothing is none."""
+    said = answer.items() if isinstance(answer, dict) else ()
+    return [{name: one} for name, value in said for one in (value if isinstance(value, list) else [value]) if one is not None]
+
+
+def _in_parts(said: Answered | None) -> Answered | None:
+    return None if said is None else said._replace(output=_parts(said.output))
 
 
 def _measure(name: str, score_N: Floats, group_N: NDArray[np.int64], is_binary: bool) -> Measure:

@@ -62,8 +62,8 @@ class OnnxEmbedder:
         """
         self.folder = folder.absolute()
         self.card = _read_card(folder)
-        self._tokenizer = _tokenizer(_read_checked(folder / TOKENIZER, self.card.tokenizer_sha256), self.card.max_tokens)
-        self._session = _session(_read_checked(folder / MODEL, self.card.model_sha256))
+        self._tokenizer = read_tokenizer(_read_checked(folder / TOKENIZER, self.card.tokenizer_sha256), self.card.max_tokens)
+        self._session = open_session(_read_checked(folder / MODEL, self.card.model_sha256))
         self._threads = threads
         self._progress = progress
 
@@ -97,7 +97,7 @@ class OnnxEmbedder:
         return vectors_ND
 
     def _embed(self, text: str) -> NDArray[np.float32]:
-        ids_1T = np.array([self._tokenizer.encode(_without_surrogates(text)).ids], np.int64)
+        ids_1T = np.array([self._tokenizer.encode(without_surrogates(text)).ids], np.int64)
         vector_D: NDArray[np.float32] = self._session.run(None, {"ids": ids_1T, "mask": np.ones_like(ids_1T)})[0][0]
         return vector_D
 
@@ -127,24 +127,26 @@ def _read_checked(path: Path, known: str) -> bytes:
     return content
 
 
-def _tokenizer(content: bytes, max_tokens: int) -> Any:  # tokenizers has no types we follow
+def read_tokenizer(content: bytes, max_tokens: int, overlap: int = 0) -> Any:  # tokenizers has no types we follow
+    """The tokenizer of a file's content, which cuts a text after so many tokens; what is cut off overlaps by that many."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise _missing("tokenizers") from error
     tokenizer = Tokenizer.from_str(content.decode())
-    tokenizer.enable_truncation(max_tokens)  # the file's own setting (MiniLM: 128, padded) is for its training
+    tokenizer.enable_truncation(max_tokens, stride=overlap)  # the file's own setting (MiniLM: 128, padded) is for its training
     tokenizer.no_padding()
     return tokenizer
 
 
-def _session(model: bytes) -> Any:  # onnxruntime has no types we follow
+def open_session(model: bytes) -> Any:  # onnxruntime has no types we follow
+    """A model that runs in the caller's thread."""
     try:
         import onnxruntime
     except ImportError as error:
         raise _missing("onnxruntime") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # runs in the caller's thread
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -153,6 +155,6 @@ def _missing(package: str) -> OperatorError:
     return OperatorError(f"The embedder needs the package '{package}', which is not installed. Run: pip install 'freehold[embeddings]'")
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
     """A text that has a UTF-8 form: half a surrogate pair becomes '?'."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

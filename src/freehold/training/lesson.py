@@ -14,15 +14,18 @@ from freehold.datasets.split import PARTS
 from freehold.datasets.table import batches_of, examples_in
 from freehold.datasets.versions import ROWS, Version
 from freehold.errors import TrainingError
+from freehold.variants.spans import form_of, share_found
 
-Shape: TypeAlias = Literal["choice", "labels", "spans", "text"]
-"""Of answers: one of few, a list of some of few, stretches of the text with a label each, or anything else."""
+Shape: TypeAlias = Literal["choice", "labels", "spans", "fields", "text"]
+"""Of answers: one of few, a list of some of few, stretches of the text with a label each, an object whose values stand in the text,
+or anything else."""
 MOST_CHOICES = 500
 """A task with more different answers than this asks for something else than a choice."""
 _WORTH = ("corrections", "reviewed", "calls", "preferences")
 """Kinds of rows, those first that one learns most from."""
 _T = TypeVar("_T")
-_SPAN = ({"start", "end", "label"}, {"text", "label"})
+_ENOUGH_FOUND = 0.8
+"""Share of answers all of whose values have to stand in their text for the answers to be fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ def lesson_of(train: Part, calibrate: Part, test: Part, name: str = "the data", 
         raise TrainingError(
             f"{name} has no rows of task '{task}' in its training part. 'freehold dataset show' says what it has; build one with such rows."
         )
-    shape = shape_of(train.answers)
+    shape = shape_of(train.answers, train.texts)
     if shape == "choice" and len({canonical_json(answer) for answer in train.answers}) < 2:
         raise TrainingError(
             f"All {len(train):,} training rows of '{task}' in {name} have the one answer {str(train.answers[0])[:80]!r}: there is nothing to "
@@ -176,15 +179,18 @@ def lesson_of(train: Part, calibrate: Part, test: Part, name: str = "the data", 
     return Lesson(train, calibrate, test, shape, _contradictions(train))
 
 
-def shape_of(answers: Sequence[JSON]) -> Shape:
-    """What answers are: by what all of them have in common."""
+def shape_of(answers: Sequence[JSON], texts: Sequence[str] = ()) -> Shape:
+    """What answers are: by what all of them have in common, and by what of it stands in the texts where those are given."""
+    form = form_of(answers)
+    if form is not None and form.keys:
+        return "spans"
     if answers and all(isinstance(answer, list) for answer in answers):
         inner = [one for answer in answers if isinstance(answer, list) for one in answer]
-        if inner and all(isinstance(one, dict) and any(fields <= one.keys() for fields in _SPAN) for one in inner):
-            return "spans"
         if all(isinstance(one, str | int | bool) for one in inner) and len({canonical_json(one) for one in inner}) <= MOST_CHOICES:
             return "labels"
         return "text"
+    if form is not None and texts and share_found(form, texts, answers) >= _ENOUGH_FOUND:
+        return "fields"
     distinct = len({canonical_json(answer) for answer in answers})
     return "choice" if distinct <= MOST_CHOICES and len(answers) >= 2 * distinct else "text"
 

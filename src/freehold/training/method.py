@@ -22,7 +22,13 @@ from freehold.variants.specialist import Answerer
 
 GROUP = "freehold.methods"
 """The group of entry points that packages add methods by."""
-_HERE = {"head": "head:METHOD", "prompt": "prompt:METHOD", "provider": "provider:METHOD"}
+_HERE = {
+    "head": "head:METHOD",
+    "tagger": "tagger:METHOD",
+    "encoder": "encoder:METHOD",
+    "prompt": "prompt:METHOD",
+    "provider": "provider:METHOD",
+}
 BUILT_IN = tuple(EntryPoint(name, f"freehold.training.methods.{where}", GROUP) for name, where in _HERE.items())
 """The methods that come with Freehold."""
 

@@ -38,7 +38,12 @@ class Answerer(Protocol):
         """What it says to each text; None where it has no answer, and whoever comes next is asked."""
 
 
-FORMATS: dict[str, str] = {"head": "freehold.variants.heads", "habit": "freehold.variants.habit"}
+FORMATS: dict[str, str] = {
+    "head": "freehold.variants.heads",
+    "habit": "freehold.variants.habit",
+    "tagger": "freehold.variants.tagger",
+    "encoder": "freehold.variants.encoder",
+}
 """The module of each format, whose `load` makes an `Answerer` of the files, or `load_over` of them and the one under it. Imported when one is
 asked."""
 
