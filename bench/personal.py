@@ -10,6 +10,7 @@ people.
 
 import gzip
 import json
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from data import need, run
 from freehold.chat import JSON
 from freehold.personal import habit_of
 from freehold.training.heads import fit_head
-from freehold.training.lesson import Part
+from freehold.training.lesson import Part, plain
 from freehold.variants.habit import Habit, HabitAnswerer
 from freehold.variants.heads import HeadAnswerer
 from freehold.variants.specialist import Answerer
@@ -40,10 +41,8 @@ class Person(NamedTuple):
 
 def part_of(rows: list[tuple[str, str]], who: str) -> Part:
     """Rows as columns."""
-    n = len(rows)
-    ids = tuple(f"{who} {k}" for k in range(n))
-    texts, answers = tuple(text for text, _ in rows), tuple(answer for _, answer in rows)
-    return Part(texts, answers, ids, ids, (who,) * n, (None,) * n, ("terms",) * n, ids, texts, (None,) * n)
+    found = plain([text for text, _ in rows], [answer for _, answer in rows])
+    return replace(found, subjects=(who,) * len(rows), consents=("terms",) * len(rows))
 
 
 def people(texts: dict[str, list[str]], rng: np.random.Generator) -> list[Person]:

@@ -100,6 +100,23 @@ class Part:
 NO_ROWS = Part((), (), (), (), (), (), (), (), (), ())
 
 
+def plain(texts: Sequence[str], answers: Sequence[JSON]) -> Part:
+    """Rows of which no more is known, and that depend on nothing."""
+    ids, nobody = tuple(map(str, range(len(texts)))), (None,) * len(texts)
+    return Part(
+        texts=tuple(texts),
+        answers=tuple(answers),
+        ids=ids,
+        groups=ids,
+        subjects=nobody,
+        customers=nobody,
+        consents=nobody,
+        items=ids,
+        inputs=tuple(texts),
+        licences=nobody,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """A data set as a method sees it."""

@@ -1,6 +1,5 @@
 """The method `head`: choices and lists of labels, passing on what is unlike what it learnt, and what nothing can be learnt from."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from freehold.catalog import Task
 from freehold.chat import JSON
 from freehold.errors import CallerError, DataError, TrainingError
 from freehold.routing.embed import Embedder
-from freehold.training.lesson import NO_ROWS, Lesson, Part, lesson_of, shape_of
+from freehold.training.lesson import NO_ROWS, Lesson, Part, lesson_of, plain, shape_of
 from freehold.training.method import Job, method_of, options_of
 from freehold.training.methods.head import mean_f1
 from freehold.training.run import Run
@@ -22,14 +21,8 @@ from simulated import a_task
 PAIRS = a_task(600)
 
 
-def rows(texts: Sequence[str], answers: Sequence[JSON]) -> Part:
-    """Rows that depend on nothing."""
-    ids, nobody = tuple(map(str, range(len(texts)))), (None,) * len(texts)
-    return Part(tuple(texts), tuple(answers), ids, ids, nobody, nobody, nobody, ids, tuple(texts), nobody)
-
-
 def topics(first: int, last: int) -> Part:
-    return rows(PAIRS.texts[first:last], [PAIRS.answers[code] for code in PAIRS.truth_N[first:last]])
+    return plain(PAIRS.texts[first:last], [PAIRS.answers[code] for code in PAIRS.truth_N[first:last]])
 
 
 def made(lesson: Lesson, folder: Path, seed: int = 0, embedder: Embedder | None = None, **said: JSON) -> Any:
@@ -73,7 +66,7 @@ def test_lists_of_labels_are_learnt_label_by_label(tmp_path: Path) -> None:
     for n in range(0, 390, 3):
         texts.append(f"{texts[n]} {texts[n + 1]}")
         labels.append(sorted({str(labels[n][0]), str(labels[n + 1][0])}))
-    part = rows(texts, labels)
+    part = plain(texts, labels)
     found = made(lesson_of(part, NO_ROWS, NO_ROWS), tmp_path)
     head = load(found.files)
     said = [one.output for one in head.answer([f"{PAIRS.texts[n]} {PAIRS.texts[n + 1]}" for n in range(450, 550)]) if one]
@@ -90,7 +83,7 @@ def test_f1_of_two_empty_lists_is_one() -> None:
 
 def test_rows_of_one_answer_are_refused() -> None:
     with pytest.raises(TrainingError, match=r"All 3 training rows .* have the one answer 'a'"):
-        lesson_of(rows(["x", "y", "z"], ["a", "a", "a"]), NO_ROWS, NO_ROWS)
+        lesson_of(plain(["x", "y", "z"], ["a", "a", "a"]), NO_ROWS, NO_ROWS)
 
 
 def test_no_rows_are_refused() -> None:
@@ -99,14 +92,14 @@ def test_no_rows_are_refused() -> None:
 
 
 def test_contradictions_are_counted() -> None:
-    lesson = lesson_of(rows(["x", "x", "y", "z"], ["a", "b", "a", "b"]), NO_ROWS, NO_ROWS)
+    lesson = lesson_of(plain(["x", "x", "y", "z"], ["a", "b", "a", "b"]), NO_ROWS, NO_ROWS)
     assert lesson.contradictions == 2
 
 
 def test_answers_that_are_no_choice_are_refused(tmp_path: Path) -> None:
     texts = [f"text {n}" for n in range(30)]
     with pytest.raises(TrainingError, match="are text"):
-        made(lesson_of(rows(texts, [f"answer {n}" for n in range(30)]), NO_ROWS, NO_ROWS), tmp_path)
+        made(lesson_of(plain(texts, [f"answer {n}" for n in range(30)]), NO_ROWS, NO_ROWS), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.training.continual.ewc import Consolidated, as_arrays, consolidate, fisher, of_arrays, penalty
+from freehold.training.continual.ewc import as_arrays, consolidate, fisher, of_arrays, penalty
 from freehold.training.continual.lwf import distillation
 from freehold.training.continual.masks import Masking, allowed, masked_cross_entropy
 from freehold.training.loop import Batch, Fitted, Module, Pace, Term, fit, shuffled
