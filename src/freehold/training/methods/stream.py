@@ -46,6 +46,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Of `net`: what the previous model's say counts beside what is right; 0 for nothing."""
     ewc: float = 0.0
     """Of `net`: how firmly parameters are held; 0 for not at all."""
+    rank: int = 0
+    """Of `net`: of an adapter that each later data set learns in the place of the layer, merged into it afterwards; 0 has the layer learn."""
     masking: Masking = "all"
     """Of `net`: which answers a row's competes with."""
     hidden: int = 256
@@ -60,8 +62,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"buckets is {self.buckets}; it is a power of two up to 4096")
         if self.width is not None and not 0 <= self.width <= 4096:
             raise ValueError(f"width is {self.width}; it is a number from 0 to 4096")
-        if min(self.memory, self.hidden, self.distil, self.ewc) < 0 or not 0 <= self.hard <= 1 or self.epochs < 1 or not self.rate > 0:
+        if (
+            min(self.memory, self.hidden, self.distil, self.ewc, self.rank) < 0
+            or not 0 <= self.hard <= 1
+            or self.epochs < 1
+            or not self.rate > 0
+        ):
             raise ValueError("memory, hidden, distil and ewc are 0 or more, hard lies from 0 to 1, epochs is 1 or more, and rate above 0")
+        if self.rank and (self.ewc or not self.hidden):
+            raise ValueError("rank needs hidden, and leaves nothing for ewc to hold: set one of them to 0")
 
 
 class _Stream:
@@ -151,6 +160,7 @@ def _network(job: Job, options: Options, past: Sequence[Past], read: Reader, run
         masking=options.masking,
         distil=options.distil,
         ewc=options.ewc,
+        rank=options.rank,
         pace=Pace(epochs=options.epochs, rate=options.rate, patience=_PATIENCE),
     )
     return by_gradients(ways, options.memory, options.hard, past, before_of(job.earlier), read, job.plan.seed, run, options.keep_gone)
