@@ -127,11 +127,7 @@ def erase_dataset(project: Project, name: str) -> ErasedFrom:
 
 def taught_by(project: Project, hashes: set[str]) -> list[Card]:
     """The specialists that learnt from any of these versions, and all that went on from those, oldest first."""
-    known = shelf.on_shelf(project.store, project.tenant)
-    found = {card.name for card in shelf.trained_on(project.store, project.tenant, hashes)}
-    while more := {card.name for card in known if card.plan.continues in found} - found:
-        found |= more
-    return [card for card in known if card.name in found]
+    return [card for card in shelf.on_shelf(project.store, project.tenant) if not hashes.isdisjoint(card.learnt_from)]
 
 
 class Erased(NamedTuple):
@@ -172,7 +168,7 @@ def erase_subject(project: Project, subject: str) -> Erased:
         items.setdefault(task, set()).add(item)
     with datasets_alone(project):
         ours = named_by(project.store, project.tenant, subject)
-        labels = {version.label: version.manifest.hash for version in versions(project.datasets)}
+        held = {version.label: {version.manifest.hash, *version.manifest.stands_for} for version in versions(project.datasets)}
         theirs = Theirs(digest_of([project.tenant, subject]), ours.calls, ours.feedback)
         renewed = erase_from(project.datasets, theirs, datetime.now(UTC))
         removed = erase_frozen(project.datasets, items)
@@ -189,7 +185,7 @@ def erase_subject(project: Project, subject: str) -> Erased:
         said=counts.feedback,
         frozen=removed.items,
         learnt=tuple(learnt),
-        specialists=tuple(card.label for card in taught_by(project, {labels[one.old] for one in renewed.renewed})),
+        specialists=tuple(card.label for card in taught_by(project, set().union(*(held[one.old] for one in renewed.renewed)))),
         own=tuple(card.label for card in own),
         unreadable=tuple(map(str, (*removed.unreadable, *evaluated.unreadable))),
         evaluations=evaluated.evaluations,

@@ -4,7 +4,7 @@ itself: a policy has to name it, and a certificate to allow that."""
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,27 +14,30 @@ import msgspec
 import numpy as np
 
 from freehold import __version__
-from freehold.catalog import Variant
-from freehold.chat import JSON
+from freehold.catalog import Task, Variant
+from freehold.chat import JSON, canonical_json
 from freehold.context.prompts import keep
 from freehold.curate import build_dataset
 from freehold.datasets.recipe import Recipe, settled
-from freehold.datasets.versions import Version, find, intact, versions
+from freehold.datasets.versions import Version, find, intact, standing, versions
 from freehold.errors import CallerError, TrainingError
-from freehold.evaluation.tested import Rows, tested
+from freehold.evaluation.forgetting import Both, kept, manner
+from freehold.evaluation.tested import Rows, scored, tested
 from freehold.pipelines.teaching import teaching
 from freehold.project import Project
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import find_policy
+from freehold.promotion.regression import Forgot, collapsed, forgot, refusal
+from freehold.promotion.served import mapped
 from freehold.routing.decide import variants_used
 from freehold.routing.embed import load_embedder
 from freehold.routing.program import parse
 from freehold.store.lock import KernelLock
-from freehold.training.lesson import Lesson, Part, read_lesson
+from freehold.training.lesson import NO_ROWS, Lesson, Part, read_lesson
 from freehold.training.method import Earlier, Estimate, Job, Made, Method, method_of, options_of
 from freehold.training.run import Run, Step
 from freehold.variants import shelf
-from freehold.variants.card import Card, Plan, Tested
+from freehold.variants.card import Card, Of, Plan, Tested
 from freehold.variants.specialist import FORMATS, Answerer, load
 
 _TIMED = 200
@@ -129,17 +132,19 @@ def prepare(project: Project, plan: Plan) -> Prepared:
 
 def _earlier(project: Project, name: str) -> Earlier:
     """A specialist, and what it and those before it learnt from, as far as that is still there."""
-    card = shelf.find(project.store, project.tenant, name)
-    by_hash = {version.manifest.hash: version for version in versions(project.datasets)}
-    before = [each for each in reversed(shelf.chain(project.store, card)) if each.dataset in by_hash]
-    lessons = tuple(read_lesson(by_hash[each.dataset], each.task) for each in before if each.dataset is not None)
-    return Earlier(card, shelf.read_files(project.store, card), lessons)
+    card, known = shelf.find(project.store, project.tenant, name), versions(project.datasets)
+    left = [version for hash in card.learnt_from if (version := standing(known, hash)) is not None]
+    lessons = {version.manifest.hash: read_lesson(intact(version), card.task) for version in left}
+    return Earlier(card, shelf.read_files(project.store, card), tuple(lessons.values()))
 
 
-def train(project: Project, prepared: Prepared, name: str | None = None, tell: Callable[[Step], None] = lambda _: None) -> Card:
+def train(
+    project: Project, prepared: Prepared, name: str | None = None, tell: Callable[[Step], None] = lambda _: None, force: bool = False
+) -> Card:
     """Runs a plan to its end, or goes on with it where it was killed, tests what came of it, and puts that on the shelf.
 
-    Raises TrainingError where nothing comes of it or the machine has too little memory, CallerError for a name that is taken.
+    Raises TrainingError where nothing comes of it or the machine has too little memory, CallerError for a name that is taken, and Forgot for
+    one that goes on from another and forgot more than the task allows, unless `force`: then its card says so.
     """
     plan, store, tenant = prepared.job.plan, project.store, project.tenant
     check_memory(prepared.estimate)
@@ -155,12 +160,63 @@ def train(project: Project, prepared: Prepared, name: str | None = None, tell: C
                     run.tell("testing", 0, len(prepared.job.lesson.test))
                     card = msgspec.structs.replace(card, is_quick=answerer.is_quick, tested=test(answerer, prepared.job.lesson))
                 card = msgspec.structs.replace(card, training_usd=_sum(models.cost_usd, made.usd))
+                if prepared.job.earlier is not None and answerer is not None:
+                    card = _compared(project, prepared, card, answerer, run, force)
                 shelf.add(store, card)
             shutil.rmtree(run.folder, ignore_errors=True)
     finally:
         lock.close()
         lock.path.unlink(missing_ok=True)
     return card
+
+
+def _compared(project: Project, prepared: Prepared, card: Card, answerer: Answerer, run: Run, force: bool) -> Card:
+    """The card with what it kept of what the one before it knew. Raises Forgot where that is too little, and then nothing is left of it."""
+    job = prepared.job
+    assert job.earlier is not None
+    before = job.earlier.card
+    if before.format not in FORMATS:
+        raise CallerError(
+            f"'{before.name}' is answered by a provider, and what it knows cannot be looked up here. Train without --continue-from."
+        )
+    run.tell("comparing", 0, 1)
+    lessons = [lesson for lesson in job.earlier.lessons if len(lesson.test)]
+    rows, reasons = sum((lesson.test for lesson in lessons), NO_ROWS), []
+    if lessons:
+        old, new = rows_of(load(project.store, before), rows), rows_of(answerer, rows)
+        shape = job.lesson.shape
+        first, second = scored(old, shape), scored(new, shape)
+        parts: dict[Of, Sequence[str | None]] = {
+            "dataset": [name for lesson in lessons for name in [_as_learnt(lesson, before)] * len(lesson.test)],
+            "region": _regions(project, job.task, rows.texts),
+            "answer": [_as_text(answer) for answer in rows.answers] if shape == "choice" else [],
+        }
+        both = Both(first.score_N, second.score_N, rows.group_N, first.is_binary)
+        card = msgspec.structs.replace(card, kept=kept(both, parts, job.task.confidence))
+        reasons = collapsed(manner(old, shape), manner(new, shape), shape)
+    reasons = forgot(card.kept, job.task.max_loss) + reasons
+    if reasons and not force:
+        shelf.remove_files(project.store, card)
+        raise Forgot(refusal(card, before.name, reasons, job.task.max_loss), card, reasons)
+    return msgspec.structs.replace(card, made={**card.made, "forced": list(reasons)}) if reasons else card
+
+
+def _as_learnt(lesson: Lesson, card: Card) -> str:
+    """A data set by the hash that it had when it was learnt."""
+    name, _, hash = lesson.dataset.partition("@")
+    return f"{name}@{next((one for one in lesson.stands_for if one in card.learnt_from), hash)}"
+
+
+def _regions(project: Project, task: Task, texts: Sequence[str]) -> list[str | None]:
+    """The region of each text, as the task's policy maps its traffic; None where it has no map."""
+    scorer = mapped(project.store, project.tenant, task.id)
+    if scorer is None or not scorer.region_names:
+        return [None] * len(texts)
+    return [scorer.region_names[int(region)] for region in scorer.score(list(texts)).region_N]
+
+
+def _as_text(answer: JSON) -> str:
+    return answer if isinstance(answer, str) else canonical_json(answer).decode()
 
 
 def check_memory(estimate: Estimate) -> None:
@@ -228,6 +284,7 @@ def _card(project: Project, prepared: Prepared, made: Made, name: str, seconds: 
         files=shelf.store_files(project.store, made.files),
         plan=prepared.job.plan,
         dataset=manifest.hash,
+        taught=() if prepared.job.earlier is None else prepared.job.earlier.card.learnt_from,
         rows=prepared.rows,
         made={**made.about, "contradictions": prepared.job.lesson.contradictions},
         base=made.base,

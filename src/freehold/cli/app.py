@@ -120,6 +120,6 @@ def main() -> None:
 
 
 def _status(error: FreeholdError) -> int:
-    if type(error).__name__ == "GateClosed":  # promotion.gate imports numpy, which every start would pay for
+    if any(kind.__name__ == "GateClosed" for kind in type(error).__mro__):  # promotion.gate imports numpy, which every start would pay for
         return 3
     return 2 if isinstance(error, CallerError) else 1

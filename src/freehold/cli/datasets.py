@@ -190,12 +190,12 @@ def show(
             print_json(
                 {
                     **msgspec.structs.asdict(version.manifest),
-                    "specialists": [card.label for card in taught_by(home, {version.manifest.hash})],
+                    "specialists": [card.label for card in taught_by(home, {version.manifest.hash, *version.manifest.stands_for})],
                 }
             )
         else:
             print_manifest(version.manifest)
-            if taught := taught_by(home, {version.manifest.hash}):
+            if taught := taught_by(home, {version.manifest.hash, *version.manifest.stands_for}):
                 out().print(f"Learnt from it: {', '.join(card.label for card in taught)}.", markup=False)
 
 

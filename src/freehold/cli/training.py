@@ -45,6 +45,7 @@ def train(
     ] = None,
     save_plan: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write the plan.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and stop.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Put it on the shelf though it forgot more than the task allows.")] = False,
     methods: Annotated[bool, typer.Option("--methods", help="List the methods and their settings, and stop.")] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
@@ -55,11 +56,14 @@ def train(
         return
     import msgspec
 
+    from freehold.cli.forgetting import print_kept
     from freehold.cli.personal import print_personal
     from freehold.personal import personalise
+    from freehold.promotion.regression import Forgot
     from freehold.specialise import Wanted, plan_of, prepare
     from freehold.specialise import train as run
     from freehold.training.plans import read_plan, write_plan
+    from freehold.variants.shelf import chain
     from freehold.variants.specialist import FORMATS
 
     with opened(project) as home:
@@ -79,14 +83,24 @@ def train(
             if as_json:
                 print_json({"plan": planned, "rows": prepared.rows, "estimate": prepared.estimate._asdict()})
             return
+        before = prepared.job.earlier
+        line = () if before is None else tuple(reversed(chain(home.store, before.card)))
         with progress_bar(1, not as_json) as show:
-            card = run(home, prepared, name, lambda step: show(step.done, _told(step), step.total))
+            try:
+                card = run(home, prepared, name, lambda step: show(step.done, _told(step), step.total), force)
+            except Forgot as refused:
+                if as_json:
+                    print_json({**msgspec.structs.asdict(refused.card), "label": refused.card.label, "refused": refused.reasons})
+                else:
+                    print_kept((*line, refused.card))
+                raise
             has_scope = home.task(card.task).scope is not None and card.format in FORMATS
             own = personalise(home, card.name, lambda step: show(step.done, _told(step), step.total)) if has_scope else None
     if as_json:
         print_json({**msgspec.structs.asdict(card), "label": card.label} | ({"personal": own} if own is not None else {}))
         return
     print_card(card)
+    print_kept((*line, card))
     if own is not None:
         print_personal(own)
 
@@ -206,14 +220,17 @@ def show(name: Annotated[str, typer.Argument(help="The specialist.")], project: 
     """Show a specialist's card."""
     import msgspec
 
-    from freehold.variants.shelf import find
+    from freehold.cli.forgetting import print_kept
+    from freehold.variants.shelf import chain, find
 
     with opened(project) as home:
         card = find(home.store, home.tenant, name)
+        line = tuple(reversed(chain(home.store, card)))
     if as_json:
         print_json({**msgspec.structs.asdict(card), "label": card.label})
     else:
         print_card(card)
+        print_kept(line)
 
 
 @specialists.command()

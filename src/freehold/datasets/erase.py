@@ -150,6 +150,7 @@ def _without(root: Path, version: Version, theirs: Theirs, now: datetime) -> Ver
             suspects=len(suspected),
             erased=old.rows - len(parts),
             follows=old.hash,
+            stands_for=(*old.stands_for, old.hash),
             files=(file_of(draft / ROWS), file_of(draft / DROPPED)),
             created_at=now,
         )

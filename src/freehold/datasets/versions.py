@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -92,6 +92,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that were erased from the version that this one follows."""
     follows: str | None = None
     """Hash of that version; None for one that was built."""
+    stands_for: tuple[str, ...] = ()
+    """Hashes of all versions that are gone because rows were erased from them, oldest first, and that this one is what is left of."""
     files: tuple[File, ...]
     """Its files."""
     code: str = __version__
@@ -142,6 +144,11 @@ def find(root: Path, said: str) -> Version:
         listed = ", ".join(version.manifest.hash[:12] for version in known)
         raise CallerError(f"'{said}' names {len(alike)} versions of '{name}'; expected one of {listed}.")
     return alike[-1]
+
+
+def standing(known: Sequence[Version], hash: str) -> Version | None:
+    """The version of that hash, or what is left of it where rows were erased from it since; None where it is gone."""
+    return next((version for version in known if hash in (version.manifest.hash, *version.manifest.stands_for)), None)
 
 
 def intact(version: Version) -> Version:

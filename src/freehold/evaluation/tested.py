@@ -51,14 +51,8 @@ def tested(test: Rows, calibrate: Rows, shape: str, us_per_row: float) -> Tested
     """The measures of the test part; from which confidence on it answers is chosen on the calibration part."""
     right_N = test.score_N
     measures = [_measure("exact", right_N, test.group_N, True)]
-    if shape in ("labels", "spans", "fields"):
-        name, scorer = ("span_f1", span_f1) if shape == "spans" and _has_places(test.right) else ("set_f1", set_f1)
-        parts = (
-            test
-            if shape != "fields"
-            else test._replace(answers=[_in_parts(one) for one in test.answers], right=[_parts(one) for one in test.right])
-        )
-        measures.insert(0, _measure(name, _scored(scorer(Settings(name)), parts), test.group_N, False))
+    if not (first := scored(test, shape)).is_binary:
+        measures.insert(0, _measure(first.name, first.score_N, test.group_N, False))
     said = [one for one in test.answers if one is not None]
     distinct = {canonical_json(one.output) for one in said}
     return Tested(
@@ -71,6 +65,27 @@ def tested(test: Rows, calibrate: Rows, shape: str, us_per_row: float) -> Tested
         distinct=len(distinct),
         us_per_row=us_per_row,
     )
+
+
+class Scored(NamedTuple):
+    """Rows by the measure that gates look at."""
+
+    name: str
+    """The first of `tested`."""
+    score_N: Floats
+    """What each row is worth, in [0, 1]."""
+    is_binary: bool
+    """Whether every score is 0 or 1."""
+
+
+def scored(rows: Rows, shape: str) -> Scored:
+    """What each row is worth by the first measure of `tested`."""
+    if shape not in ("labels", "spans", "fields"):
+        return Scored("exact", rows.score_N, True)
+    name, scorer = ("span_f1", span_f1) if shape == "spans" and _has_places(rows.right) else ("set_f1", set_f1)
+    if shape == "fields":
+        rows = rows._replace(answers=[_in_parts(one) for one in rows.answers], right=[_parts(one) for one in rows.right])
+    return Scored(name, _scored(scorer(Settings(name)), rows), False)
 
 
 def _has_places(right: Sequence[JSON]) -> bool:

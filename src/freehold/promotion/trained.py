@@ -12,7 +12,7 @@ from freehold.chat import JSON, canonical_json, text_of
 from freehold.datasets.load import Loaded
 from freehold.datasets.pairs import Floats, Pairs
 from freehold.datasets.table import batches_of, json_at
-from freehold.datasets.versions import ROWS, versions
+from freehold.datasets.versions import ROWS, standing, versions
 from freehold.errors import CallerError
 from freehold.project import Project
 from freehold.promotion.develop import answer_column
@@ -21,7 +21,7 @@ from freehold.routing.head import Head
 from freehold.store.files import private_file
 from freehold.variants.card import Card
 from freehold.variants.heads import EMBEDDER, HeadAnswerer
-from freehold.variants.shelf import chain, on_shelf, read_files
+from freehold.variants.shelf import on_shelf, read_files
 from freehold.variants.specialist import FORMATS, load
 
 
@@ -99,19 +99,15 @@ def _with_folder(project: Project, card: Card, head: Head) -> Head:
 def learnt_by(project: Project, card: Card) -> Learnt:
     """What a specialist and those it goes on from learnt from. Raises CallerError where a data set of theirs is gone."""
     known = versions(project.datasets)
-    by_hash = {version.manifest.hash: version for version in known}
-    after = {version.manifest.follows: version for version in known}
     items: set[str] = set()
     groups: set[str] = set()
     texts: set[str] = set()
-    for each in chain(project.store, card):
-        if each.dataset is None:
-            continue
-        learnt = by_hash.get(each.dataset) or after.get(each.dataset)  # after an erasure: what is gone is gone from the journal as well
+    for hash in card.learnt_from:
+        learnt = standing(known, hash)  # after an erasure: what is gone is gone from the journal as well
         if learnt is None:
             raise CallerError(
-                f"'{each.name}' learnt from the data set {each.plan.dataset[:40]}, which is gone, so that nobody can say which items prove "
-                "anything about it. Restore the data set from a backup, or train anew."
+                f"'{card.name}' learnt from the data set {hash[:12]}, or one that it goes on from did, and that is gone, so that nobody can say "
+                "which items prove anything about it. Restore the data set from a backup, or train anew."
             )
         for table in batches_of(learnt.folder / ROWS, ["item", "group", "input", "split"]):
             for row in table.to_pylist():

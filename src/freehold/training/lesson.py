@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -129,6 +129,10 @@ class Lesson:
     """What nothing is chosen by."""
     shape: Shape
     """What its answers are."""
+    dataset: str = ""
+    """The version it is, `NAME@HASH`; empty for rows of no data set."""
+    stands_for: tuple[str, ...] = ()
+    """Hashes of versions that this one is what is left of, after erasures."""
     contradictions: int = 0
     """Rows of the training part whose text stands there with another answer as well."""
 
@@ -153,7 +157,8 @@ def read_lesson(version: Version, task: str) -> Lesson:
             if example.task == task and example.kind != "preferences":
                 rows[part].append(example)
     train, calibrate, test = (part_of(_best_of_each(rows[part])) for part in PARTS)
-    return lesson_of(train, calibrate, test, version.label, task)
+    lesson = lesson_of(train, calibrate, test, version.label, task)
+    return replace(lesson, dataset=f"{version.manifest.name}@{version.manifest.hash}", stands_for=version.manifest.stands_for)
 
 
 def _best_of_each(examples: Sequence[Example]) -> list[Example]:
@@ -193,7 +198,7 @@ def lesson_of(train: Part, calibrate: Part, test: Part, name: str = "the data", 
             f"All {len(train):,} training rows of '{task}' in {name} have the one answer {str(train.answers[0])[:80]!r}: there is nothing to "
             "tell apart. Add rows with other answers, or answer it by a rule."
         )
-    return Lesson(train, calibrate, test, shape, _contradictions(train))
+    return Lesson(train, calibrate, test, shape, contradictions=_contradictions(train))
 
 
 def shape_of(answers: Sequence[JSON], texts: Sequence[str] = ()) -> Shape:

@@ -24,6 +24,7 @@ GROUP = "freehold.methods"
 """The group of entry points that packages add methods by."""
 _HERE = {
     "head": "head:METHOD",
+    "stream": "stream:METHOD",
     "tagger": "tagger:METHOD",
     "encoder": "encoder:METHOD",
     "prompt": "prompt:METHOD",

@@ -124,11 +124,17 @@ class Tested(msgspec.Struct, frozen=True, kw_only=True):
     """Microseconds of one row alone, by the median, where it was tested. Not part of any hash."""
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of what its predecessor knew a specialist still knows, on one earlier data set or region."""
+Of: TypeAlias = Literal["all", "dataset", "region", "answer"]
+"""What rows have in common: nothing, their data set, their region of the traffic, or the answer that is right."""
 
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of what its predecessor knew a specialist still knows, on rows of earlier test parts."""
+
+    of: Of = "dataset"
+    """What the rows have in common."""
     name: str
-    """Which."""
+    """Which; of a data set `NAME@HASH`."""
     n: int
     """Rows."""
     before: float
@@ -136,7 +142,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     after: float
     """What it gets itself."""
     low: float
-    """Lower end of the difference after - before, at 95 % confidence, rows paired."""
+    """Lower end of the difference after - before, rows paired, at the task's confidence: of all rows by itself, of parts for all together."""
     high: float
     """Upper end."""
 
@@ -158,6 +164,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """How it was made."""
     dataset: str | None
     """Hash of the version of the data set it learnt from."""
+    taught: tuple[str, ...] = ()
+    """Hashes of the data sets that those it goes on from learnt from, oldest first."""
     is_quick: bool = True
     """Whether it answers within a moment, in a worker itself; else in a process beside it."""
     rows: dict[str, int] = {}
@@ -186,6 +194,12 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     """What calls to models cost in the run; None where a part is unknown. `freehold economics` adds the machine's time."""
     created_at: datetime
     """When, UTC. Not part of the hash."""
+
+    @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """Hashes of all data sets that it knows anything of, oldest first."""
+        own = () if self.dataset is None else (self.dataset,)
+        return tuple(dict.fromkeys((*self.taught, *own)))
 
     @property
     def hash(self) -> str:

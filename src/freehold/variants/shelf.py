@@ -75,11 +75,6 @@ def chain(store: Store, card: Card) -> list[Card]:
     return found
 
 
-def trained_on(store: Store, tenant: str, datasets: set[str]) -> list[Card]:
-    """The specialists that learnt from any of these versions, by their hashes."""
-    return _cards(store, select(_c.card).where(_c.tenant == tenant, _c.dataset.in_(sorted(datasets))).order_by(_c.seq))
-
-
 def of_subject(store: Store, tenant: str, subject: str) -> list[Card]:
     """Those that belong to a person or customer alone."""
     return _cards(store, select(_c.card).where(_c.tenant == tenant, _c.subject == subject).order_by(_c.seq))
@@ -97,6 +92,12 @@ def remove(store: Store, card: Card) -> None:
     """Takes a specialist from the shelf, with those of its files that no other one has."""
     with store.writing() as connection:
         connection.execute(delete(specialists).where(_c.tenant == card.tenant, _c.name == card.name))
+    remove_files(store, card)
+
+
+def remove_files(store: Store, card: Card) -> None:
+    """Removes those of its files that nothing on any shelf has: of one that was removed, or was never put there."""
+    with store.reading() as connection:
         rest = [msgspec.json.decode(row.card, type=Card) for row in connection.execute(select(_c.card))]
     needed = {file.blob for other in rest for file in other.files}
     for file in card.files:

@@ -41,6 +41,7 @@ class Answerer(Protocol):
 FORMATS: dict[str, str] = {
     "head": "freehold.variants.heads",
     "habit": "freehold.variants.habit",
+    "stream": "freehold.variants.streams",
     "tagger": "freehold.variants.tagger",
     "encoder": "freehold.variants.encoder",
 }

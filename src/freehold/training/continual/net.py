@@ -1,12 +1,15 @@
 """A small network over fixed vectors that learns one data set after another, by any of the parts beside this file. Needs torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from freehold.training.continual.adapters import change_of, low_rank, summed
 from freehold.training.continual.ewc import as_arrays, consolidate, fisher, of_arrays, penalty
 from freehold.training.continual.lwf import distillation
 from freehold.training.continual.masks import Masking, allowed, masked_cross_entropy
@@ -34,13 +37,20 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     """How much that is softened."""
     ewc: float = 0.0
     """How firmly parameters are held."""
+    rank: int = 0
+    """Of an adapter that each later data set learns in the place of the layer between, which stays as it is; 0 has the layer itself learn."""
     batch: int = 32
     """New rows of a step; as many are replayed beside them, where any are."""
     pace: Pace = Pace()
     """How fast."""
 
+    def __post_init__(self) -> None:
+        if self.rank and (self.ewc or not self.hidden):
+            raise ValueError("an adapter (rank) needs a layer (hidden), and leaves nothing for ewc to hold: set one of them to 0")
 
-class Rows(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class Rows:
     """Rows to learn or to look at."""
 
     vector_ND: Floats32
@@ -61,6 +71,20 @@ class Taught(NamedTuple):
     fitted: Fitted
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So small a network learns faster on one core than on several that wait for each other: nine times so on a busy machine of two."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
 def teach(
     before: Mapping[str, NDArray[Any]] | None,
     fresh: Rows,
@@ -88,6 +112,7 @@ def teach(
         )
     if held is not None:
         terms["held"] = lambda net, _: ways.ewc * penalty(net, held)
+    adapted = _adapted(model, ways.rank, seed) if before is not None and ways.rank else None
     fresh_T, replay_T = _tensors(fresh, taught_LC, ways.masking), _tensors(replay, taught_LC, ways.masking)
 
     def batches(rng: np.random.Generator) -> Sequence[Batch]:
@@ -95,11 +120,11 @@ def teach(
         again = np.resize(rng.permutation(len(replay)), len(mine) * ways.batch).reshape(len(mine), ways.batch) if len(replay) else None
         return [(_those(fresh_T, rows), *(() if again is None else (_those(replay_T, again[step]),))) for step, rows in enumerate(mine)]
 
-    look = None
-    if held_out is not None and len(held_out):
-        looked_T = _tensors(held_out, taught_LC, "all")
-        look = lambda net: _loss(net, looked_T)  # noqa: E731 a line
+    looked_T = _tensors(held_out, taught_LC, "all") if held_out is not None and len(held_out) else None
+    look = None if looked_T is None else lambda net: _loss(net, looked_T)
     fitted = fit(model, batches, terms, ways.pace, seed, run, look)
+    if adapted is not None:
+        model.body = _merged(adapted)
     arrays = {name: each.detach().numpy() for name, each in model.named_parameters()}
     if ways.ewc > 0:
         rng = np.random.default_rng(seed)
@@ -135,6 +160,25 @@ def _network(dims: int, hidden: int, answers: int, seed: int, before: Mapping[st
                 learnt = torch.from_numpy(before[name].copy())
                 each[tuple(slice(0, n) for n in learnt.shape)] = learnt
     return model
+
+
+def _adapted(model: Module, rank: int, seed: int) -> Module:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model.body = low_rank(model.body, rank)
+    return model.body
+
+
+def _merged(adapted: Module) -> Module:
+    """The layer with what its adapter learnt."""
+    import torch
+
+    layer = adapted.layer.requires_grad_(True)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(summed(layer.weight.numpy(), [change_of(adapted)])))
+    return layer
 
 
 def _loss(net: Module, rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
