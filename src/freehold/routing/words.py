@@ -14,6 +14,9 @@ _OUTSIDE = "\n"
 _REACH = 3
 """How many words to each side are looked at."""
 
+_FIRST = 2
+"""How many of a text's first words each of its words is seen with."""
+
 
 class Word(NamedTuple):
     """Where a word stands."""
@@ -58,6 +61,9 @@ def word_features(text: str, at: list[Word]) -> NDArray[np.uint32]:
         (s, 0, s, 1),
     ]
     both = [_mixed(to(one, i), to(other, j)) for one, i, other, j in pairs]
+    for first in range(_FIRST):  # what a text begins with may say what it is about
+        begins = np.full(n, w[_REACH + min(first, n - 1)], np.uint32)
+        both += [begins, _mixed(begins, to(w, 0)), _mixed(begins, to(s, 0))]
     both += [_mixed(_mixed(to(kind, -1), to(kind, 0)), to(kind, 1)) for kind in (w, s)]
     everything_FT = np.stack([*single, *both, np.zeros(n, np.uint32)])
     return (everything_FT * np.uint32(2654435761) + np.arange(len(everything_FT), dtype=np.uint32)[:, None] * np.uint32(40503 * 65537)).T

@@ -25,12 +25,13 @@ class Field(NamedTuple):
     chain: Chain
 
 
-class _Layout(NamedTuple):
+class Layout(NamedTuple):
     """Sentences side by side, the longest first, so that those which still go on at a step are the first ones."""
 
     at: tuple[NDArray[np.int64], ...]
     """For each step the words of that step, by row."""
     tag_N: NDArray[np.int64]
+    """The right tag of each word."""
 
 
 def known_features(features: Sequence[NDArray[np.uint32]], least: int = 2) -> NDArray[np.uint32]:
@@ -75,7 +76,7 @@ def fit_field(
     indptr = np.concatenate([[0], np.cumsum(is_known.sum(axis=1))])
     x = csr_matrix((np.ones(indptr[-1]), at[is_known], indptr), shape=(len(feature_NF), len(known_F)))
     x_t = x.T.tocsr()
-    layout = _laid([tags[n] for n in full])
+    layout = laid([tags[n] for n in full])
     rules = allowed(labels)
     tags_C = 2 * labels + 1
     sizes = (len(known_F) * tags_C, tags_C * tags_C)
@@ -88,7 +89,7 @@ def fit_field(
 
     def loss(at_P: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weight_FC, chain = split(at_P)
-        log_z, expected_NC, steps_CC, start_C = _expected(x @ weight_FC, chain, layout)
+        log_z, expected_NC, steps_CC, start_C = expected(x @ weight_FC, chain, layout)
         found = np.concatenate([(x_t @ expected_NC).ravel(), steps_CC.ravel(), start_C])
         return log_z - float(observed @ at_P) + l2 / 2 * float(at_P @ at_P), found - observed + l2 * at_P
 
@@ -107,14 +108,15 @@ def fit_field(
     return Field(known_F[used_F], weight_FC[used_F].astype(np.float32), chain)
 
 
-def _laid(tags: list[NDArray[np.int64]]) -> _Layout:
+def laid(tags: Sequence[NDArray[np.int64]]) -> Layout:
+    """Sentences of at least one word, the longest first."""
     length_S = np.array([len(one) for one in tags])
     first_S = np.concatenate([[0], np.cumsum(length_S)[:-1]])
     at = tuple(first_S[: int((length_S > t).sum())] + t for t in range(int(length_S[0])))
-    return _Layout(at, np.concatenate(tags))
+    return Layout(at, np.concatenate(tags))
 
 
-def _observed(x_t: Any, layout: _Layout, tags: int) -> NDArray[np.float64]:
+def _observed(x_t: Any, layout: Layout, tags: int) -> NDArray[np.float64]:
     """How often each parameter is used by the right tags."""
     is_NC = np.zeros((len(layout.tag_N), tags))
     is_NC[np.arange(len(layout.tag_N)), layout.tag_N] = 1.0
@@ -124,8 +126,8 @@ def _observed(x_t: Any, layout: _Layout, tags: int) -> NDArray[np.float64]:
     return np.concatenate([(x_t @ is_NC).ravel(), steps_CC.ravel(), start_C])
 
 
-def _expected(
-    emission_NC: NDArray[np.float64], chain: Chain, layout: _Layout
+def expected(
+    emission_NC: NDArray[np.float64], chain: Chain, layout: Layout
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """The sum of log Z, and how often each tag, each step and each start is expected: forward and backward, scaled at each word."""
     top_N = emission_NC.max(axis=1)

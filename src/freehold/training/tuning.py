@@ -3,6 +3,7 @@
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -135,7 +136,9 @@ def _with_adapters(body: Module, rank: int) -> Module:
     from peft import LoraConfig, get_peft_model
 
     where = ["query", "key", "value", "output.dense", "intermediate.dense"]
-    return get_peft_model(body, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=where, lora_dropout=0.05))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers 5.24 for what has another name since (2026-11)
+        return get_peft_model(body, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=where, lora_dropout=0.05))
 
 
 def tune(net: Module, goal: Goal, rows: Sequence[Row], held_out: Sequence[Row], tuning: Tuning, seed: int, run: Run) -> Fitted:

@@ -1,0 +1,71 @@
+"""A run that is killed goes on: five processes that tune an encoder are killed at random, the sixth ends, and gives what an undisturbed one gives."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+DRIVER = """
+import json, os, signal, sys
+from hashlib import sha256
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+import torch, transformers.models.bert.modeling_bert, onnxruntime.quantization
+from taught import job, lesson, made, tiny_base
+
+home, kills = Path(sys.argv[2]), json.loads(sys.argv[3])
+torch.set_num_threads(1)
+base = tiny_base(home / "base")
+told = job("encoder", lesson(lambda row: row[1]), base, epochs=12, patience=12, rate=0.002)
+
+def child(folder):
+    # Trains in a process of its own, which writes a byte for each step; its files' hashes come last.
+    heard, said = os.pipe()
+    process = os.fork()
+    if process == 0:
+        found = made(folder, told, lambda step: os.write(said, b"."))
+        told_of = {name: sha256(data).hexdigest() for name, data in found.files.items()}
+        os.write(said, json.dumps([told_of, dict(found.about)]).encode())
+        os._exit(0)
+    os.close(said)
+    return process, heard
+
+def ended(folder):
+    process, heard = child(folder)
+    with os.fdopen(heard, "rb") as stream:
+        out = stream.read()
+    os.waitpid(process, 0)
+    return out.count(b".", 0, out.index(b"[")), json.loads(out[out.index(b"["):])
+
+resumed_from = []
+for steps in kills:
+    process, heard = child(home / "killed")
+    for _ in range(steps):
+        assert os.read(heard, 1) == b"."
+    os.kill(process, signal.SIGKILL)
+    _, status = os.waitpid(process, 0)
+    assert os.WIFSIGNALED(status)
+    os.close(heard)
+resumed, last = ended(home / "killed")
+steps, whole = ended(home / "whole")
+print(json.dumps({"resumed_steps": resumed, "steps": steps, "same": last == whole}))
+"""
+
+
+def test_five_kills_change_nothing(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    kills = [rng.randint(4, 16) for _ in range(5)]
+    tests = Path(__file__).parents[1]
+    ran = subprocess.run(
+        [sys.executable, "-c", DRIVER, str(tests), str(tmp_path), json.dumps(kills)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["same"]
+    assert found["resumed_steps"] < found["steps"], "it went on from a checkpoint, and did not begin anew"
