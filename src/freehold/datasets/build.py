@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
 from multiprocessing import get_context
@@ -105,28 +105,36 @@ def _together(parts: Sequence[Gathered], dropped: DroppedFile) -> Counted:
 
 
 def _write(scratch: Scratch, decision: Decision, path: Path, dropped: DroppedFile) -> None:
-    """The kept rows with their parts, in the order in which they were gathered, and a line for each of the others."""
+    """The kept rows with their parts, in the order in which they were gathered, and a line for each of the others. While some are packed, the
+    next are read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     start = 0
-    with pq.ParquetWriter(path, schema(*FORM), compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema(*FORM), compression="zstd") as writer, ThreadPoolExecutor(1) as beside:
+        packed = beside.submit(lambda: None)
         for table in scratch.tables():
             rows = np.arange(start, start + len(table))
             start += len(table)
             keep = decision.reason_N[rows] == 0
             kept = rows[keep]
-            beside = {
-                "split": [PARTS[part] for part in decision.part_N[kept].tolist()],
-                "language": [scratch.language(code) for code in scratch.number_N["language"][kept].tolist()],
-                "suspect": [decision.suspected[row].suggested if row in decision.suspected else None for row in kept.tolist()],
-            }
             out = table.filter(pa.array(keep))
-            for name, values in beside.items():
+            for name, values in _beside(scratch, decision, kept).items():
                 out = out.append_column(name, pa.array(values, type=pa.string()))
+            packed.result()
             if len(kept):
-                writer.write_table(out)
+                packed = beside.submit(writer.write_table, out)
             _write_dropped(scratch, decision, rows[~keep], table.filter(pa.array(~keep)), dropped)
+        packed.result()
+
+
+def _beside(scratch: Scratch, decision: Decision, kept: NDArray[np.int64]) -> dict[str, list[str | None]]:
+    """What a version knows of rows beside the rows themselves, by FORM."""
+    return {
+        "split": [PARTS[part] for part in decision.part_N[kept].tolist()],
+        "language": [scratch.language(code) for code in scratch.number_N["language"][kept].tolist()],
+        "suspect": [decision.suspected[row].suggested if row in decision.suspected else None for row in kept.tolist()],
+    }
 
 
 def _write_dropped(scratch: Scratch, decision: Decision, rows: NDArray[np.int64], table: Any, dropped: DroppedFile) -> None:

@@ -6,14 +6,13 @@ a text held whole has all of them, however few are looked at. Texts of fewer tha
 in every conversation. So are runs that many evaluation texts share: those are boilerplate.
 """
 
-from collections.abc import Iterable, Iterator
-from hashlib import blake2b
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.datasets.words import RUN, U64, Shingles, mix, shingles_of, words_of
+from freehold.datasets.words import RUN, U64, Shingles, hashed, mix, shingles_of, words_of
 
 LONG_RUN = 8
 """Words of a run."""
@@ -22,9 +21,10 @@ _PER_TEXT = 32
 _BOILERPLATE = 64
 """Runs that more evaluation texts than this have tell nothing."""
 _BATCH = 2_000
+_RUN_BITS = 48
+"""Bits of a run's hash. Two runs that are taken for one matter only where half of a text's runs are taken for such."""
 _BITS = 26
 """Bits of a hash by which most runs are told to be in no evaluation text: a table of 64 MB, of which a tenth is filled by 200,000 texts."""
-_NONE, _NOBODY = np.zeros(0, dtype=U64), np.zeros(0, dtype=np.int64)
 
 
 class Evaluation(NamedTuple):
@@ -33,7 +33,7 @@ class Evaluation(NamedTuple):
     name: str
     """What they are, such as `triage@3f2a… test`."""
     texts: Iterable[Shingles]
-    """Their shingles, in batches; read once. `shingled` makes them of texts."""
+    """Their shingles, in batches of some thousand texts; read once. `shingled` makes them of texts."""
 
 
 class Held(NamedTuple):
@@ -50,58 +50,103 @@ class Evaluations:
     """All evaluation texts, as hashes."""
 
     def __init__(self, sets: Iterable[Evaluation]) -> None:
-        whole, runs, owners, set_of = [_NONE], [_NONE], [_NOBODY], [_NOBODY]
         self.names: list[str] = []
         self.sizes: list[int] = []
-        count = 0
+        self._texts = _Texts.none()
+        self._index = _Index(self._texts)
+        self.add(sets)
+
+    def add(self, sets: Iterable[Evaluation]) -> None:
+        """Takes in further sets."""
+        batches = [self._texts]
+        count = len(self._texts.whole_T)
         for evaluation in sets:
             self.names.append(evaluation.name)
             self.sizes.append(0)
             for shingles in evaluation.texts:
-                sample, owner = _sampled(*_runs(shingles))
-                whole.append(whole_of(shingles))
-                runs.append(sample)
-                owners.append(owner + count)
-                set_of.append(np.full(len(shingles.end_N), len(self.names) - 1))
-                self.sizes[-1] += len(shingles.end_N)
-                count += len(shingles.end_N)
-        self._set_T = np.concatenate(set_of)
-        self._whole, self._first = np.unique(np.concatenate(whole), return_index=True)
-        run_R, owner_R = np.concatenate(runs), np.concatenate(owners)
-        is_first_T = np.zeros(count, dtype=bool)  # a text that is in several sets counts once, or it would be boilerplate by itself
-        is_first_T[self._first] = True
-        run_R, owner_R = run_R[is_first_T[owner_R]], owner_R[is_first_T[owner_R]]
-        order = np.argsort(run_R, kind="stable")
-        self._run_R, self._owner_R = _without_boilerplate(run_R[order], owner_R[order])
-        self._size_T = np.bincount(self._owner_R, minlength=count)
-        self._may_be = np.zeros(1 << _BITS, dtype=bool)
-        self._may_be[(self._run_R >> U64(64 - _BITS)).astype(np.int64)] = True
+                run_R, owner_R = _sampled(*_runs(shingles))
+                set_T = np.full(len(shingles.end_N), len(self.names) - 1, dtype=np.int32)
+                batches.append(_Texts(whole_of(shingles), set_T, run_R, (owner_R + count).astype(np.int32)))
+                self.sizes[-1] += len(set_T)
+                count += len(set_T)
+        self._texts = _Texts.joined(batches)
+        self._index = _Index(self._texts)
 
     def __len__(self) -> int:
-        return len(self._whole)
+        return len(self._texts.whole_T)
 
     def held(self, shingles: Shingles, share: float) -> list[Held]:
         """The rows that hold an evaluation text, each once. `shingles`: of three words, as they follow each other."""
         if not len(self):
             return []
         found: dict[int, Held] = {}
-        text_N = whole_of(shingles)
-        place = np.minimum(np.searchsorted(self._whole, text_N), len(self._whole) - 1)
-        for row in np.flatnonzero((self._whole[place] == text_N) & (np.diff(shingles.end_N, prepend=0) > 0)).tolist():
-            found[row] = self._as_held(row, int(self._first[place[row]]), 1.0)
-        for row, text, part in self._shares(*_runs(shingles)):
+        for row, text in self._index.equal(whole_of(shingles), shingles):
+            found[row] = self._as_held(row, text, 1.0)
+        for row, text, part in self._index.shares(*_runs(shingles)):
             if part >= share and row not in found:
                 found[row] = self._as_held(row, text, part)
         return list(found.values())
 
     def _as_held(self, row: int, text: int, share: float) -> Held:
-        return Held(row, self.names[int(self._set_T[text])], share)
+        return Held(row, self.names[int(self._texts.set_T[text])], share)
 
-    def _shares(self, run: NDArray[np.uint64], row: NDArray[np.int64]) -> Iterator[tuple[int, int, float]]:
+
+class _Texts(NamedTuple):
+    """Evaluation texts in the order in which they were told, and the runs that stand for them."""
+
+    whole_T: NDArray[np.uint64]
+    """A hash of each text's words."""
+    set_T: NDArray[np.int32]
+    """The set that each is from."""
+    run_R: NDArray[np.uint64]
+    """Runs,"""
+    owner_R: NDArray[np.int32]
+    """and whose each is."""
+
+    @classmethod
+    def none(cls) -> "_Texts":
+        none = np.zeros(0, dtype=np.int32)
+        return cls(none.astype(U64), none, none.astype(U64), none)
+
+    @classmethod
+    def joined(cls, batches: Sequence["_Texts"]) -> "_Texts":
+        """All of them."""
+        return cls(
+            np.concatenate([batch.whole_T for batch in batches]),
+            np.concatenate([batch.set_T for batch in batches]),
+            np.concatenate([batch.run_R for batch in batches]),
+            np.concatenate([batch.owner_R for batch in batches]),
+        )
+
+
+class _Index:
+    """Where a hash is looked for among those of evaluation texts."""
+
+    def __init__(self, texts: _Texts) -> None:
+        self._whole, self._first = np.unique(texts.whole_T, return_index=True)
+        count = len(texts.whole_T)
+        is_first_T = np.zeros(count, dtype=bool)  # a text that is in several sets counts once, or it would be boilerplate by itself
+        is_first_T[self._first] = True
+        is_counted = is_first_T[texts.owner_R]
+        run_R, owner_R = texts.run_R[is_counted], texts.owner_R[is_counted]
+        order = np.argsort(run_R, kind="stable")
+        self._run_R, self._owner_R = _without_boilerplate(run_R[order], owner_R[order])
+        self._size_T = np.bincount(self._owner_R, minlength=count)
+        self._may_be = np.zeros(1 << _BITS, dtype=bool)
+        self._may_be[self._run_R >> U64(_RUN_BITS - _BITS)] = True
+
+    def equal(self, whole_N: NDArray[np.uint64], shingles: Shingles) -> Iterator[tuple[int, int]]:
+        """Rows that have any words at all, and the very ones of an evaluation text, with that text."""
+        place = np.minimum(np.searchsorted(self._whole, whole_N), len(self._whole) - 1)
+        for row in np.flatnonzero((self._whole[place] == whole_N) & (np.diff(shingles.end_N, prepend=0) > 0)).tolist():
+            yield row, int(self._first[place[row]])
+
+    def shares(self, run: NDArray[np.uint64], row: NDArray[np.int64]) -> Iterator[tuple[int, int, float]]:
         """Row, evaluation text and the share of it, wherever there is any."""
-        maybe = np.flatnonzero(self._may_be[(run >> U64(64 - _BITS)).astype(np.int64)])
+        maybe = np.flatnonzero(self._may_be[run >> U64(_RUN_BITS - _BITS)])
         if not len(maybe) or not len(self._run_R):
             return
+        maybe = maybe[np.argsort(run[maybe])]  # what is looked for in order is found four times as fast
         left = np.searchsorted(self._run_R, run[maybe], side="left")
         is_one = self._run_R[np.minimum(left, len(self._run_R) - 1)] == run[maybe]
         pair = np.unique(row[maybe[is_one]] * len(self._run_R) + left[is_one])  # a run that stands twice in a row counts once
@@ -115,13 +160,7 @@ class Evaluations:
 
 def whole_of(shingles: Shingles) -> NDArray[np.uint64]:
     """A hash of each text's words, all of them in order."""
-    found = np.zeros(len(shingles.end_N), dtype=U64)
-    start = 0
-    data = shingles.hash_S.tobytes()
-    for n, end in enumerate(shingles.end_N.tolist()):
-        found[n] = int.from_bytes(blake2b(data[4 * start : 4 * end], digest_size=8).digest())
-        start = end
-    return found
+    return hashed(shingles.hash_S, shingles.end_N)
 
 
 def shingled(texts: Iterable[str]) -> Iterator[Shingles]:
@@ -146,20 +185,22 @@ def _runs(shingles: Shingles) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     inside = row[:-reach] == row[reach:]
     wide = shingles.hash_S.astype(U64)
     run = mix(wide[:-reach] * U64(0x9E3779B97F4A7C15) + wide[3 : count - reach + 3] * U64(0xC2B2AE3D27D4EB4F) + wide[reach:])
-    return run[inside], row[:-reach][inside]
+    return run[inside] >> U64(64 - _RUN_BITS), row[:-reach][inside]
 
 
 def _sampled(run: NDArray[np.uint64], owner: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Of each text the runs with the least hashes, each once."""
-    order = np.argsort((owner.astype(U64) << U64(44)) | (run >> U64(20)), kind="stable")
-    run, owner = run[order], owner[order]
-    fresh = np.ones(len(run), dtype=bool)
-    fresh[1:] = (run[1:] != run[:-1]) | (owner[1:] != owner[:-1])
-    run, owner = run[fresh], owner[fresh]
-    rank = np.arange(len(owner)) - np.searchsorted(owner, owner, side="left")
-    return run[rank < _PER_TEXT], owner[rank < _PER_TEXT]
+    ordered = np.sort((owner.astype(U64) << U64(_RUN_BITS)) | run)  # numbers are sorted several times as fast as places by numbers
+    ordered = ordered[np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))] if len(ordered) else ordered
+    owner = (ordered >> U64(_RUN_BITS)).astype(np.int64)
+    is_least = np.arange(len(owner)) - np.searchsorted(owner, owner, side="left") < _PER_TEXT
+    return ordered[is_least] & U64((1 << _RUN_BITS) - 1), owner[is_least]
 
 
-def _without_boilerplate(run: NDArray[np.uint64], owner: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    many = np.searchsorted(run, run, side="right") - np.searchsorted(run, run, side="left")
-    return run[many <= _BOILERPLATE], owner[many <= _BOILERPLATE]
+def _without_boilerplate(run: NDArray[np.uint64], owner: NDArray[np.int32]) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Runs in order, without those that too many texts have."""
+    is_first = np.ones(len(run), dtype=bool)
+    is_first[1:] = run[1:] != run[:-1]
+    size = np.diff(np.flatnonzero(is_first), append=len(run))
+    is_kept = np.repeat(size <= _BOILERPLATE, size)
+    return run[is_kept], owner[is_kept]

@@ -1,13 +1,15 @@
 """What becomes of every gathered row: it is kept, in one part, or it is left out for a reason. Depends on the rows and on nothing else."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freehold.chat import text_of
-from freehold.datasets.contamination import Evaluation, Evaluations
+from freehold.datasets.contamination import Evaluation, Evaluations, Held
 from freehold.datasets.near import near_duplicates
 from freehold.datasets.query import KINDS
 from freehold.datasets.recipe import Recipe
@@ -15,6 +17,7 @@ from freehold.datasets.scratch import Scratch
 from freehold.datasets.split import CALIBRATE, TEST, TRAIN, by_place, connected, stratified
 from freehold.datasets.suspects import MOST_ROWS, Suspect, suspects
 from freehold.datasets.table import json_at
+from freehold.datasets.words import U64, mix
 
 PAIRS = KINDS.index("preferences")
 EXACT, NEAR, EVALUATION, LABEL = range(1, 5)
@@ -52,8 +55,7 @@ def decide(scratch: Scratch, recipe: Recipe, evaluations: Iterable[Evaluation]) 
         _exact(order, among_N, number_N["exact"], reason_N, of_N)
     if clean.near:
         rows = order[(reason_N[order] == 0) & (number_N["kind"][order] != PAIRS) & (scratch.sizes_N[order] > 0)]
-        signature_NK = scratch.signature_NK[rows]
-        for near in near_duplicates(signature_NK, among_N[rows], clean.near, lambda n: scratch.shingles_at(int(rows[n]))):
+        for near in near_duplicates(scratch.signatures(rows), among_N[rows], clean.near, lambda n: scratch.shingles_at(int(rows[n]))):
             row = int(rows[near.row])
             reason_N[row], of_N[row], detail[row] = NEAR, rows[near.of], f"{near.similarity:.2f}"
     kept = np.flatnonzero(reason_N == 0)
@@ -61,12 +63,14 @@ def decide(scratch: Scratch, recipe: Recipe, evaluations: Iterable[Evaluation]) 
     group_N[kept] = connected(number_N["item"][kept], number_N["group"][kept])
     part_N = np.full(len(number_N), TEST, dtype=np.int8)
     part_N[kept] = _parts(scratch, recipe, kept, group_N[kept])
-    against = _against(scratch, recipe, evaluations, np.flatnonzero((reason_N == 0) & (part_N == TEST)), "its own test part")
-    for row, said in _held(scratch, against, np.flatnonzero((reason_N == 0) & (part_N != TEST)), clean.contamination):
-        reason_N[row], detail[row] = EVALUATION, said
-    own = _against(scratch, recipe, (), np.flatnonzero((reason_N == 0) & (part_N == CALIBRATE)), "its own calibration part")
-    for row, said in _held(scratch, own, np.flatnonzero((reason_N == 0) & (part_N == TRAIN)), clean.contamination):
-        reason_N[row], detail[row] = EVALUATION, said
+    against = Evaluations(())
+    if recipe.purpose == "training":  # of a data set for evaluation nothing is asked
+        kept = reason_N == 0
+        against.add((*evaluations, _own(scratch, np.flatnonzero(kept & (part_N == TEST)), "its own test part")))
+        _leave_out(scratch, against, np.flatnonzero(kept & (part_N == CALIBRATE)), clean.contamination, reason_N, detail)
+        kept = reason_N == 0
+        against.add([_own(scratch, np.flatnonzero(kept & (part_N == CALIBRATE)), "its own calibration part")])
+        _leave_out(scratch, against, np.flatnonzero(kept & (part_N == TRAIN)), clean.contamination, reason_N, detail)
     suspected, unseen = _suspects(scratch, reason_N, group_N) if clean.label_errors != "off" else ({}, 0)
     if clean.label_errors == "drop":
         for row, suspect in suspected.items():
@@ -82,8 +86,8 @@ def _exact(
     reason_N: NDArray[np.uint8],
     of_N: NDArray[np.int64],
 ) -> None:
-    key = np.empty(len(order), dtype=[("among", np.int64), ("exact", np.uint64)])
-    key["among"], key["exact"] = among_N[order], exact_N[order]
+    """Of rows that ask the same, and may be compared, all but the first in order go."""
+    key = mix(mix(among_N.astype(U64)) + exact_N)[order]
     _, first, code = np.unique(key, return_index=True, return_inverse=True)
     best = order[first[code]]
     again = best != order
@@ -98,31 +102,33 @@ def _parts(scratch: Scratch, recipe: Recipe, kept: NDArray[np.int64], group_K: N
         return by_place(place_G, recipe.fractions)[code_K]
     number_K = scratch.number_N[kept]
     is_few = np.array([scratch.few.get(task) is not None for task in range(len(scratch.tasks))], dtype=bool)
-    stratum_K = np.empty(len(kept), dtype=[("task", np.uint64), ("answer", np.uint64)])
     names = sorted(scratch.tasks, key=lambda task: task or "")
     rank_of = {scratch.tasks[name]: rank for rank, name in enumerate(names)}  # codes are given as tasks come, and order must not enter
-    stratum_K["task"] = np.array([rank_of[task] for task in range(len(names))], dtype=np.uint64)[number_K["task"]]
-    stratum_K["answer"] = np.where(is_few[number_K["task"]], number_K["answer"], 0)
-    _, stratum = np.unique(stratum_K, return_inverse=True)
-    pairs, count = np.unique(np.stack([code_K, stratum]), axis=1, return_counts=True)
-    commonest = np.lexsort((pairs[1], -count, pairs[0]))
-    first = commonest[np.searchsorted(pairs[0][commonest], np.arange(len(groups)))]
-    return stratified(place_G, pairs[1][first], recipe.fractions)[code_K]
+    rank_K = np.array([rank_of[task] for task in range(len(names))], dtype=np.int64)[number_K["task"]]
+    answers, answer_K = np.unique(np.where(is_few[number_K["task"]], number_K["answer"], 0), return_inverse=True)
+    strata, stratum_K = np.unique(rank_K * len(answers) + answer_K, return_inverse=True)
+    pairs, count = np.unique(code_K * len(strata) + stratum_K, return_counts=True)
+    group, stratum = pairs // len(strata), pairs % len(strata)
+    commonest = np.lexsort((stratum, -count, group))
+    first = commonest[np.searchsorted(group[commonest], np.arange(len(groups)))]
+    return stratified(place_G, stratum[first], recipe.fractions)[code_K]
 
 
-def _against(scratch: Scratch, recipe: Recipe, evaluations: Iterable[Evaluation], own: NDArray[np.int64], name: str) -> Evaluations:
-    """What no training text may be: of a data set for evaluation nothing is asked."""
-    if recipe.purpose == "evaluation":
-        return Evaluations(())
-    ours = Evaluation(name, (shingles for _, shingles in scratch.shingles(own)))
-    return Evaluations((*evaluations, ours))
+def _own(scratch: Scratch, rows: NDArray[np.int64], name: str) -> Evaluation:
+    return Evaluation(name, (shingles for part in scratch.parts for _, shingles in scratch.shingles(part, rows)))
 
 
-def _held(scratch: Scratch, against: Evaluations, rows: NDArray[np.int64], share: float) -> Iterator[tuple[int, str]]:
-    if len(against):
-        for some, shingles in scratch.shingles(rows):
-            for held in against.held(shingles, share):
-                yield int(some[held.row]), f"{held.share:.2f} of a text of {held.evaluation}"
+def _leave_out(
+    scratch: Scratch, against: Evaluations, rows: NDArray[np.int64], share: float, reason_N: NDArray[np.uint8], detail: dict[int, str]
+) -> None:
+    """Leaves out the rows that hold an evaluation text. The parts that were gathered are gone through side by side."""
+
+    def held(part: int) -> list[tuple[int, Held]]:
+        return [(int(some[one.row]), one) for some, shingles in scratch.shingles(part, rows) for one in against.held(shingles, share)]
+
+    with ThreadPoolExecutor(len(scratch.parts)) as threads:
+        for row, one in chain.from_iterable(threads.map(held, scratch.parts)):
+            reason_N[row], detail[row] = EVALUATION, f"{one.share:.2f} of a text of {one.evaluation}"
 
 
 def _suspects(scratch: Scratch, reason_N: NDArray[np.uint8], group_N: NDArray[np.uint64]) -> tuple[dict[int, Suspect], int]:

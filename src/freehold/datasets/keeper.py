@@ -27,7 +27,7 @@ _NEVER = np.iinfo(np.int64).max
 _MEDIA_WORDS = (b"image", b"audio", b"file", b"document", b"video")
 _encode = msgspec.json.Encoder().encode
 ROWS_ASIDE, SHINGLES, NUMBERS_FILE, SIGNATURES, ENDS, DIGESTS = (
-    "gathered.parquet", "shingles", "numbers.npy", "signatures.npy", "ends.npy", "digests.npy",
+    "gathered.arrow", "shingles", "numbers.npy", "signatures.npy", "ends.npy", "digests.npy",
 )  # fmt: skip
 """The files of a folder."""
 MOST_ANSWERS = 50
@@ -65,12 +65,12 @@ class Keeper:
     """Takes rows in, and keeps them in a folder."""
 
     def __init__(self, folder: Path, seed: int, compares: bool) -> None:
-        import pyarrow.parquet as pq
+        import pyarrow.ipc as ipc
 
         self._folder = folder
         self._seed = seed
         self._compares = compares
-        self._writer = pq.ParquetWriter(folder / ROWS_ASIDE, schema(), compression="lz4")
+        self._writer = ipc.new_file(str(folder / ROWS_ASIDE), schema(), options=ipc.IpcWriteOptions(compression="lz4"))
         self._shingles = (folder / SHINGLES).open("wb")
         self._waiting: list[Any] = []
         self._n_waiting = 0
@@ -148,13 +148,20 @@ class Keeper:
 
 def _may_have_media(asked: JSON) -> bool:
     """Whether a look into every part is due: it costs more than most else that is done to a row."""
+    if isinstance(asked, str) or (isinstance(asked, list) and all(map(_is_plain, asked))):
+        return False
     encoded = _encode(asked)
     return any(word in encoded for word in _MEDIA_WORDS)
 
 
+def _is_plain(message: JSON) -> bool:
+    """Whether it is a message of words alone."""
+    return isinstance(message, dict) and len(message) == 2 and "role" in message and isinstance(message.get("content"), str)
+
+
 def _asked(example: Example, text: str) -> int:
     """What a row asks, exactly; of a pair also its answers, for two pairs of answers to one question are two rows."""
-    asked = text if isinstance(example.input, str) or not _may_have_media(example.input) else key_of(example.input)
+    asked = key_of(example.input) if _may_have_media(example.input) else text
     if example.kind == "preferences":
         asked = f"{asked}\0{canonical_json([example.output, example.rejected]).decode()}"
     return int.from_bytes(blake2b(asked.encode(errors="surrogatepass"), digest_size=8).digest())

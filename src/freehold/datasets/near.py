@@ -5,7 +5,10 @@ their Jaccard similarity, on average. Bands of them are compared by sorting (LSH
 that the agreement does not rule out are verified on the shingles themselves, so that nothing is called alike that is not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -49,12 +52,11 @@ def signatures(shingles: Shingles) -> Signatures:
 
 
 def near_duplicates(
-    signature_NK: Signatures, among_N: NDArray[np.int64], threshold: float, shingles_of: Callable[[int], NDArray[np.uint32]]
+    signature_NK: Signatures, among_N: NDArray[np.int64], threshold: float, shingles_of: Callable[[int], AbstractSet[int]]
 ) -> list[Near]:
     """Rows that are alike to an earlier row that is kept, of the same `among_N`: rows come in order of preference, best first.
 
-    `shingles_of` gives a row's distinct shingles, sorted. A row alike only to rows that went themselves stays, so that what goes is always
-    like something that is left.
+    A row alike only to rows that went themselves stays, so that what goes is always like something that is left.
     """
     gone: dict[int, Near] = {}
     count = len(signature_NK)
@@ -68,56 +70,66 @@ def near_duplicates(
     return list(gone.values())
 
 
-def jaccard(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
-    """Of two sets as sorted arrays: the share of their union that both have."""
-    both = len(np.intersect1d(one, other, assume_unique=True))
+def jaccard(one: AbstractSet[int], other: AbstractSet[int]) -> float:
+    """The share of two sets' union that both have."""
+    both = len(one & other)
     union = len(one) + len(other) - both
     return both / union if union else 1.0
 
 
 def _candidates(signature_NK: Signatures, among_N: NDArray[np.int64], threshold: float) -> NDArray[np.int64]:
-    """Pairs worth verifying as `row * N + earlier row`, each once, in order of the later row."""
+    """Pairs worth verifying as `row * N + earlier row`, each once, in order of the later row. Bands are looked at side by side: what numpy
+    does to them leaves Python's lock to others."""
     found = np.zeros(0, dtype=np.int64)
-    for band in range(BANDS):
-        here = list(_in_band(signature_NK, among_N, band, threshold))
-        found = np.unique(np.concatenate([found, *here]))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+        for here in threads.map(lambda band: _in_band(signature_NK, among_N, band, threshold), range(BANDS)):
+            found = np.unique(np.concatenate([found, here]))
     return found
 
 
-def _in_band(signature_NK: Signatures, among_N: NDArray[np.int64], band: int, threshold: float) -> Iterator[NDArray[np.int64]]:
-    part = signature_NK[:, band * ROWS : (band + 1) * ROWS]
-    key = among_N.astype(U64)
-    for column in range(ROWS):
-        key = mix(key * U64(0x9E3779B97F4A7C15) + part[:, column].astype(U64) + U64(1))
-    order = np.argsort(key, kind="stable")
-    sorted_key = key[order]
+def _in_band(signature_NK: Signatures, among_N: NDArray[np.int64], band: int, threshold: float) -> NDArray[np.int64]:
+    """Pairs of rows that have the same band, each with some before it, as far as the whole of their signatures agrees."""
+    order, key = _by_key(signature_NK[:, band * ROWS : (band + 1) * ROWS], among_N)
     is_first = np.ones(len(order), dtype=bool)
-    is_first[1:] = sorted_key[1:] != sorted_key[:-1]
+    is_first[1:] = key[1:] != key[:-1]
     first = np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))
+    found = [np.zeros(0, dtype=np.int64)]
     for lag in range(1, _NEIGHBOURS + 1):
-        later = np.flatnonzero(sorted_key[lag:] == sorted_key[:-lag]) + lag
+        later = np.flatnonzero(key[lag:] == key[:-lag]) + lag
         if not len(later):
-            return
-        yield from _agreeing(signature_NK, order[later], order[later - lag], threshold)
+            break
+        found += _agreeing(signature_NK, among_N, order[later], order[later - lag], threshold)
     far = np.flatnonzero(np.arange(len(order)) - first > _NEIGHBOURS)
-    yield from _agreeing(signature_NK, order[far], order[first[far]], threshold)
+    found += _agreeing(signature_NK, among_N, order[far], order[first[far]], threshold)
+    return np.concatenate(found)
 
 
-def _agreeing(signature_NK: Signatures, row: NDArray[np.int64], of: NDArray[np.int64], threshold: float) -> Iterator[NDArray[np.int64]]:
+def _by_key(part_NR: Signatures, among_N: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Rows in the order of a hash of their band and of what they are compared among, equal ones by their place, and that hash.
+
+    A row's place stands in the low bits of what is sorted, for sorting numbers is several times as fast as sorting places by numbers. Two
+    bands that have one hash now are told apart by the rest of what is looked at.
+    """
+    bits = U64(len(part_NR).bit_length())
+    key = mix(part_NR.astype(U64) @ _WEIGHT + among_N.astype(U64) * U64(0x9E3779B97F4A7C15))
+    ordered = np.sort((key >> bits << bits) | np.arange(len(key), dtype=U64))
+    return (ordered & ((U64(1) << bits) - U64(1))).astype(np.int64), ordered >> bits
+
+
+def _agreeing(
+    signature_NK: Signatures, among_N: NDArray[np.int64], row: NDArray[np.int64], of: NDArray[np.int64], threshold: float
+) -> Iterator[NDArray[np.int64]]:
+    """Those pairs, as `row * N + of`, that may be compared and whose signatures do not rule out that they are alike."""
     for start in range(0, len(row), _PIECE):
         some, other = row[start : start + _PIECE], of[start : start + _PIECE]
         agreeing = np.zeros(len(some), dtype=np.uint8)
         for k in range(HASHES):
             agreeing += signature_NK[some, k] == signature_NK[other, k]
-        keep = agreeing >= (threshold - _MARGIN) * HASHES
+        keep = (agreeing >= (threshold - _MARGIN) * HASHES) & (among_N[some] == among_N[other])
         yield some[keep] * len(signature_NK) + other[keep]
 
 
-def distinct(hashes: Sequence[int] | NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """A set of shingles as `jaccard` takes it."""
-    return np.unique(np.asarray(hashes, dtype=np.uint32))
-
-
-_SEED = mix(np.arange(1, 2 * HASHES + 1, dtype=U64) * U64(0x9E3779B97F4A7C15))
+_SEED = mix(np.arange(1, 2 * HASHES + ROWS + 1, dtype=U64) * U64(0x9E3779B97F4A7C15))
 _XOR = (_SEED[:HASHES] >> U64(32)).astype(np.uint32)
-_FACTOR = (_SEED[HASHES:] >> U64(32)).astype(np.uint32) | np.uint32(1)
+_FACTOR = (_SEED[HASHES : 2 * HASHES] >> U64(32)).astype(np.uint32) | np.uint32(1)
+_WEIGHT = _SEED[2 * HASHES :] | U64(1)

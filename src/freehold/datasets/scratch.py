@@ -1,7 +1,9 @@
 """All that a build has gathered, from however many parts, as what is to be decided on reads it."""
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,8 @@ from numpy.typing import NDArray
 
 from freehold.datasets.keeper import DIGESTS, ENDS, MOST_ANSWERS, NUMBERS_FILE, ROWS_ASIDE, SHINGLES, SIGNATURES, Kept
 from freehold.datasets.language import CODES
-from freehold.datasets.near import distinct
-from freehold.datasets.table import batches_of
+from freehold.datasets.near import HASHES, Signatures
+from freehold.datasets.table import schema
 from freehold.datasets.words import Shingles
 
 
@@ -24,9 +26,8 @@ class Scratch:
         self.few: dict[int, dict[int, str] | None] = {}
         """Of each task its answers by hash, as canonical JSON, as long as they are few; None for many."""
         numbers = [self._recoded(part, np.load(part.folder / NUMBERS_FILE)) for part in parts]
-        self._first = np.cumsum([0, *(len(one) for one in numbers)])
+        self._starts = list(accumulate((len(one) for one in numbers), initial=0))
         self.number_N = np.concatenate(numbers)
-        self.signature_NK = self._loaded(SIGNATURES)
         self.digests: NDArray[np.uint8] = self._loaded(DIGESTS)
         self._ends = [np.load(folder / ENDS) for folder in self._folders]
         self._files = [(folder / SHINGLES).open("rb") for folder in self._folders]
@@ -47,6 +48,14 @@ class Scratch:
             (folder / name).unlink()
         return found
 
+    def signatures(self, rows: NDArray[np.int64]) -> Signatures:
+        """The signatures of some rows, in whichever order. Each part's are in memory once."""
+        found = np.empty((len(rows), HASHES), dtype=np.uint16)
+        for part, folder in enumerate(self._folders):
+            mine = np.flatnonzero((rows >= self._starts[part]) & (rows < self._starts[part + 1]))
+            found[mine] = np.load(folder / SIGNATURES)[rows[mine] - self._starts[part]]
+        return found
+
     def close(self) -> None:
         """Lets go of the files."""
         for file in self._files:
@@ -55,10 +64,16 @@ class Scratch:
     def __len__(self) -> int:
         return len(self.number_N)
 
-    def tables(self, columns: Sequence[str] | None = None) -> Iterator[Any]:
-        """The rows as tables of some thousands, in order."""
+    def tables(self, columns: Sequence[str] = ()) -> Iterator[Any]:
+        """The rows as tables of some thousands, in order; of some columns, or of all where none is named."""
+        import pyarrow as pa
+        import pyarrow.ipc as ipc
+
+        wanted = ipc.IpcReadOptions(included_fields=[schema().get_field_index(name) for name in columns])
         for folder in self._folders:
-            yield from batches_of(folder / ROWS_ASIDE, columns)
+            with pa.OSFile(str(folder / ROWS_ASIDE)) as file, ipc.open_file(file, options=wanted) as rows:
+                for number in range(rows.num_record_batches):
+                    yield pa.Table.from_batches([rows.get_batch(number)])
 
     @property
     def sizes_N(self) -> NDArray[np.int64]:
@@ -69,24 +84,29 @@ class Scratch:
         """The language of a code."""
         return CODES[code]
 
-    def shingles_at(self, row: int) -> NDArray[np.uint32]:
+    def shingles_at(self, row: int) -> set[int]:
         """A row's distinct shingles."""
-        part = int(np.searchsorted(self._first, row, side="right")) - 1
-        own = row - int(self._first[part])
-        return distinct(self._read(part, own, own + 1))
+        part = bisect_right(self._starts, row) - 1
+        own = row - self._starts[part]
+        return set(self._read(part, own, own + 1).tolist())
 
-    def shingles(self, rows: NDArray[np.int64], size: int = 5_000) -> Iterator[tuple[NDArray[np.int64], Shingles]]:
-        """The shingles of some rows in ascending order, as they follow each other, in batches with the rows they are of."""
-        for part, ends in enumerate(self._ends):
-            first = int(self._first[part])
-            mine = rows[(rows >= first) & (rows < int(self._first[part + 1]))] - first
-            for start in range(0, len(mine), size):
-                some = mine[start : start + size]
-                found, begin = self._read(part, int(some[0]), int(some[-1]) + 1), ends[some[0]]
-                sizes = ends[some + 1] - ends[some]
-                stops = np.cumsum(sizes)
-                at = np.arange(int(stops[-1])) + np.repeat(ends[some] - begin - (stops - sizes), sizes)
-                yield some + first, Shingles(found[at], stops)
+    @property
+    def parts(self) -> range:
+        """The parts that were gathered, by number."""
+        return range(len(self._folders))
+
+    def shingles(self, part: int, rows: NDArray[np.int64], size: int = 5_000) -> Iterator[tuple[NDArray[np.int64], Shingles]]:
+        """The shingles of those of some rows in ascending order that a part has, as they follow each other, in batches with the rows they are
+        of."""
+        first, ends = self._starts[part], self._ends[part]
+        mine = rows[(rows >= first) & (rows < self._starts[part + 1])] - first
+        for start in range(0, len(mine), size):
+            some = mine[start : start + size]
+            found, begin = self._read(part, int(some[0]), int(some[-1]) + 1), ends[some[0]]
+            sizes = ends[some + 1] - ends[some]
+            stops = np.cumsum(sizes)
+            at = np.arange(int(stops[-1])) + np.repeat(ends[some] - begin - (stops - sizes), sizes)
+            yield some + first, Shingles(found[at], stops)
 
     def _read(self, part: int, first: int, last: int) -> NDArray[np.uint32]:
         begin, end = int(self._ends[part][first]), int(self._ends[part][last])

@@ -5,7 +5,7 @@ are of the words' bytes alone, so that they are the same on every machine and in
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,12 +82,18 @@ def keys_of(texts: Sequence[str]) -> NDArray[np.uint64]:
     """A hash of each text as it stands, many short ones at once."""
     encoded = [text.encode(errors="surrogatepass") for text in texts]
     data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-    end = np.cumsum([len(text) for text in encoded], dtype=np.int64)
-    begin = np.concatenate([np.zeros(1, dtype=np.int64), end[:-1]])[: len(end)]
-    power, inverse = _powers(len(data) + 1)
-    total = np.zeros(len(data) + 1, dtype=U64)
-    np.cumsum((data + U64(1)) * power[:-1], out=total[1:])
-    return mix((total[end] - total[begin]) * inverse[begin] + (end - begin).astype(U64))
+    return hashed(data, np.cumsum([len(text) for text in encoded], dtype=np.int64))
+
+
+def hashed(value_V: NDArray[Any], end_N: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A hash of each of N stretches of values that follow each other, whose ends are told: of the values in their order and of how many
+    there are. Every value is weighted by its place; the difference of two sums over all of them, moved to place 0, is a stretch's."""
+    begin_N = np.concatenate([np.zeros(1, dtype=np.int64), end_N[:-1]])[: len(end_N)]
+    power, inverse = _powers(len(value_V) + 1)
+    total = np.zeros(len(value_V) + 1, dtype=U64)
+    np.multiply(value_V + U64(1), power[:-1], out=total[1:])
+    np.cumsum(total, out=total)
+    return mix((total[end_N] - total[begin_N]) * inverse[begin_N] + (end_N - begin_N).astype(U64))
 
 
 def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -471,7 +471,8 @@ def _scores(_: Connection, rows: _Rows) -> list[Score]:
 def _whole() -> Select[Any]:
     """Calls by CALL_COLUMNS, their places, and their inputs beside them."""
     c, k = calls_table.c, contents_table.c
-    return select(*(c[name] for name in CALL_COLUMNS), c.seq, k.data, k.digest).outerjoin_from(
+    columns = [c[name] for name in CALL_COLUMNS]
+    return select(*columns, c.seq, k.data, k.digest).outerjoin_from(
         calls_table, contents_table, (k.digest == c.input) & (k.tenant == c.tenant)
     )
 
