@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from freehold.catalog import Task
 from freehold.chat import JSON
-from freehold.training.lesson import Lesson, Part, lesson_of
+from freehold.training.lesson import Lesson, lesson_of, plain
 from freehold.training.method import Job, method_of, options_of
 from freehold.training.run import Run, Tell
 from freehold.variants.card import Plan
@@ -62,19 +61,10 @@ def as_fields(row: tuple[str, str, dict[str, tuple[int, int]]]) -> JSON:
     return said
 
 
-def part_of(texts: Sequence[str], answers: Sequence[JSON], prefix: str) -> Part:
-    """Rows as columns, each its own group."""
-    ids = tuple(f"{prefix}{n}" for n in range(len(texts)))
-    nobody = (None,) * len(ids)
-    return Part(tuple(texts), tuple(answers), ids, ids, nobody, nobody, nobody, ids, tuple(texts), nobody)
-
-
 def lesson(answer: Any, n: int = 200, held_out: int = 80, answered: Any = lambda row: row[0]) -> Lesson:
     """A lesson about bookings, whose answers are what `answer` makes of a row, and whose texts are what `answered` does."""
     parts = [bookings(n, 1), bookings(held_out, 2), bookings(100, 3)]
-    train, calibrate, test = (
-        part_of([answered(row) for row in rows], [answer(row) for row in rows], str(k)) for k, rows in enumerate(parts)
-    )
+    train, calibrate, test = (plain([answered(row) for row in rows], [answer(row) for row in rows]) for rows in parts)
     return lesson_of(train, calibrate, test)
 
 

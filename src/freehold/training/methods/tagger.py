@@ -33,7 +33,7 @@ class Options(Tuning, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     l2: float = 0.1
     """How firmly weights are held near nothing."""
-    rounds: int = 4
+    rounds: int = 3
     """Of twenty steps each, at most."""
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class _Tagger:
         features = 2e4 + 1.2 * count  # about as many are kept of the data sets that bench/spans.py reads
         return Estimate(
             2.0 + options.rounds * 20 * (4e-7 * count * (10 + tags) + 2e-8 * features * tags),
-            int(2e8 + 900 * count + 8 * 22 * features * tags),
+            int(3e8 + 1500 * count + 8 * 22 * features * tags),
         )
 
     def train(self, job: Job, options: Options, run: Run) -> Made:
