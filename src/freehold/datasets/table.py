@@ -21,6 +21,8 @@ _decode = msgspec.json.Decoder().decode
 _JSON = ("input", "output", "rejected", "scores", "tags")
 _LISTS = ("calls", "feedback", "raters")
 _FIELDS = Example.__struct_fields__
+_LATER = ("customer",)
+"""Fields that came after the first versions were frozen; each has a default."""
 FORM = ("split", "language", "suspect")
 """What a version knows of a row beside the row itself: its part, its language, and the answer it should perhaps have."""
 
@@ -49,12 +51,14 @@ def table_of(examples: Sequence[Example], beside: Mapping[str, Sequence[str | No
 
 def examples_in(table: Any) -> list[Example]:
     """The rows of a table or of a part of one. Raises DataError where they cannot be read."""
-    columns = {name: table.column(name).to_pylist() for name in _FIELDS}
+    known = set(table.column_names)
+    names = [name for name in _FIELDS if name in known or name not in _LATER]  # versions that were frozen before a field came lack it
+    columns = {name: table.column(name).to_pylist() for name in names}
     for name in _JSON:
         columns[name] = [None if value is None else _decode(value) for value in columns[name]]
     for name in _LISTS:
         columns[name] = [tuple(value) for value in columns[name]]
-    return [Example(**dict(zip(_FIELDS, values, strict=True))) for values in zip(*(columns[name] for name in _FIELDS), strict=True)]
+    return [Example(**dict(zip(names, values, strict=True))) for values in zip(*(columns[name] for name in names), strict=True)]
 
 
 def row_digest(example: Example) -> bytes:
