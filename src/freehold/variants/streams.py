@@ -11,12 +11,11 @@ from freehold.chat import JSON
 from freehold.errors import DataError
 from freehold.routing.arrays import pack, unpack
 from freehold.routing.head import softmax
-from freehold.routing.onnx import CARD, MODEL, TOKENIZER, OnnxEmbedder
 from freehold.routing.wide import Fixed
+from freehold.variants.heads import EMBEDDER, embedder_of
 from freehold.variants.specialist import Answered
 
 STREAM = "stream.safetensors"
-_EMBEDDER = (CARD, MODEL, TOKENIZER)
 
 
 class Layer(NamedTuple):
@@ -101,7 +100,7 @@ def load(files: Mapping[str, bytes]) -> StreamAnswerer:
     arrays, about = unpack(files.get(STREAM, b""), "a stream")
     try:
         vectors = about["vectors"]
-        embedder = None if vectors["embedder"] is None else OnnxEmbedder(files)
+        embedder = None if vectors["embedder"] is None else embedder_of(files)
         if embedder is not None and embedder.name != vectors["embedder"]:
             raise DataError(f"its embedder is {embedder.name}, and it learnt from the vectors of {vectors['embedder']}. Restore its files.")
         scores = Scores(
@@ -117,4 +116,4 @@ def load(files: Mapping[str, bytes]) -> StreamAnswerer:
         if isinstance(error, DataError):
             raise
         raise DataError(f"not a stream: {error!r}. Train it again.") from None
-    return StreamAnswerer(fixed, scores, sum(len(files[name]) for name in (STREAM, *_EMBEDDER) if name in files))
+    return StreamAnswerer(fixed, scores, sum(len(files[name]) for name in (STREAM, *EMBEDDER) if name in files))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -10,7 +9,7 @@ import numpy as np
 
 from freehold.chat import JSON
 from freehold.errors import OperatorError, TrainingError
-from freehold.routing.onnx import OnnxEmbedder, files_of
+from freehold.routing.onnx import OnnxEmbedder
 from freehold.routing.wide import Fixed
 from freehold.training.continual.by_sums import Kind, by_sums, named
 from freehold.training.continual.candidate import Candidate, Reader, Unavailable, accuracies, before_of
@@ -122,10 +121,10 @@ class _Stream:
             about |= {"gone": [hash[:12] for hash in gone], "kept of those": [hash[:12] for hash in gone if hash in best.datasets]}
         told: dict[str, JSON] = {"kind": best.kind, "datasets": list(best.datasets)}
         files = {STREAM: write(best.fixed, best.scores, best.arrays, told), **best.files}
-        if not isinstance(job.embedder, OnnxEmbedder) or job.plan.embedder is None:
+        if not isinstance(job.embedder, OnnxEmbedder):
             return Made("stream", files, about)
         base = Base(name=job.embedder.name, licence=job.embedder.card.licence, sha256=job.embedder.card.source_sha256)
-        return Made("stream", files | files_of(Path(job.plan.embedder)), about, base)
+        return Made("stream", files | job.embedder.files(), about, base)
 
 
 def _ways(job: Job, options: Options, past: Sequence[Past], read: Reader, run: Run) -> list[tuple[str, Callable[[], Candidate]]]:
