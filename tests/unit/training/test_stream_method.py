@@ -103,12 +103,15 @@ def test_three_data_sets_one_after_another_are_all_known_in_the_end(options: dic
     assert load(made.files).scores.answers.__len__() == 6
 
 
-def test_without_replay_and_distillation_a_network_forgets(tmp_path: Path) -> None:
-    learner = Learner(tmp_path, kind="net", buckets=256, hidden=32, epochs=1, rate=0.1, memory=0, distil=0.0)
+def test_replay_and_distillation_are_what_keeps_a_network_from_forgetting(tmp_path: Path) -> None:
     lessons = [lesson(n) for n in range(3)]
-    for n, one in enumerate(lessons):
-        made = learner.learn(one, *lessons[:n])
-    assert accuracy(made, lessons[0].test) < 0.5 < 0.9 < accuracy(made, lessons[2].test)
+    found = []
+    for parts in ({"memory": 20, "distil": 1.0}, {"memory": 0, "distil": 0.0}):
+        learner = Learner(tmp_path / str(parts), kind="net", buckets=256, hidden=32, epochs=6, rate=2e-2, **parts)
+        for n, one in enumerate(lessons):
+            made = learner.learn(one, *lessons[:n])
+        found.append(np.mean([accuracy(made, one.test) for one in lessons]))
+    assert found[0] > 0.9 and found[1] < found[0] - 0.1
 
 
 def test_sums_go_on_without_any_earlier_row_where_they_are_to_be_kept(tmp_path: Path) -> None:
