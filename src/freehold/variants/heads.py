@@ -105,7 +105,7 @@ def load(files: Mapping[str, bytes]) -> HeadAnswerer:
 def embedder_of(files: Mapping[str, bytes]) -> Embedder:
     """The embedder among a specialist's files. Raises DataError where one is missing."""
     if missing := [name for name in EMBEDDER if name not in files]:
-        raise DataError(f"not a head: its embedder's {', '.join(missing)} is missing. Train it again.")
+        raise DataError(f"its embedder's {', '.join(missing)} is missing. Train it again.")
     with tempfile.TemporaryDirectory(prefix="freehold-") as folder:  # it is read whole when it is made
         for name in EMBEDDER:
             (Path(folder) / name).write_bytes(files[name])

@@ -15,11 +15,11 @@ from freehold.routing.wide import Fixed, Vectors32
 from freehold.training.continual.history import Past
 from freehold.training.lesson import Part
 from freehold.training.method import Earlier
+from freehold.training.methods.head import vectors
 from freehold.training.run import Run
 from freehold.variants.streams import STREAM, Scores
 
 _TEMPERATURES = np.geomspace(0.1, 10.0, 41)
-_TEXTS_AT_ONCE = 64
 
 
 class Candidate(NamedTuple):
@@ -82,10 +82,8 @@ class Reader:
     def __call__(self, part: Part, width: int = 0) -> Vectors32:
         """The vectors of a part, shape N by D."""
         fresh = list(dict.fromkeys(text for text in part.texts if text not in self._known))
-        for start in range(0, len(fresh), _TEXTS_AT_ONCE):
-            self.run.tell("reading", start, len(fresh))
-            some = fresh[start : start + _TEXTS_AT_ONCE]
-            self._known.update(zip(some, self.fixed.narrow(some), strict=True))
+        found_MD = vectors(self.fixed.embedder, fresh, self.run.part(f"vectors-{len(self._known)}")) if fresh else None
+        self._known.update(zip(fresh, self.fixed.narrow(fresh) if found_MD is None else found_MD, strict=True))
         vector_ND = np.zeros((len(part), self.fixed.dims), np.float32)
         for row, text in zip(vector_ND, part.texts, strict=True):
             row[:] = self._known[text]

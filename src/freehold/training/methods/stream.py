@@ -121,7 +121,7 @@ class _Stream:
             about |= {"gone": [hash[:12] for hash in gone], "kept of those": [hash[:12] for hash in gone if hash in best.datasets]}
         told: dict[str, JSON] = {"kind": best.kind, "datasets": list(best.datasets)}
         files = {STREAM: write(best.fixed, best.scores, best.arrays, told), **best.files}
-        if not isinstance(job.embedder, OnnxEmbedder) or job.plan.embedder is None:
+        if not isinstance(job.embedder, OnnxEmbedder):
             return Made("stream", files, about)
         base = Base(name=job.embedder.name, licence=job.embedder.card.licence, sha256=job.embedder.card.source_sha256)
         return Made("stream", files | job.embedder.files(), about, base)

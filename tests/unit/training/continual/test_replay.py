@@ -1,18 +1,19 @@
 """Replay: which rows of earlier data sets are learnt again, and that nothing is replayed which is gone."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
 from freehold.training.continual.replay import ranks, replayed
-from freehold.training.lesson import Part
-from lessons import a_part
+from freehold.training.lesson import Part, plain
 
 
 def part(name: str, counts: dict[str, int]) -> Part:
     """Rows with these answers."""
     rows = [(f"{name} {answer} {n}", answer) for answer, most in counts.items() for n in range(most)]
-    return a_part([id for id, _ in rows], [answer for _, answer in rows])
+    ids = tuple(id for id, _ in rows)
+    return replace(plain(ids, [answer for _, answer in rows]), ids=ids)
 
 
 FIRST, SECOND = part("first", {"cards": 60, "loans": 40}), part("second", {"loans": 20, "fraud": 3})
