@@ -86,7 +86,7 @@ def test_a_table_of_signals_says_numbers_words_and_nothing(store: Store, a_call:
     call = a_call(1)
     append_many(store, [call])
     rows = [{"call": call.id, "value": value, "comment": ""} for value in ("1", " true ", "helpful", "")]
-    found = brought(store, rows, is_table=True, metric="correct")
+    found = brought(store, rows, is_table=True, metric="tone")
     assert (found.added, found.refused) == (
         3,
         ("row 4: nothing is said: one of value, correction, preference and comment has to be there",),
