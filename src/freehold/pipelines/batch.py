@@ -335,7 +335,9 @@ class Batch:
                 if self._purse is not None and self._purse.held_nano and self._ended == "done" and self._others_settle():
                     steps = await self._known_again(episode)
                     await self._one_settles()  # it may cost less than was set aside for it
-                    continue
+                    if self._ended == "done":  # else what is free again is of rows that were left to people
+                        continue
+                    return
                 self._end("budget", str(error))
                 return
             except (Cancelled, asyncio.CancelledError):
