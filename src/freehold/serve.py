@@ -100,6 +100,7 @@ class Exchange:
         """When nobody waits for the answer any longer, where that is known before a model is asked."""
         self._work: Work | None = None
         self._said: Collected | None = None
+        self._confidence: float | None = None
         self._seam: Seam | None = None
         self._wanted: Wanted | None = None
         """What is asked of models, where any are asked."""
@@ -254,6 +255,7 @@ class Exchange:
             self._attempts.here(self.variant, "answered", found.usage, (found.cost_usd, RECORDED))
         refused = self._following({**found.known, "answer_chars": float(len(words))})
         if refused is None:
+            self._confidence = found.known.get("confidence")
             usage = found.usage if not is_noted else self._attempts.sums()[0]
             answer = ChatAnswer(
                 id=f"call-{self.id}", model=decision.variant, choices=choices, usage=usage, created=int(self.at.timestamp())
@@ -589,6 +591,7 @@ class Exchange:
             variant=self.variant,
             attempts=self._attempts,
             is_delivered=not self._telling.reply.is_gone,
+            confidence=self._confidence,
         )
         call = call_of(ended, outcome, answer)
 

@@ -35,6 +35,7 @@ from freehold.routing.program import parse
 from freehold.store.lock import KernelLock
 from freehold.training.lesson import NO_ROWS, Lesson, Part, read_lesson
 from freehold.training.method import Earlier, Estimate, Job, Made, Method, method_of, options_of
+from freehold.training.methods.distill import teacher_of
 from freehold.training.run import Run, Step
 from freehold.variants import shelf
 from freehold.variants.card import Card, Of, Plan, Tested
@@ -82,7 +83,10 @@ def plan_of(project: Project, wanted: Wanted, say: Callable[[str], None] = lambd
     earlier = shelf.find(project.store, project.tenant, wanted.continues) if wanted.continues is not None else None
     if earlier is not None and earlier.task != wanted.task:
         raise CallerError(f"'{earlier.name}' answers the task '{earlier.task}', and cannot go on with '{wanted.task}'.")
-    version = find(project.datasets, wanted.dataset) if wanted.dataset is not None else _newest_with(project, wanted.task, say)
+    teacher = project.task(wanted.task).reference
+    if wanted.method == "distill":
+        teacher = teacher_of(teacher, str(wanted.options.get("teacher") or ""), wanted.task)
+    version = find(project.datasets, wanted.dataset) if wanted.dataset is not None else _newest_with(project, wanted.task, teacher, say)
     return Plan(
         task=wanted.task,
         method=wanted.method,
@@ -97,15 +101,14 @@ def plan_of(project: Project, wanted: Wanted, say: Callable[[str], None] = lambd
     )
 
 
-def _newest_with(project: Project, task: str, say: Callable[[str], None]) -> Version:
-    """The newest data set for training that has rows of a task; one of people's answers and the reference's where there is none."""
+def _newest_with(project: Project, task: str, teacher: str | None, say: Callable[[str], None]) -> Version:
+    """The newest data set for training that has rows of a task; one of people's answers and the teacher's where there is none."""
     known = [v for v in versions(project.datasets) if task in v.manifest.tasks and v.manifest.recipe.purpose == "training"]
     if known:
         return max(known, key=lambda version: version.manifest.created_at)
-    reference = project.task(task).reference
-    taught = f"task={task} and variant={reference}" if reference is not None else f"task={task}"
+    taught = f"task={task} and variant={teacher}" if teacher is not None else f"task={task}"
     name = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in task.lower()).strip("-_")[:64]
-    say(f"no data set has rows of '{task}' yet: building '{name}' from what people said and what '{reference}' answered")
+    say(f"no data set has rows of '{task}' yet: building '{name}' from what people said and what '{teacher}' answered")
     sources = (f"task={task} and kind=corrections", f"task={task} and kind=reviewed", taught)
     return build_dataset(project, settled(Recipe(name=name, sources=sources), datetime.now(UTC)), say)
 

@@ -65,6 +65,8 @@ def test_models_vote_and_where_they_disagree_the_dear_one_is_asked(tmp_path: Pat
             assert sorted((one.variant, one.cause) for one in found.call.attempts) == [("a", "sample"), ("b", "sample"), ("c", "sample")]
             agreed, split = (add_or_ask.answer(question) for question in ANSWERS)
     assert (agreed.value, agreed.call.variant, len(agreed.call.attempts)) == (2, "panel", 3)
+    assert list(agreed.call.probabilities.values()) == [pytest.approx(2 / 3)]
+    assert split.call.probabilities == {}
     assert (split.value, split.call.variant) == (4, "dear")
     assert split.call.attempts[-1].cause == "escalation"
     assert split.call.cost_usd is not None

@@ -26,6 +26,7 @@ _MOST_AT_ONCE = 10_000
 """The most calls a look takes."""
 _ID = 16
 """Characters of an id in a list: the gateway's ids begin with 12 of the time."""
+_MOST_PROBABLE = 5
 _EXCERPT = 80
 """Characters of a question in a list."""
 _COLUMNS = ("ASKED (UTC)", "CALL", "TASK", "VARIANT", "OUTCOME", "COST", "SECONDS", "QUESTION")
@@ -195,6 +196,8 @@ def _print_call(call: "Call", why: "Explained | None", said: Sequence["Feedback"
             line(name, value)
     for key, value in call.tags.items():
         line("tag", f"{key} = {value}")
+    for answer, probability in sorted(call.probabilities.items(), key=lambda one: -one[1])[:_MOST_PROBABLE]:
+        line("probability", f"{number(probability)} of {answer}")
     line("question", "(not kept)" if call.input is None else asked_text(call.input))
     line("answer", ("(not kept)" if call.output_digest else "(none)") if call.output is None else answer_text(call.output))
     if call.attempts:

@@ -76,6 +76,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Hash of the customer it was billed to."""
     tags: dict[str, str] = {}
     """The call's tags, with placeholders for personal data."""
+    probabilities: dict[str, float] = {}
+    """How probable who answered held each answer, of a row that is an answer; empty where nobody said, and where answers had personal data."""
 
 
 class Rules:
@@ -228,6 +230,7 @@ class Maker:
             subject=None if call.subject is None else digest_of([self._tenant, call.subject]),
             customer=None if call.customer is None else digest_of([self._tenant, call.customer]),
             tags=call.tags,
+            probabilities=call.probabilities if kind == "calls" else {},
         )
 
     def _rater(self, said: Feedback) -> str:

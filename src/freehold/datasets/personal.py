@@ -29,14 +29,16 @@ def replace_personal(example: Example, finder: Finder | None = None) -> Replaced
     """The row with placeholders in the texts of question, answers and tags: by the patterns of `journal/redact.py`, and a finder beside
     them where one is given. Names by which the journal connects things, such as item and group, stay."""
     told = (example.input, example.output, example.rejected)
-    if finder is None and _has_none([*told, example.tags]):
+    if finder is None and _has_none([*told, example.tags, dict(example.probabilities)]):
         return Replaced(example, _NOTHING)
     plain = tuple(_replaced(value, finder) for value in told)
     tags = {key: _text(value, finder) for key, value in example.tags.items()} if example.tags else example.tags
-    if plain == told and tags == example.tags:
+    known = example.probabilities if plain[1] == told[1] and all(_text(one, finder) == one for one in example.probabilities) else {}
+    if plain == told and tags == example.tags and known == example.probabilities:
         return Replaced(example, _NOTHING)
     found = _placeholders([*plain, *tags.values()]) - _placeholders([*told, *example.tags.values()])
-    return Replaced(msgspec.structs.replace(example, input=plain[0], output=plain[1], rejected=plain[2], tags=tags), found)
+    replaced = msgspec.structs.replace(example, input=plain[0], output=plain[1], rejected=plain[2], tags=tags, probabilities=known)
+    return Replaced(replaced, found)
 
 
 def _has_none(values: list[JSON]) -> bool:

@@ -18,10 +18,10 @@ DIGEST = 16
 _encode = msgspec.json.Encoder().encode
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode
-_JSON = ("input", "output", "rejected", "scores", "tags")
+_JSON = ("input", "output", "rejected", "scores", "tags", "probabilities")
 _LISTS = ("calls", "feedback", "raters")
 _FIELDS = Example.__struct_fields__
-_LATER = ("customer",)
+_LATER = ("customer", "probabilities")
 """Fields that came after the first versions were frozen; each has a default."""
 FORM = ("split", "language", "suspect")
 """What a version knows of a row beside the row itself: its part, its language, and the answer it should perhaps have."""
@@ -55,6 +55,8 @@ def examples_in(table: Any) -> list[Example]:
     names = [name for name in _FIELDS if name in known or name not in _LATER]  # versions that were frozen before a field came lack it
     columns = {name: table.column(name).to_pylist() for name in names}
     for name in _JSON:
+        if name not in columns:
+            continue
         columns[name] = [None if value is None else _decode(value) for value in columns[name]]
     for name in _LISTS:
         columns[name] = [tuple(value) for value in columns[name]]

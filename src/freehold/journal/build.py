@@ -122,6 +122,7 @@ class Builder:
             reference_digest=None if record.reference_output is None else digest_of(record.reference_output),
             source=SOURCE,
             shape=shape_of(record.input),
+            probabilities=record.probabilities or {},
         )
         return Entry(
             call,

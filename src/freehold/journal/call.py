@@ -96,6 +96,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """Hash of system prompt, tools and form of the input: calls without a task are grouped by it."""
     prompt: str | None = None
     """Hash of the prompt that it was put in words by: `freehold prompts show TASK HASH`. None for words of the caller's own."""
+    probabilities: dict[str, float] = {}
+    """How probable its variant held each answer, as far as it said so: by the answer's words or canonical JSON. Empty where it did not."""
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -209,6 +209,7 @@ def _difference(kept: Call | Feedback, told: Call | Feedback) -> str:
 
 _SAYS_WHAT = (
     "input", "output_digest", "outcome", "usage", "latency_s", "at", "group", "subject", "tags", "policy", "propensity", "reference_digest",
+    "probabilities",
 )  # fmt: skip
 
 

@@ -116,6 +116,7 @@ def _redacted(call: Call, content: Content) -> Call:
         reference_digest=call.reference_digest or (None if call.reference_output is None else digest_of(call.reference_output)),
         tags=_redacted_keys({key: redact_text(value) for key, value in call.tags.items()}) if call.tags else call.tags,
         attempts=tuple(_redacted_attempt(attempt) for attempt in call.attempts),
+        probabilities={} if dropped else _redacted_keys(call.probabilities),
     )
 
 

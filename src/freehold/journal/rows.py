@@ -58,6 +58,7 @@ class CallBody(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     attempts: int = 0
     """How many rows `attempts` has, so that a read looks there only where there are some."""
     prompt: str | None = None
+    probabilities: dict[str, float] = {}
 
 
 class _AttemptBody(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -88,7 +89,18 @@ def _call_row(call: Call) -> CallRow:
         data = _encode(call.input)
         asked = digest_bytes(data)
         contents = ((asked, data),)
-    body = _encode(CallBody(call.output, call.usage, call.reference_output, call.source, call.delivered, len(call.attempts), call.prompt))
+    body = _encode(
+        CallBody(
+            call.output,
+            call.usage,
+            call.reference_output,
+            call.source,
+            call.delivered,
+            len(call.attempts),
+            call.prompt,
+            call.probabilities,
+        )
+    )
     output_digest = call.output_digest or (None if call.output is None else digest_of(call.output))
     reference_digest = call.reference_digest or (None if call.reference_output is None else digest_of(call.reference_output))
     at = None if call.at is None else microseconds(call.at)
@@ -157,6 +169,7 @@ def call_of(values: Values, rest: CallBody, asked: bytes | None, attempts: tuple
         attempts=attempts,
         shape=shape,
         prompt=rest.prompt,
+        probabilities=rest.probabilities,
     )
 
 

@@ -11,6 +11,7 @@ from freehold.gateway.caller import Caller
 from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, Format
 from freehold.journal.call import Call
 from freehold.journal.formats.record import MAX_LEVELS, TOO_DEEP, is_deeper
+from freehold.journal.probable import probabilities_of
 from freehold.journal.rows import digest_of
 from freehold.journal.served import Question, unusual_end
 from freehold.serving.asked import Asked
@@ -51,6 +52,8 @@ class Ended(NamedTuple):
     """Everybody who was asked."""
     is_delivered: bool
     """Whether its caller was still there."""
+    confidence: float | None
+    """How sure whoever answered says to be; None where it says nothing of it."""
 
 
 class _Content(NamedTuple):
@@ -96,6 +99,7 @@ def call_of(ended: Ended, outcome: Outcome, answer: ChatAnswer | None) -> Call:
         attempts=ended.attempts.in_order(),
         shape=asked.shape,
         prompt=ended.asked.prompt or None,
+        probabilities=probabilities_of(content.output, ended.confidence, answer),
     )
 
 

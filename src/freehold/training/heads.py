@@ -11,6 +11,7 @@ from freehold.errors import TrainingError
 from freehold.routing.embed import Embedder
 from freehold.routing.features import DIMS, hashed_matrix
 from freehold.routing.head import Head, softmax
+from freehold.training.beliefs import LEAST
 
 MOST_ANSWERS = 500
 """A head answers from a closed set; a task with more distinct answers than this asks for something else."""
@@ -104,23 +105,32 @@ def out_of_fold(
     folds_N: NDArray[np.int64],
     shape: Shape,
     seed: int,
+    target_NC: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Margins, N by C, of models that were fitted without an item's fold; 0 where the rest of the items is of one class."""
+    """Margins, N by C, of models that were fitted without an item's fold; 0 where the rest of the items is of one class. `target_NC`: as of `fit`."""
     logits_NC = np.zeros((len(texts), classes))
     for fold in np.unique(folds_N):
         inside = folds_N != fold
         if len(np.unique(y_N[inside])) < 2:
             continue
         without = None if vector_ND is None else vector_ND[inside]
-        margins = fit(_those(texts, inside), without, y_N[inside], classes, shape, seed)
+        believed = None if target_NC is None else target_NC[inside]
+        margins = fit(_those(texts, inside), without, y_N[inside], classes, shape, seed, believed)
         logits_NC[~inside] = margins.of(_those(texts, ~inside), None if vector_ND is None else vector_ND[~inside])
     return logits_NC
 
 
 def fit(
-    texts: Sequence[str], vector_ND: NDArray[np.float32] | None, y_N: NDArray[np.int64], classes: int, shape: Shape, seed: int
+    texts: Sequence[str],
+    vector_ND: NDArray[np.float32] | None,
+    y_N: NDArray[np.int64],
+    classes: int,
+    shape: Shape,
+    seed: int,
+    target_NC: NDArray[np.float64] | None = None,
 ) -> Linear:
-    """A linear model of each class; one that these items lack never wins."""
+    """A linear model of each class; one that these items lack never wins. `target_NC`: how probable each class is to whoever taught the items: each
+    is learnt as all that it may be, with that weight, in the place of `y_N`."""
     from scipy.sparse import csr_matrix, hstack
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
@@ -131,7 +141,12 @@ def fit(
         assert vector_ND is not None
         parts.append(csr_matrix(vector_ND * np.float32(shape.scale)) if shape.has_words else vector_ND)
     model = LogisticRegression(C=10.0, max_iter=300) if shape.is_logistic else LinearSVC(C=1.0, random_state=seed, max_iter=2000)
-    model.fit(hstack(parts).tocsr() if len(parts) > 1 else parts[0], y_N)
+    seen = hstack(parts).tocsr() if len(parts) > 1 else parts[0]
+    if target_NC is None:
+        model.fit(seen, y_N)
+    else:
+        row_M, class_M = np.nonzero(target_NC >= LEAST)
+        model.fit(seen[row_M], class_M, sample_weight=target_NC[row_M, class_M])
     two = len(model.classes_) == 2  # scikit-learn keeps one row for two classes
     coef_CF = np.vstack([-model.coef_, model.coef_]) if two else model.coef_
     intercept = np.concatenate([-model.intercept_, model.intercept_]) if two else model.intercept_

@@ -1,9 +1,9 @@
 """What is learnt: the rows of a frozen data set as columns, each part by itself, looked at for what no method can learn from."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ MOST_CHOICES = 500
 """A task with more different answers than this asks for something else than a choice."""
 _WORTH = ("corrections", "reviewed", "calls", "preferences")
 """Kinds of rows, those first that one learns most from."""
-_T = TypeVar("_T")
 _ENOUGH_FOUND = 0.8
 """Share of answers all of whose values have to stand in their text for the answers to be fields."""
 
@@ -52,6 +51,12 @@ class Part:
     """What was asked, as it was: words, conversations or values of a typed task."""
     licences: tuple[str | None, ...]
     """On what licence each may be used; None where nobody said."""
+    teachers: tuple[str | None, ...]
+    """The variant whose answer each row has; None where people said it."""
+    beliefs: tuple[Mapping[str, float], ...]
+    """How probable the teacher of each held every answer, by `journal.probable.answer_key`, as far as that is recorded."""
+    rewards: tuple[float | None, ...]
+    """What the answers were found to be worth, in [0, 1], by the task's rule; None where nobody said."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -59,36 +64,13 @@ class Part:
     def those(self, which: Iterable[int]) -> "Part":
         """Some of the rows."""
         rows = [int(n) for n in which]
-
-        def of(column: tuple[_T, ...]) -> tuple[_T, ...]:
-            return tuple(column[n] for n in rows)
-
-        return Part(
-            of(self.texts),
-            of(self.answers),
-            of(self.ids),
-            of(self.groups),
-            of(self.subjects),
-            of(self.customers),
-            of(self.consents),
-            of(self.items),
-            of(self.inputs),
-            of(self.licences),
-        )
+        return Part(*(tuple(column[n] for n in rows) for column in self._columns()))
 
     def __add__(self, other: "Part") -> "Part":
-        return Part(
-            self.texts + other.texts,
-            self.answers + other.answers,
-            self.ids + other.ids,
-            self.groups + other.groups,
-            self.subjects + other.subjects,
-            self.customers + other.customers,
-            self.consents + other.consents,
-            self.items + other.items,
-            self.inputs + other.inputs,
-            self.licences + other.licences,
-        )
+        return Part(*(one + two for one, two in zip(self._columns(), other._columns(), strict=True)))
+
+    def _columns(self) -> tuple[tuple[Any, ...], ...]:
+        return tuple(getattr(self, one.name) for one in fields(self))
 
     @property
     def group_N(self) -> NDArray[np.int64]:
@@ -97,7 +79,7 @@ class Part:
         return np.asarray(code_N, dtype=np.int64)
 
 
-NO_ROWS = Part((), (), (), (), (), (), (), (), (), ())
+NO_ROWS = Part(*((),) * 13)
 
 
 def plain(texts: Sequence[str], answers: Sequence[JSON]) -> Part:
@@ -114,6 +96,9 @@ def plain(texts: Sequence[str], answers: Sequence[JSON]) -> Part:
         items=ids,
         inputs=tuple(texts),
         licences=nobody,
+        teachers=nobody,
+        beliefs=({},) * len(texts),
+        rewards=nobody,
     )
 
 
@@ -183,6 +168,9 @@ def part_of(examples: Iterable[Example]) -> Part:
         tuple(row.item for row in ordered),
         tuple(row.input for row in ordered),
         tuple(row.licence for row in ordered),
+        tuple(row.variant if row.kind == "calls" else None for row in ordered),
+        tuple(row.probabilities for row in ordered),
+        tuple(row.reward for row in ordered),
     )
 
 

@@ -29,6 +29,7 @@ _HERE = {
     "encoder": "encoder:METHOD",
     "prompt": "prompt:METHOD",
     "provider": "provider:METHOD",
+    "distill": "distill:METHOD",
 }
 BUILT_IN = tuple(EntryPoint(name, f"freehold.training.methods.{where}", GROUP) for name, where in _HERE.items())
 """The methods that come with Freehold."""

@@ -81,7 +81,7 @@ class Row(NamedTuple):
 
     ids: Sequence[int]
     target: Sequence[float] | int
-    """A class, 0 or 1 for each label, or a tag for each token."""
+    """A class or the probability of each, 0 or 1 for each label, or a tag for each token."""
 
 
 class Exported(NamedTuple):

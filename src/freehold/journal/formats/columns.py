@@ -17,7 +17,7 @@ _REQUIRED = ("item", "input", "variant")
 _NAMES = frozenset({"item", "variant", "task", "group", "policy"})
 _NUMBERS = frozenset({"cost_usd", "latency_ms", "propensity"})
 _VALUES = frozenset({"input", "output", "reference_output"})
-_SPREAD = ("scores", "tags", "usage")
+_SPREAD = ("scores", "tags", "usage", "probabilities")
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 
@@ -71,7 +71,7 @@ def _column(name: str) -> Column:
     if stem in _SPREAD and key:
         if stem == "usage" and key not in Usage.__struct_fields__:
             raise DataError(unknown_column(name, tuple(f"usage.{part}" for part in Usage.__struct_fields__)))
-        return Column(stem, key, {"scores": _score, "tags": _tag, "usage": _count}[stem])
+        return Column(stem, key, {"scores": _score, "tags": _tag, "usage": _count, "probabilities": _number}[stem])
     if name not in COLUMNS:
         raise DataError(unknown_column(name))
     if name in _NAMES:

@@ -8,6 +8,7 @@ import msgspec
 
 from freehold.chat import JSON, Outcome, Usage, is_messages
 from freehold.errors import DataError
+from freehold.journal.probable import MOST_ANSWERS
 
 Name: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 """A name that is stored in an index: never empty, and short enough for any database's."""
@@ -50,6 +51,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What chose it."""
     at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """When it was asked."""
+    probabilities: dict[str, float] | None = None
+    """How probable the variant held each answer, by the answer's words; of those it said."""
 
     def __post_init__(self) -> None:
         if "\0" in f"{self.item}{self.variant}{self.task}{self.group}{self.policy}":
@@ -60,6 +63,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise DataError(f"latency_ms is {self.latency_ms}; expected a number from 0 up, or null where it is not known")
         if self.propensity is not None and not 0 < self.propensity <= 1:
             raise DataError(f"propensity is {self.propensity}; expected a probability above 0 and at most 1, or null")
+        if self.probabilities:
+            _check_probabilities(self.probabilities)
         if self.scores:
             for metric, score in self.scores.items():
                 if score is not None and not isfinite(score):
@@ -71,6 +76,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for value in (self.input, self.output, self.reference_output):
             if isinstance(value, dict | list) and is_deeper(value, MAX_LEVELS):
                 raise DataError(TOO_DEEP)
+
+
+def _check_probabilities(said: dict[str, float]) -> None:
+    if len(said) > MOST_ANSWERS:
+        raise DataError(f"probabilities has {len(said):,} answers; expected at most {MOST_ANSWERS}, the most probable ones")
+    for answer, probability in said.items():
+        if not 0 <= probability <= 1:
+            raise DataError(f"probabilities: '{answer[:40]}' is {probability}; expected a number from 0 to 1")
+    if (total := sum(said.values())) > 1.001:
+        raise DataError(f"probabilities come to {total:.4g} together; expected at most 1")
 
 
 class Logged(Record, frozen=True, kw_only=True, gc=False):

@@ -9,6 +9,7 @@ from freehold.chat import JSON, canonical_json
 from freehold.errors import CallerError, TrainingError
 from freehold.routing.arrays import pack
 from freehold.routing.network import Network
+from freehold.training.beliefs import targets
 from freehold.training.confidence import fit_sure
 from freehold.training.lesson import Part
 from freehold.training.loop import need_torch
@@ -77,7 +78,10 @@ def _prepared(job: Job, options: Tuning) -> _Prepared:
     answers = lesson.choices
     place = {canonical_json(answer): c for c, answer in enumerate(answers)}
     goal: Goal = "labels" if lesson.shape == "labels" else "choice"
-    return _Prepared(base, goal, answers, _rows(base, lesson.train, place, goal), _rows(base, lesson.calibrate, place, goal))
+    learnt = _rows(base, lesson.train, place, goal)
+    if goal == "choice" and (target_NC := targets(lesson.train, answers)) is not None:
+        learnt = [Row(row.ids, target_C) for row, target_C in zip(learnt, target_NC.tolist(), strict=True)]
+    return _Prepared(base, goal, answers, learnt, _rows(base, lesson.calibrate, place, goal))
 
 
 def base_of(job: Job) -> Path:

@@ -18,6 +18,7 @@ from freehold.routing.arrays import pack
 from freehold.routing.embed import Embedder
 from freehold.routing.head import softmax
 from freehold.routing.onnx import OnnxEmbedder
+from freehold.training.beliefs import targets
 from freehold.training.heads import (
     BOTH,
     HASHED,
@@ -150,9 +151,11 @@ def fit_choice(part: Part, vector_ND: NDArray[np.float32] | None, fold_N: NDArra
     texts, y_M, fold_M = [part.texts[n] for n in some], y_N[some], fold_N[some]
     vector_MD = None if vector_ND is None else vector_ND[some]
     tried: dict[str, JSON] = {}
+    believed_NC = targets(part, answers)
     best: tuple[float, Shape, NDArray[np.float64]] | None = None
     for shape in _shapes(vector_ND, len(part)):
-        logits_NC = out_of_fold(texts, vector_MD, y_M, len(answers), fold_M, shape, seed)
+        believed_MC = None if believed_NC is None else believed_NC[some]
+        logits_NC = out_of_fold(texts, vector_MD, y_M, len(answers), fold_M, shape, seed, believed_MC)
         right = float((logits_NC.argmax(axis=1) == y_M).mean())
         tried[shape.name] = round(right, 6)
         if best is None or right > best[0]:
@@ -166,7 +169,7 @@ def fit_choice(part: Part, vector_ND: NDArray[np.float32] | None, fold_N: NDArra
         "temperature": temperature,
         "log loss out of fold": round(log_loss(softmax(logits_NC / temperature), y_M), 6),
     }
-    linear = fit(part.texts, vector_ND, y_N, len(answers), shape, seed)
+    linear = fit(part.texts, vector_ND, y_N, len(answers), shape, seed, believed_NC)
     return Fitted(linear, answers, temperature, about, None, None if vector_ND is None else _centres(vector_ND, y_N, len(answers)))
 
 
