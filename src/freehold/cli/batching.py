@@ -2,13 +2,14 @@
 
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freehold.cli.asking import INTERRUPTED
-from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, out, print_json, progress_bar, spent, usd
+from freehold.cli.console import JsonOption, ProjectOption, exit_with, notes, out, print_json, progress_bar, spent, stdout_kept, usd
 from freehold.errors import CallerError
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def batch(
                 now = rate.at(time.monotonic(), counts.done + counts.failed, counts.failed, counts.cost_usd)
                 show(now.done, _line(now, counts) + _handed_over(counts.tickets), now.total)
 
-            report = run(found, job, tell, lambda n: notes().print(_stopping(n)))
+            with stdout_kept() if ray else nullcontext():  # Ray says there that a node is lost
+                report = run(found, job, tell, lambda n: notes().print(_stopping(n)))
     if as_json:
         print_json(report)
     else:

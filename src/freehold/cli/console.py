@@ -46,6 +46,20 @@ def print_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
 
 
+@contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Keeps stdout for results: what anything prints there within the block goes to stderr, libraries that are not written in Python included."""
+    sys.stdout.flush()
+    own = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(own, 1)
+        os.close(own)
+
+
 def out() -> "Console":
     """Where results go."""
     from rich.console import Console

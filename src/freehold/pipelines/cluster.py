@@ -9,10 +9,8 @@ import logging
 import os
 import re
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -80,8 +78,7 @@ class ClusterBatch(Batch):
     async def _all_rows(self) -> None:
         try:
             await asyncio.to_thread(self._at.note, self._run, self._begun, "running")  # as the workers look for it
-            with redirect_stdout(sys.stderr):  # where Ray tells of nodes that died
-                await self._through(self._cluster)
+            await self._through(self._cluster)
         except BaseException:
             self._at.note(self._run, self._begun, "failed")
             raise
