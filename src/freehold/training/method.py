@@ -27,6 +27,7 @@ _HERE = {
     "stream": "stream:METHOD",
     "tagger": "tagger:METHOD",
     "encoder": "encoder:METHOD",
+    "code": "code:METHOD",
     "prompt": "prompt:METHOD",
     "provider": "provider:METHOD",
     "distill": "distill:METHOD",

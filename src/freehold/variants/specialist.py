@@ -44,6 +44,7 @@ FORMATS: dict[str, str] = {
     "stream": "freehold.variants.streams",
     "tagger": "freehold.variants.tagger",
     "encoder": "freehold.variants.encoder",
+    "code": "freehold.variants.code",
 }
 """The module of each format, whose `load` makes an `Answerer` of the files, or `load_over` of them and the one under it. Imported when one is
 asked."""
