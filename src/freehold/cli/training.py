@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freehold.cli import programs
 from freehold.cli.console import JsonOption, ProjectOption, notes, number, opened, out, print_json, print_table, progress_bar, share, usd
 from freehold.errors import CallerError
 
@@ -22,6 +23,7 @@ specialists = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Adds these commands."""
     app.command()(train)
+    programs.register(specialists)
     app.add_typer(specialists, name="specialists")
 
 
@@ -216,13 +218,30 @@ def _first(card: "Card") -> tuple[str, str]:
 
 
 @specialists.command()
-def show(name: Annotated[str, typer.Argument(help="The specialist.")], project: ProjectOption = None, as_json: JsonOption = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="The specialist.")],
+    source: Annotated[bool, typer.Option("--source", help="Print the program of one that is a program, and nothing else.")] = False,
+    project: ProjectOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show a specialist's card."""
+    import sys
+
     import msgspec
 
     from freehold.cli.forgetting import print_kept
     from freehold.variants.shelf import chain, find
 
+    if source:
+        from freehold.edit import source_of
+
+        with opened(project) as home:
+            told = source_of(home, name)[1]
+        if as_json:
+            print_json({"name": name, "source": told})
+        else:
+            sys.stdout.write(told)
+        return
     with opened(project) as home:
         card = find(home.store, home.tenant, name)
         line = tuple(reversed(chain(home.store, card)))

@@ -25,7 +25,7 @@ DESKS = {
     "loans": ["borrow money", "a loan", "interest on my loan"],
     "travel": ["going abroad", "euros", "foreign fee"],
 }
-FILLERS = "please hello today i want to ask about the thing that my friend said when we met".split()
+FILLERS = ["please", "hello", "today", "i", "want", "to", "ask", "about", "the", "thing", "that", "my", "friend", "said", "when", "we", "met"]
 
 
 def asked(count: int, seed: int, noise: float = 0.0) -> Part:
