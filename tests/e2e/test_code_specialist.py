@@ -35,7 +35,25 @@ instruction = "Say which desk."
 allow_uncertified = true
 """
 DESKS = {"cards": ["lost card", "card stolen"], "loans": ["borrow money", "a loan"]}
-FILLERS = ["please", "hello", "today", "i", "want", "to", "ask", "about", "the", "thing", "that", "my", "friend", "said", "when", "we", "met"]
+FILLERS = [
+    "please",
+    "hello",
+    "today",
+    "i",
+    "want",
+    "to",
+    "ask",
+    "about",
+    "the",
+    "thing",
+    "that",
+    "my",
+    "friend",
+    "said",
+    "when",
+    "we",
+    "met",
+]
 WRONG = "```python\ndef answer(text):\n    return 'cards'\n```"
 GOOD = "```python\ndef answer(text):\n    if 'card' in text:\n        return 'cards'\n    return 'loans' if 'loan' in text or 'borrow' in text else None\n```"
 

@@ -18,14 +18,32 @@ from freehold.training.programs.written import code_in
 from freehold.training.run import Run
 from freehold.variants.card import Plan
 from freehold.variants.code import SOURCE, Program, load
-from freehold.variants.decisions import DecisionList, read
+from freehold.variants.decisions import DecisionList, Rule, Votes, read, written
 
 DESKS = {
     "cards": ["lost card", "card stolen", "freeze my card"],
     "loans": ["borrow money", "a loan", "interest on my loan"],
     "travel": ["going abroad", "euros", "foreign fee"],
 }
-FILLERS = ["please", "hello", "today", "i", "want", "to", "ask", "about", "the", "thing", "that", "my", "friend", "said", "when", "we", "met"]
+FILLERS = [
+    "please",
+    "hello",
+    "today",
+    "i",
+    "want",
+    "to",
+    "ask",
+    "about",
+    "the",
+    "thing",
+    "that",
+    "my",
+    "friend",
+    "said",
+    "when",
+    "we",
+    "met",
+]
 
 
 def asked(count: int, seed: int, noise: float = 0.0) -> Part:
@@ -103,6 +121,23 @@ def test_what_is_no_table_in_our_frame_is_not_read_as_one(tmp_path: Path, change
     source = made(tmp_path, asked(300, 1), asked(150, 2)).files[SOURCE].decode()
     assert read(source) is not None
     assert read(source.replace(*change)) is None
+
+
+def test_words_are_counted_alike_as_data_and_as_a_program() -> None:
+    votes = Votes(
+        2, 2, 0.9, tuple((desk, tuple(sorted({word for one in said for word in one.split()}))) for desk, said in DESKS.items()), "9 of 10"
+    )
+    source = written([Rule("fraud", ("^ fraud",), (), 0.99)], "Two tables.", votes)
+    here = read(source)
+    assert here is not None and here.votes == votes._replace(note="") and here.votes.sure == 0.9
+    program = Program(source)
+    texts = [*asked(200, 5).texts, "fraud lost card", "a a a lost", "", "card euros lost stolen", "lost card stolen"]
+    said = here.answer(texts)
+    assert [None if one is None else one.output for one in said] == program.outputs(texts)
+    assert {"fraud", "cards", "loans", "travel"} == {str(one.output) for one in said if one is not None}
+    program.close()
+    assert read(source.replace("VOTES = (2, 2,", "VOTES = (2, 0,")) is None
+    assert read(source.replace("'borrow'", "'borrow money'")) is None
 
 
 def test_a_table_that_people_changed_is_read_on(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from freehold.errors import TrainingError
 from freehold.evaluation.bounds import clopper_pearson_lower
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
-from freehold.training.programs.induce import induced, kept
+from freehold.training.programs.induce import MOST_ANSWERS, induced, kept, votes
 from freehold.training.programs.written import Tried, Wanted, judged, written
 from freehold.training.run import Run
 from freehold.variants.code import CARD, SOURCE
+from freehold.variants.decisions import NO_VOTES
 from freehold.variants.decisions import written as as_program
 
 _WRITTEN_TOKENS = 4_000
@@ -75,18 +76,20 @@ def _as_rules(job: Job, options: Options, run: Run) -> Made:
     lesson = job.lesson
     tried = induced(lesson.train, options.precision, options.most_rules, job.plan.seed, lambda n: run.tell("rules", n, options.most_rules))
     rules = kept(tried, lesson.calibrate, options.precision)
-    if not rules:
+    voting = NO_VOTES
+    if len(lesson.choices) <= MOST_ANSWERS:
+        rules = rules[: max(0, options.most_rules - len(lesson.choices))]
+        voting = votes(lesson.train, lesson.calibrate, rules, options.precision)
+    if not rules and not voting.many:
         borne_out = sum(one.is_borne_out for one in tried)
         raise TrainingError(
             f"No list of rules was found that is right {options.precision:.0%} of the time: of {len(tried)} that were tried, {borne_out} "
             "held on rows that they were not found on, and those together not often enough. Add rows, be content with less (--set precision=0.9), have a "
             "model write a program (--set model=NAME), or train a head, which weighs many words."
         )
-    about = (
-        f"The {len(rules)} rules of '{job.task.id}', found on {len(lesson.train)} answers; behind each, on how many others it was right."
-    )
-    source = as_program(rules, about)
-    return _made(source, 0.0, {"by": "a decision list", "rules": len(rules), "tried": len(tried)})
+    about = f"The rules of '{job.task.id}', found on {len(lesson.train)} answers; behind each, on how many others it was right."
+    source = as_program(rules, about, voting)
+    return _made(source, 0.0, {"by": "a decision list", "rules": len(rules), "tried": len(tried), "counts words": bool(voting.many)})
 
 
 def _by_a_model(job: Job, options: Options, run: Run) -> Made:

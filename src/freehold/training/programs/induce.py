@@ -4,7 +4,10 @@ Source: separate and conquer (Fürnkranz, 1999), with pruning on held-out rows a
 not found on do not bear out is dropped whole, because what no rule answers is only asked elsewhere.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import product
+from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 
 from freehold.chat import JSON, canonical_json
 from freehold.training.lesson import Part
-from freehold.variants.decisions import DecisionList, Rule, words
+from freehold.variants.decisions import NO_VOTES, DecisionList, Rule, Votes, words
 
 _LONGEST = 3
 """Words of a phrase."""
@@ -27,6 +30,13 @@ _FOUND_ON = 0.6
 _SIMPLER = 2.0
 """So many rows a second phrase has to be worth."""
 _MOST_FAILED = 300
+_FOLDS = 5
+_SHARES = (0.15, 0.25, 0.4)
+_MOST_WORDS = (10, 20, 40)
+_LEAST_WORDS = (2, 3, 4, 5)
+_AHEAD = (2, 3)
+MOST_ANSWERS = 30
+"""With more answers than these, each of which takes a line, no words are counted."""
 
 Tell = Callable[[int], None]
 
@@ -136,6 +146,58 @@ def kept(tried: Sequence[Candidate], part: Part, precision: float) -> list[Rule]
     enough = np.flatnonzero(together >= precision)
     chosen = sorted(order[: int(enough[-1]) + 1].tolist()) if len(enough) else []
     return [borne_out[n].rule._replace(sure=float(sure_R[n]), note=f"{right_R[n]} of {of_R[n]}") for n in chosen]
+
+
+def votes(train: Part, calibrate: Part, rules: Sequence[Rule], precision: float) -> Votes:
+    """Words that speak for each answer, for texts that no rule fits: the table that answers most of those of all that are tried, as long as it is right as
+    often as `precision`, by five folds of the training part and by `calibrate`. None at all where none is."""
+    list_ = DecisionList(rules, 0)
+    some, others = (part.those(n for n, text in enumerate(part.texts) if list_.fitting(text) is None) for part in (train, calibrate))
+    if not len(some):
+        return NO_VOTES
+    fold_N = np.random.default_rng(0).permutation(int(some.group_N.max()) + 1)[some.group_N] % _FOLDS
+    folds = [(some.those(np.flatnonzero(fold_N != k)), some.those(np.flatnonzero(fold_N == k))) for k in range(_FOLDS)]
+    best: tuple[int, Votes] | None = None
+    for share in _SHARES:
+        for most in _MOST_WORDS:
+            whole = _speaking(some, share, most)
+            looked = [(_speaking(inside, share, most), outside) for inside, outside in folds] + [(whole, others)]
+            for least, ahead in product(_LEAST_WORDS, _AHEAD):
+                right = of = 0
+                for table, part in looked:
+                    said = DecisionList((), 0, Votes(least, ahead, 1.0, table)).answer(part.texts)
+                    of += sum(one is not None for one in said)
+                    right += sum(one is not None and one.output == answer for one, answer in zip(said, part.answers, strict=True))
+                sure = (right + 1) / (of + 2)
+                if sure >= precision and (best is None or of > best[0]):
+                    best = of, Votes(least, ahead, sure, whole, f"{right} of {of}")
+    return NO_VOTES if best is None else best[1]
+
+
+def _speaking(part: Part, share: float, most: int) -> tuple[tuple[JSON, tuple[str, ...]], ...]:
+    """For each answer its most telling words, by how much more often they stand in its texts than in others: of those words of whose texts it has at least
+    this share."""
+    count_by: dict[bytes, Counter[str]] = {}
+    rows_by: Counter[bytes] = Counter()
+    all_: Counter[str] = Counter()
+    answers: dict[bytes, JSON] = {}
+    for text, answer in zip(part.texts, part.answers, strict=True):
+        key = canonical_json(answer)
+        answers[key] = answer
+        tokens = set(words(text).split()) - {"^", "$"}
+        rows_by[key] += 1
+        all_.update(tokens)
+        count_by.setdefault(key, Counter()).update(tokens)
+    found: list[tuple[JSON, tuple[str, ...]]] = []
+    for key in sorted(count_by):
+        here, rest = rows_by[key], len(part) - rows_by[key]
+        worth = {
+            word: count * log(((count + 0.5) / (here + 1)) / ((all_[word] - count + 0.5) / (rest + 1)))
+            for word, count in count_by[key].items()
+            if count >= _FEWEST and count >= share * (all_[word] + 1)
+        }
+        found.append((answers[key], tuple(sorted(sorted(worth, key=lambda word: (-worth[word], word))[:most]))))
+    return tuple(found)
 
 
 def _prior(tried: Sequence[Candidate]) -> tuple[float, float]:
