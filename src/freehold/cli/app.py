@@ -38,6 +38,7 @@ from freehold.cli import (
     streaming,
     training,
     usage,
+    writing,
 )
 from freehold.errors import CallerError, FreeholdError
 
@@ -78,6 +79,7 @@ _GROUPS = (
     judging,
     reviews,
     evaluating,
+    writing,
     monitoring,
     expert,
 )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from freehold.chat import JSON
 from freehold.errors import DataError
 from freehold.routing.arrays import pack, unpack
+from freehold.routing.embed import Embedder
 from freehold.routing.head import softmax
 from freehold.routing.wide import Fixed
 from freehold.variants.heads import EMBEDDER, embedder_of
@@ -95,12 +96,12 @@ def write(fixed: Fixed, scores: Scores, more: Mapping[str, NDArray[Any]] | None 
     return pack(scores.arrays() | dict(more or {}), told)
 
 
-def load(files: Mapping[str, bytes]) -> StreamAnswerer:
-    """The specialist of these files. Raises DataError, or OperatorError where a package is missing."""
+def load(files: Mapping[str, bytes], known: Embedder | None = None) -> StreamAnswerer:
+    """The specialist of these files. `known`: its embedder, where that is read already. Raises DataError, or OperatorError where a package is missing."""
     arrays, about = unpack(files.get(STREAM, b""), "a stream")
     try:
         vectors = about["vectors"]
-        embedder = None if vectors["embedder"] is None else embedder_of(files)
+        embedder = None if vectors["embedder"] is None else known or embedder_of(files)
         if embedder is not None and embedder.name != vectors["embedder"]:
             raise DataError(f"its embedder is {embedder.name}, and it learnt from the vectors of {vectors['embedder']}. Restore its files.")
         scores = Scores(

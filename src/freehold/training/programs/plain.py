@@ -1,0 +1,34 @@
+"""Whether a program that somebody may import is plain: it names nothing by which it could reach beyond its own values."""
+
+import ast
+from collections.abc import Collection
+from typing import Final
+
+PURE: Final = frozenset({"re", "math"})
+"""Modules that a pure function may import."""
+_BEYOND = frozenset(
+    "open eval exec compile input breakpoint globals locals vars getattr setattr delattr memoryview exit quit help print".split()
+)
+
+
+def beyond(source: str, modules: Collection[str]) -> list[str]:
+    """What of a program is not plain, a line for each thing: other modules than these, names that reach beyond it, attributes that begin with `__`."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return [f"it is no Python: {error}"]
+    found: list[str] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found += [f"line {node.lineno} imports {one.name}" for one in names if one.name.partition(".")[0] not in modules]
+            case ast.ImportFrom(module=module, level=level):
+                if level or (module or "").partition(".")[0] not in modules:
+                    found.append(f"line {node.lineno} imports from {module or 'its own package'}")
+            case ast.Name(id=name) if name in _BEYOND or (name.startswith("__") and name != "__name__"):
+                found.append(f"line {node.lineno} names {name}")
+            case ast.Attribute(attr=name) if name.startswith("__") or name in ("format_map", "gi_frame", "f_globals"):
+                found.append(f"line {node.lineno} names .{name}")
+            case _:
+                pass
+    return list(dict.fromkeys(found))
