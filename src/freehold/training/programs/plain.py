@@ -7,7 +7,8 @@ from typing import Final
 PURE: Final = frozenset({"re", "math"})
 """Modules that a pure function may import."""
 _BEYOND = frozenset(
-    "open eval exec compile input breakpoint globals locals vars getattr setattr delattr memoryview exit quit help print".split()
+    {"open", "eval", "exec", "compile", "input", "breakpoint", "globals", "locals", "vars", "getattr", "setattr", "delattr"}
+    | {"memoryview", "exit", "quit", "help", "print"}
 )
 
 
