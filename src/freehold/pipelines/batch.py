@@ -22,7 +22,7 @@ from freehold.journal.read import spent_on
 from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, NotReady, kind_of, may_pass, words_of
 from freehold.pipelines.handing import Handing, check_takes_batches, handing_over
 from freehold.pipelines.job import Ended, Job, Report, batch_id, check
-from freehold.pipelines.laid import columns, laid
+from freehold.pipelines.laid import Fields, columns, laid
 from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
 from freehold.pipelines.rows import BadRow, Row, count_rows, format_of, read_rows
 from freehold.pipelines.run import Progress, Run, Steps, spent_before
@@ -162,7 +162,10 @@ class Batch:
         self._first = list(islice(self._input, CHUNK))
         if format_of(job.input) in ("csv", "parquet"):
             self._step.check_columns(job.input.name, (row.value for row in self._first if isinstance(row, Row)))
-        self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
+        self._fields: Fields = {}
+        if format != "jsonl":  # lines of JSON may have a column that no earlier one has: all are looked at
+            rows = self._first if format_of(job.input) in ("csv", "parquet") else read_rows(job.input)
+            self._fields = columns(rows, self._step.signature)
         finished = msgspec.json.decode(earlier.what, type=Written) if earlier.what else None  # what an earlier run wrote to its end
         has_part = job.out.with_name(f"{job.out.name}.part").exists()
         if finished is not None and not (job.retry_failed or job.overwrite or (job.resume and has_part)) and is_written(job.out, finished):
