@@ -22,7 +22,7 @@ from freehold.journal.read import spent_on
 from freehold.pipelines.failure import HAD_NO_ANSWER, BudgetSpent, Cancelled, NotReady, kind_of, may_pass, words_of
 from freehold.pipelines.handing import Handing, check_takes_batches, handing_over
 from freehold.pipelines.job import Ended, Job, Report, batch_id, check
-from freehold.pipelines.laid import Fields, columns, laid
+from freehold.pipelines.laid import columns, laid
 from freehold.pipelines.output import FailedRow, RowWriter, Written, is_written
 from freehold.pipelines.rows import BadRow, Row, count_rows, format_of, read_rows
 from freehold.pipelines.run import Progress, Run, Steps, spent_before
@@ -31,6 +31,7 @@ from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Purse, Scope, current
 from freehold.pipelines.step import Program, Step
 from freehold.pipelines.task import Task
+from freehold.pipelines.writers import Fields
 from freehold.providers.batches import BatchTicket
 from freehold.providers.order import wait_s
 from freehold.providers.pacing import Pacing
