@@ -235,6 +235,14 @@ def test_a_provider_that_answers_nobody_ends_it(home: Home) -> None:
     assert (again["done"], again["failed"]) == (500, 0)
 
 
+def test_a_column_that_comes_late_in_lines_of_json_is_in_the_table(home: Home) -> None:
+    rows = [{"message": f"m{n}", **({"late": "here"} if n == 299 else {})} for n in range(300)]
+    (home.folder / "late.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    home.batch("sort", "late.jsonl", "--out", "late.csv")
+    lines = (home.folder / "late.csv").read_text().splitlines()
+    assert (lines[0], len(lines), sum("here" in line for line in lines)) == ("row,message,late,queue,sure", 301, 1)
+
+
 def test_columns_that_are_no_parameters_come_along(home: Home) -> None:
     """As nearly every table has an id."""
     (home.folder / "in.csv").write_text("id,message\n7,one\n8,two\n")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -200,13 +200,18 @@ def show(
 
 
 def _show_dropped(version: "Version", found: list[tuple[object, ...]], reason: str, as_json: bool) -> None:
+    from freehold.datasets.dropped import Reason
     from freehold.errors import nearest
 
-    known = version.manifest.dropped
+    known = {*get_args(Reason), *version.manifest.dropped}
     if reason != "all" and reason not in known:
-        raise CallerError(f"Nothing was left out of {version.label} for '{reason}'.{nearest(reason, set(known))}")
+        raise CallerError(f"Nothing was left out of {version.label} for '{reason}'.{nearest(reason, known)}")
     if as_json:
         print_json([row._asdict() for row in found])  # type: ignore[attr-defined]
+        return
+    if not found:
+        why = "" if reason == "all" else f" for '{reason}'"
+        out().print(f"{version.label}: 0 rows were left out{why}.", markup=False)
         return
     rows = [
         [str(cell or "") if not isinstance(cell, tuple) else ", ".join(id[:12] for id in cell) for cell in row] for row in found[:_SHOWN]

@@ -102,7 +102,7 @@ def export(version: Version, wanted: Wanted, out: Path, instructions: Mapping[st
         files = _write(_leaving(version, wanted, left_out), wanted, out, instructions, left_out, rows)
         if not rows:
             why = ", ".join(f"{reason}: {n:,}" for reason, n in left_out.most_common())
-            raise CallerError(f"Nothing of {version.label} may leave in this form: {why}.")
+            raise CallerError(f"Nothing of {version.label} may leave in this form: {why}.{_to_say(left_out)}")
     described = [file_of(path) for path in files]
     if wanted.format == "huggingface":
         files += write_card(version.manifest, wanted.openness, out, _described(wanted, files, out, described), dict(rows), dict(left_out))
@@ -160,6 +160,16 @@ def _why_not(example: Example, wanted: Wanted) -> str:
     if example.trains != "yes" and (wanted.for_training or wanted.format in _TRAINING):
         return f"may not train others: {example.writer}"
     return ""
+
+
+def _to_say(left_out: Mapping[str, int]) -> str:
+    """What to write in freehold.toml so that rows without terms may leave; empty where no row lacks them."""
+    keys = [key for key in ("licence", "consent") if f"no {key}" in left_out]
+    if not keys:
+        return ""
+    lines = " and ".join(f'{key} = "..."' for key in keys)
+    flags = " and ".join(f"--without-{key}" for key in keys)
+    return f" Say {lines} under [data] or [tasks.NAME] in freehold.toml and build again, or let them leave by {flags}. A call's own tag goes first."
 
 
 def _named(example: Example, pseudonyms: Mapping[str, str]) -> Example:

@@ -31,6 +31,7 @@ from freehold.pipelines.runtime import Runtime, runtime
 from freehold.pipelines.scope import Purse, Scope, current
 from freehold.pipelines.step import Program, Step
 from freehold.pipelines.task import Task
+from freehold.pipelines.writers import Fields
 from freehold.providers.batches import BatchTicket
 from freehold.providers.order import wait_s
 from freehold.providers.pacing import Pacing
@@ -162,7 +163,10 @@ class Batch:
         self._first = list(islice(self._input, CHUNK))
         if format_of(job.input) in ("csv", "parquet"):
             self._step.check_columns(job.input.name, (row.value for row in self._first if isinstance(row, Row)))
-        self._fields = columns(self._first, self._step.signature) if format != "jsonl" else {}
+        self._fields: Fields = {}
+        if format != "jsonl":  # lines of JSON may have a column that no earlier one has: all are looked at
+            rows = self._first if format_of(job.input) in ("csv", "parquet") else read_rows(job.input)
+            self._fields = columns(rows, self._step.signature)
         finished = msgspec.json.decode(earlier.what, type=Written) if earlier.what else None  # what an earlier run wrote to its end
         has_part = job.out.with_name(f"{job.out.name}.part").exists()
         if finished is not None and not (job.retry_failed or job.overwrite or (job.resume and has_part)) and is_written(job.out, finished):

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.data_sets import a_call, journalled, project_at, recipe, said
 
+from command import freehold
 from freehold.curate import build_dataset, export_dataset
 from freehold.datasets.card import write_card
 from freehold.datasets.export import FULL, REDACTED, Wanted, exports_of
@@ -122,6 +123,22 @@ def test_rows_without_terms_stay_and_are_counted(project: Project, tmp_path: Pat
     assert (sum(exported.rows.values()), exported.left_out) == (5, {"no consent": 3, "no licence": 2})
     told_otherwise = export_dataset(project, "triage", Wanted("openai", without_licence=True, without_consent=True), tmp_path / "all")
     assert (sum(told_otherwise.rows.values()), told_otherwise.left_out) == (10, {})
+
+
+def test_where_nothing_may_leave_the_keys_to_write_are_named(project: Project, tmp_path: Path) -> None:
+    journalled(project, [a_call(n, tags={"licence": "none"}) for n in range(5)])
+    build_dataset(project, recipe(near=0.0))
+    with pytest.raises(CallerError, match=r'no licence: 5\. Say licence = "\.\.\." under \[data\].* by --without-licence\. '):
+        export_dataset(project, "triage", Wanted("openai"), tmp_path / "out")
+
+
+def test_a_reason_that_did_not_occur_is_none_and_an_unknown_one_is_refused(project: Project, tmp_path: Path) -> None:
+    journalled(project, [a_call(n) for n in range(5)])
+    build_dataset(project, recipe(near=0.0))
+    show = ("dataset", "show", "triage", "--project", tmp_path, "--dropped")
+    assert "0 rows were left out for 'near duplicate'." in freehold(*show, "near duplicate").out
+    assert freehold(*show, "language", "--json").json == []
+    assert "near duplicate" in freehold(*show, "near duplicat", code=2).err
 
 
 def test_answers_that_may_not_train_others_leave_in_no_form_of_training(project: Project, tmp_path: Path) -> None:
