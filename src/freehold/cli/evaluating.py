@@ -117,6 +117,11 @@ def run(
             confidence=confidence,
         )
         prepared = prepare(home, request, datetime.now(UTC), candidates, modules, ask)
+        for name, count in prepared.left_out.items():
+            if count:
+                notes().print(
+                    f"'{name}' learnt from {count:,} of the items, or had settings chosen by them: nobody is asked those.", markup=False
+                )
         _price(prepared, as_json, yes)
         with progress_bar(len(prepared.questions.rows), not as_json) as show:
 

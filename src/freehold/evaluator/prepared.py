@@ -26,6 +26,7 @@ from freehold.evaluation.summary import known_tags
 from freehold.evaluator.items import items_of
 from freehold.evaluator.questions import Question, Questions, of_journal, whole
 from freehold.evaluator.scoring import Agreement, Instrument
+from freehold.evaluator.specialists import with_specialists
 from freehold.evaluator.trials import Candidate
 from freehold.journal.answers import metrics_of, variants_of
 from freehold.journal.build import Builder, new_call_id
@@ -74,6 +75,8 @@ class Prepared(NamedTuple):
     """What live variants have still to be asked; None where there is nothing."""
     requirements: tuple[gate.Requirement, ...]
     request: Request
+    left_out: Mapping[str, int] = {}
+    """Items that are left out because a specialist learnt from them, by its name."""
 
     @property
     def plan(self) -> Plan | None:
@@ -100,7 +103,10 @@ def prepare(
     _check(request)
     reference = request.reference if request.reference is not None else task.reference
     questions = read(project, task, request, reference, now)
-    variants = _variants(project, task, questions, request, reference, candidates)
+    entered = with_specialists(project, task, questions, request.variants or task.variants)
+    questions = entered.questions
+    variants = _variants(project, task, questions, request, reference, candidates, entered.shelved)
+    candidates = {**candidates, **entered.shelved}
     reference = reference if reference in variants else None
     asked = Asked(
         task=task.id,
@@ -125,7 +131,8 @@ def prepare(
     live = [name for name in variants if name not in candidates and is_askable(project.config, name)]
     planned = _planned(project, task, questions, live, reference, request, begun, now)
     id = earlier or f"{now:%Y%m%d}-{new_call_id()[-8:]}"
-    return Prepared(id, asked, begun, earlier is not None, task, questions, instruments, candidates, planned, requirements, request)
+    is_resumed, left_out = earlier is not None, entered.left_out
+    return Prepared(id, asked, begun, is_resumed, task, questions, instruments, candidates, planned, requirements, request, left_out)
 
 
 def _check(request: Request) -> None:
@@ -151,7 +158,13 @@ def read(project: Project, task: Task, request: Request, reference: str | None, 
 
 
 def _variants(
-    project: Project, task: Task, questions: Questions, request: Request, reference: str | None, candidates: Mapping[str, Candidate]
+    project: Project,
+    task: Task,
+    questions: Questions,
+    request: Request,
+    reference: str | None,
+    candidates: Mapping[str, Candidate],
+    shelved: Mapping[str, Candidate],
 ) -> tuple[str, ...]:
     """Who is evaluated, the reference first: those that are named, else the task's own, else everybody recorded."""
     recorded = dict.fromkeys(name for under in questions.journalled for name in variants_of(project.store, project.tenant, under))
@@ -160,14 +173,14 @@ def _variants(
     for name in candidates:
         if name in recorded or name in project.config.models or name in project.config.variants:
             raise CallerError(f"A candidate is called '{name}', and so is another variant. Give the candidate a name of its own.")
-    known = {*usable, *candidates}
+    known = {*usable, *candidates, *shelved}
     if request.variants is None:
         wanted = tuple(name for name in wanted if name in known)
     wanted = (*wanted, *candidates)
     for name in (*wanted, *([reference] if reference is not None and request.reference is not None else [])):
         if name not in known:
             raise CallerError(
-                f"'{name}' has no recorded answer to task '{task.id}', and is no model with a provider that could be asked."
+                f"'{name}' has no recorded answer to task '{task.id}', is no model with a provider that could be asked, and no specialist."
                 f"{nearest(name, list(known))}"
             )
     names = tuple(dict.fromkeys([*([reference] if reference in known and (wanted != (reference,)) else []), *wanted]))

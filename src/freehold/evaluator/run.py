@@ -76,7 +76,7 @@ def evaluate(
         everything = prepared.request._replace(limit=None)  # what was drawn stays, though others may have come in meanwhile
         questions = read(project, prepared.task, everything, prepared.asked.reference, prepared.begun)
         questions = _the_same(questions, prepared.questions)
-    if prepared.candidates:
+    if prepared.candidates:  # functions of a program, and specialists
         spent = 0.0 if report is None else report.spent_usd
         budget = None if prepared.request.budget_usd is None else max(0.0, prepared.request.budget_usd - spent)
         tried = try_out(project, prepared.id, questions, prepared.candidates, prepared.request.concurrency, budget, _trying(tell))

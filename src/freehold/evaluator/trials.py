@@ -20,6 +20,7 @@ from freehold.chat import JSON, Outcome
 from freehold.config import Config
 from freehold.errors import CallerError, nearest
 from freehold.evaluator.questions import Given, Questions, Whole, whole
+from freehold.evaluator.specialists import Shelved
 from freehold.journal.build import call_id
 from freehold.journal.call import Call
 from freehold.journal.read import calls_by_id, spent_on
@@ -87,6 +88,7 @@ class _Trial:
         self._questions = questions
         self._under = f"{questions.task.id}@candidates"
         self._work = {name: _work_of(one) for name, one in candidates.items()}
+        self._free = {name for name, one in candidates.items() if isinstance(one, Shelved)}
         self._room = asyncio.Semaphore(at_once)
         self._purse = None if budget_usd is None else Purse(budget_usd)
         self._tell = tell
@@ -134,7 +136,7 @@ class _Trial:
         began, at = time.monotonic(), datetime.now(UTC)
         output: JSON = None
         outcome: Outcome = "answered"
-        cost: float | None = None
+        cost: float | None = 0.0 if name in self._free else None
         try:
             if isinstance(work, Step):
                 steps = await asyncio.to_thread(known_steps, self._project.store, self._project.tenant, [episode])
