@@ -471,3 +471,22 @@ def test_a_backup_has_evaluations(tmp_path: Path) -> None:
     freehold("restore", tmp_path / "all.tar", tmp_path / "other")
     assert freehold("evaluate", "show", found["id"], "--project", tmp_path / "other", "--json").json == found
     assert len(singles(tmp_path / "other", found["id"])) == 40
+
+
+def test_judges_are_told_of_first_and_kept_within_the_budget(tmp_path: Path) -> None:
+    """About what they cost is said before anybody is asked; when the budget is spent no further one is, and the same command goes on."""
+
+    def judges(said: Said) -> Iterator[bytes]:
+        return whole(openai_answer("m", '{"why": "fine", "score": 1}'))
+
+    with a_home(tmp_path, judges) as home:
+        with (home.folder / "freehold.toml").open("a") as toml:
+            toml.write('[judges.quality]\nmodel = "cheap"\nrubric = "Is it right?"\n')
+        command = ("evaluate", "triage", "--variants", "frontier", "--limit", "60", "--scorers", "judge:quality", "--project", home.folder)
+        told = freehold(*command, "--limit", "2")
+        assert "Judgements that are missing" in told.out and "judge:quality" in told.out
+        asked = len(home.provider.asked)
+        assert asked == 2
+        short = freehold(*command, "--budget-usd", "0.000001", "--json")
+        assert "left" in short.err and "judgements out" in short.err
+        assert 0 < len(home.provider.asked) - asked <= 64

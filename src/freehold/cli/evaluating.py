@@ -136,7 +136,9 @@ def run(
         _show(home, done.evaluation, as_json, to)
     if done.ended == "budget":
         notes().print(
-            f"The budget of {usd(budget_usd)} left {done.left:,} calls out: those items have no score.", markup=False, soft_wrap=True
+            f"The budget of {usd(budget_usd)} left {done.left:,} answers or judgements out: those have no score.",
+            markup=False,
+            soft_wrap=True,
         )
     _gate(done.evaluation)
 
@@ -272,6 +274,11 @@ def _price(prepared: "Prepared", as_json: bool, yes: bool) -> None:
     from freehold.cli.asking import confirm
 
     plan = prepared.plan
+    if prepared.judges and not as_json:
+        judges = [[bill.judge, bill.model, f"{bill.calls:,}", f"{bill.there:,}", usd(bill.cost_usd)] for bill in prepared.judges]
+        print_table(
+            "Judgements that are missing, as estimated", ["judge", "model", "calls", "there already", "cost"], judges, right=(2, 3, 4)
+        )
     if plan is None:
         return
     if not as_json:

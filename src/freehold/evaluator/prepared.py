@@ -24,6 +24,7 @@ from freehold.evaluation.scorer import Scorer
 from freehold.evaluation.scorers import functions_in, kinds, named
 from freehold.evaluation.summary import known_tags
 from freehold.evaluator.items import items_of
+from freehold.evaluator.judged import JudgeBill, check_judges, judge_bills
 from freehold.evaluator.questions import Question, Questions, of_journal, whole
 from freehold.evaluator.scoring import Agreement, Instrument
 from freehold.evaluator.specialists import with_specialists
@@ -75,6 +76,8 @@ class Prepared(NamedTuple):
     """What live variants have still to be asked; None where there is nothing."""
     requirements: tuple[gate.Requirement, ...]
     request: Request
+    judges: tuple[JudgeBill, ...] = ()
+    """What judges have still to be asked."""
     left_out: Mapping[str, int] = {}
     """Items that are left out because a specialist learnt from them, by its name."""
 
@@ -131,8 +134,12 @@ def prepare(
     live = [name for name in variants if name not in candidates and is_askable(project.config, name)]
     planned = _planned(project, task, questions, live, reference, request, begun, now)
     id = earlier or f"{now:%Y%m%d}-{new_call_id()[-8:]}"
+    judges = judge_bills(project, questions, variants, reference, instruments, now)
+    check_judges(judges, request.budget_usd)
     is_resumed, left_out = earlier is not None, entered.left_out
-    return Prepared(id, asked, begun, is_resumed, task, questions, instruments, candidates, planned, requirements, request, left_out)
+    return Prepared(
+        id, asked, begun, is_resumed, task, questions, instruments, candidates, planned, requirements, request, judges, left_out
+    )
 
 
 def _check(request: Request) -> None:

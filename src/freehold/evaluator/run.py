@@ -81,24 +81,32 @@ def evaluate(
         budget = None if prepared.request.budget_usd is None else max(0.0, prepared.request.budget_usd - spent)
         tried = try_out(project, prepared.id, questions, prepared.candidates, prepared.request.concurrency, budget, _trying(tell))
         questions = questions._replace(rows=_with(questions.rows, tried.given))
-    evaluation = in_loop(_scored(project, prepared, questions, report, tell))
-    left = tried.left + (0 if report is None else sum(asked.left for asked in report.variants.values()))
-    return Done(evaluation, "budget" if tried.is_spent else "done" if report is None else report.ended, "", left)
+    spent = (0.0 if report is None else report.spent_usd) + tried.spent_usd
+    budget = prepared.request.budget_usd
+    evaluation, unjudged = in_loop(
+        _scored(project, prepared, questions, report, None if budget is None else max(0.0, budget - spent), tell)
+    )
+    left = tried.left + unjudged + (0 if report is None else sum(asked.left for asked in report.variants.values()))
+    is_spent = tried.is_spent or unjudged > 0
+    return Done(evaluation, "budget" if is_spent else "done" if report is None else report.ended, "", left)
 
 
 def _trying(tell: Tell) -> Callable[[int, int], None]:
     return lambda done, total: tell(Progress("trying", done, total))
 
 
-async def _scored(project: Project, prepared: Prepared, questions: Questions, report: Report | None, tell: Tell) -> Evaluation:
-    """Scores one half, fixes targets, scores the other, and says what all of it shows."""
+async def _scored(
+    project: Project, prepared: Prepared, questions: Questions, report: Report | None, budget_usd: float | None, tell: Tell
+) -> tuple[Evaluation, int]:
+    """Scores one half, fixes targets, scores the other, and says what all of it shows; and how many judgements the budget left out."""
     asked = prepared.asked
     table = blank(questions, asked.variants, prepared.instruments)
     known = journalled(project, questions, prepared.instruments, asked.variants, prepared.id, prepared.is_resumed)
     total = len(table)
     scoring = Scoring(
         project, questions, prepared.instruments, table, asked.reference, prepared.id, known,
-        lambda done: tell(Progress("scoring", done, total)),
+        lambda done: tell(Progress("scoring", done, total)), budget_usd,
+        {bill.judge: (bill.cost_usd or 0.0) / bill.calls for bill in prepared.judges if bill.calls},
     )  # fmt: skip
     values = _values(project, prepared, questions, table)
     await scoring.some(table.selects_N, _now)
@@ -150,7 +158,7 @@ async def _scored(project: Project, prepared: Prepared, questions: Questions, re
     found = msgspec.structs.replace(found, required=gate.judge(found, prepared.requirements))
     records.write(project.folder, prepared.id, table, calls)
     records.finish(project.store, project.tenant, found)
-    return found
+    return found, scoring.left
 
 
 def _now() -> datetime:

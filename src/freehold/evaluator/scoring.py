@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -26,6 +27,7 @@ AT_ONCE = 64
 """Scores under way at one time."""
 NOT_ASKED = "it was not asked"
 ERASED = "its words were erased meanwhile"
+SPENT = "the budget was spent"
 
 
 class Agreement:
@@ -98,8 +100,17 @@ class Scoring:
         evaluation: str,
         known: Known,
         tell: Callable[[int], None],
+        budget_usd: float | None = None,
+        expected_usd: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
+        """`budget_usd`: what judges may cost. When it is spent none is asked any more; what those under way cost may go beyond it. `expected_usd`: about
+        what each asks for a judgement, which counts where nobody knows what one did cost."""
         self.cost_usd: float | None = 0.0
+        self.left = 0
+        """Judgements that the budget left out."""
+        self._budget_usd = budget_usd
+        self._expected_usd = expected_usd
+        self._spent_usd = 0.0
         self._project = project
         self._questions = questions
         self._instruments = instruments
@@ -195,17 +206,26 @@ class Scoring:
                     continue
                 case = msgspec.structs.replace(case, has_truth=True, truth=other.output)
             async with room:
+                if isinstance(scorer, Judge) and self._is_spent:
+                    self.left += 1
+                    self._put(s, n, v, Score(None, SPENT))
+                    continue
                 found = await scorer.score(case)
             self.cost_usd = None if self.cost_usd is None or found.cost_usd is None else self.cost_usd + found.cost_usd
+            self._spent_usd += self._expected_usd.get(scorer.metric.id, 0.0) if found.cost_usd is None else found.cost_usd
             self._put(s, n, v, found)
             if (kept := feedback_from(scorer, case, found, self._project.tenant, now())) is not None:
                 kept = msgspec.structs.replace(kept, id=_said_id(scorer, call.id, self._evaluation))
                 said.append(redact_feedback(kept, self._content))
 
+    @property
+    def _is_spent(self) -> bool:
+        return self._budget_usd is not None and self._spent_usd >= self._budget_usd
+
     def _put(self, s: int, n: int, v: int, found: Score) -> None:
         """A score; the worst there is where the variant was asked and has no answer, and for that reason no score."""
         value, metric = found.value, self._table.metrics[s]
-        if value is None and self._table.silent_NV[n, v] and found.why != ERASED:
+        if value is None and self._table.silent_NV[n, v] and found.why not in (ERASED, SPENT):
             value, why = metric.range[0 if metric.better == "higher" else 1], "it was asked and did not answer"
         else:
             why = found.why

@@ -21,6 +21,7 @@ from freehold.config import Config
 from freehold.errors import CallerError, nearest
 from freehold.evaluator.questions import Given, Questions, Whole, whole
 from freehold.evaluator.specialists import Shelved
+from freehold.gateway.budget import NANO
 from freehold.journal.build import call_id
 from freehold.journal.call import Call
 from freehold.journal.read import calls_by_id, spent_on
@@ -54,6 +55,8 @@ class Tried(NamedTuple):
     """Whether the budget ended it."""
     left: int = 0
     """Answers that were not asked for."""
+    spent_usd: float = 0.0
+    """What is known of what they cost, of the budget."""
 
 
 def try_out(
@@ -107,7 +110,8 @@ class _Trial:
         for work in self._work.values():
             if isinstance(work, Step):
                 work.close()
-        return Tried(self._given, self._is_spent, self._left)
+        spent = 0.0 if self._purse is None else self._purse.spent_nano / NANO
+        return Tried(self._given, self._is_spent, self._left, spent)
 
     async def _one(self, name: str, one: Whole) -> Call | None:
         """A candidate's answer to one item as a call; None where this evaluation has it already, or the budget has no room for it."""
