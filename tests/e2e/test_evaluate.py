@@ -477,7 +477,9 @@ def test_judges_are_told_of_first_and_kept_within_the_budget(tmp_path: Path) -> 
     """About what they cost is said before anybody is asked; when the budget is spent no further one is, and the same command goes on."""
 
     def judges(said: Said) -> Iterator[bytes]:
-        return whole(openai_answer("m", '{"why": "fine", "score": 1}'))
+        answer = cheap_says(said._replace(body={**said.body, "messages": [{"content": PAIRS.texts[0]}]}))
+        answer["choices"][0]["message"]["content"] = json.dumps({"reason": "As it is.", "score": 4})
+        return whole(answer)
 
     with a_home(tmp_path, judges) as home:
         with (home.folder / "freehold.toml").open("a") as toml:
@@ -486,7 +488,8 @@ def test_judges_are_told_of_first_and_kept_within_the_budget(tmp_path: Path) -> 
         told = freehold(*command, "--limit", "2")
         assert "Judgements that are missing" in told.out and "judge:quality" in told.out
         asked = len(home.provider.asked)
-        assert asked == 2
+        assert asked == 2 and "4.00" in told.out
         short = freehold(*command, "--budget-usd", "0.000001", "--json")
         assert "left" in short.err and "judgements out" in short.err
-        assert 0 < len(home.provider.asked) - asked <= 64
+        assert short.json["scoring_usd"] == pytest.approx((len(home.provider.asked) - asked) * PRICE)
+        assert 0 < len(home.provider.asked) - asked < 58
