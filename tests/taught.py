@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,18 @@ def tiny_base(folder: Path, **changed: Any) -> Path:
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+TOPICS = {"cards": ["lost card", "card stolen", "freeze my card"], "loans": ["borrow money", "a loan", "interest on my loan"]}
+FILLERS = "please hello today i want to ask about the thing that my friend said when we met".split()  # noqa: SIM905
+
+
+def messages(count: int, seed: int, topics: Mapping[str, Sequence[str]] = TOPICS, vague: float = 0.0) -> list[tuple[str, str]]:
+    """Messages with the topic of each. `vague`: the share that says nothing of it."""
+    rng = random.Random(seed)
+    found = []
+    for _ in range(count):
+        topic = rng.choice(sorted(topics))
+        said = "" if rng.random() < vague else rng.choice(topics[topic])
+        found.append((" ".join([*rng.choices(FILLERS, k=5), said, *rng.choices(FILLERS, k=4)]), topic))
+    return found

@@ -1,6 +1,5 @@
 """Programs as specialists, by the commands and over HTTP: learnt as a list, written by a model, changed by hand, released."""
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from data_sets import a_call, journalled
 from freehold.config import FILE_NAME
 from freehold.journal import read
 from freehold.project import Project
+from taught import messages
 from upstream import Said, openai_answer, says, upstream
 
 TOML = """
@@ -34,37 +34,8 @@ reference = "frontier"
 instruction = "Say which desk."
 allow_uncertified = true
 """
-DESKS = {"cards": ["lost card", "card stolen"], "loans": ["borrow money", "a loan"]}
-FILLERS = [
-    "please",
-    "hello",
-    "today",
-    "i",
-    "want",
-    "to",
-    "ask",
-    "about",
-    "the",
-    "thing",
-    "that",
-    "my",
-    "friend",
-    "said",
-    "when",
-    "we",
-    "met",
-]
 WRONG = "```python\ndef answer(text):\n    return 'cards'\n```"
 GOOD = "```python\ndef answer(text):\n    if 'card' in text:\n        return 'cards'\n    return 'loans' if 'loan' in text or 'borrow' in text else None\n```"
-
-
-def rows(count: int) -> list[tuple[str, str]]:
-    rng = random.Random(3)
-    found = []
-    for _ in range(count):
-        desk = rng.choice(sorted(DESKS))
-        found.append((" ".join([*rng.choices(FILLERS, k=6), rng.choice(DESKS[desk]), *rng.choices(FILLERS, k=5)]), desk))
-    return found
 
 
 def writes(said: Said) -> str:
@@ -79,7 +50,8 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / FILE_NAME).write_text(TOML.replace("{url}", "http://127.0.0.1:9"))
     with Project.at(tmp_path) as project:
         journalled(
-            project, [a_call(n, variant="frontier", input=text, output=desk, item=f"item {n}") for n, (text, desk) in enumerate(rows(400))]
+            project,
+            [a_call(n, variant="frontier", input=text, output=desk, item=f"item {n}") for n, (text, desk) in enumerate(messages(400, 3))],
         )
     freehold("dataset", "build", "triage", "--from", "task=triage", "--train", "0.5", "--calibrate", "0.3", "--project", tmp_path)
     return tmp_path

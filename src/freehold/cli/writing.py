@@ -1,7 +1,7 @@
-"""The commands by which a model writes for a project: write scorer, guard, pipeline."""
+"""The command by which a model writes for a project: write."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,102 +9,41 @@ from freehold.cli.console import JsonOption, ProjectOption, notes, opened, out, 
 from freehold.errors import CallerError
 
 if TYPE_CHECKING:
-    from freehold.writing import Asked, What
+    from freehold.writing import Asked
 
-group = typer.Typer(
-    name="write", help="Have a model write a scorer, a guard or a pipeline, looked at before you get it.", no_args_is_help=True
-)
-
-_Task = Annotated[str, typer.Argument(help="The task.")]
-_Model = Annotated[str, typer.Option(help="The model that writes.")]
-_Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.")]
-_Rounds = Annotated[int, typer.Option(min=1, max=50, help="How often it may be written.")]
-_Budget = Annotated[float | None, typer.Option("--budget-usd", min=0.0, help="What the model may cost at most.")]
-_Precision = Annotated[float, typer.Option(min=0.5, max=0.999, help="How often it has to be right where it decides.")]
-_Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
-_Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
-_Dry = Annotated[bool, typer.Option("--dry-run", help="Say what it would be written from, and stop.")]
+What = Literal["scorer", "guard", "pipeline"]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds these commands."""
-    app.add_typer(group, name="write")
+    """Adds this command."""
+    app.command("write")(write)
 
 
-@group.command()
-def scorer(
-    task: _Task,
-    model: _Model,
-    to: _Out,
-    precision: _Precision = 0.9,
-    rounds: _Rounds = 5,
-    budget_usd: _Budget = None,
-    seed: _Seed = 0,
-    force: _Force = False,
-    dry_run: _Dry = False,
+def write(
+    what: Annotated[What, typer.Argument(metavar="scorer|guard|pipeline", help="What is written.")],
+    task: Annotated[str, typer.Argument(help="The task.")],
+    model: Annotated[str, typer.Option(help="The model that writes.")],
+    to: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write it.")],
+    variant: Annotated[str | None, typer.Option(help="Of a guard: whose answers it lets through.")] = None,
+    about: Annotated[str, typer.Option(help="Of a pipeline: what it is to do.")] = "",
+    precision: Annotated[float, typer.Option(min=0.5, max=0.999, help="How often it has to be right where it decides.")] = 0.9,
+    rounds: Annotated[int, typer.Option(min=1, max=50, help="How often it may be written.")] = 5,
+    budget_usd: Annotated[float | None, typer.Option("--budget-usd", min=0.0, help="What the model may cost at most.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would be written from, and stop.")] = False,
     project: ProjectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A function that says of an answer whether it is right, from answers that were judged."""
-    _write("scorer", task, model, to, None, "", precision, rounds, budget_usd, seed, force, dry_run, project, as_json)
+    """Have a model write a scorer, a guard or a pipeline.
 
-
-@group.command()
-def guard(
-    task: _Task,
-    model: _Model,
-    variant: Annotated[str, typer.Option(help="Whose answers it lets through.")],
-    to: _Out,
-    precision: _Precision = 0.9,
-    rounds: _Rounds = 5,
-    budget_usd: _Budget = None,
-    seed: _Seed = 0,
-    force: _Force = False,
-    dry_run: _Dry = False,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """A function that says of a question whether a variant may answer it, from answers of that variant that were judged."""
-    _write("guard", task, model, to, variant, "", precision, rounds, budget_usd, seed, force, dry_run, project, as_json)
-
-
-@group.command()
-def pipeline(
-    task: _Task,
-    model: _Model,
-    about: Annotated[str, typer.Option(help="What it is to do.")],
-    to: _Out,
-    rounds: _Rounds = 5,
-    budget_usd: _Budget = None,
-    seed: _Seed = 0,
-    force: _Force = False,
-    dry_run: _Dry = False,
-    project: ProjectOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """A program of tasks. It is looked at and not run: 'freehold check' does the rest."""
-    _write("pipeline", task, model, to, None, about, 0.9, rounds, budget_usd, seed, force, dry_run, project, as_json)
-
-
-def _write(
-    what: "What",
-    task: str,
-    model: str,
-    to: Path,
-    variant: str | None,
-    about: str,
-    precision: float,
-    rounds: int,
-    budget_usd: float | None,
-    seed: int,
-    force: bool,
-    dry_run: bool,
-    project: Path | None,
-    as_json: bool,
-) -> None:
+    A scorer says of an answer whether it is right, a guard of a question whether a variant may answer it: both from answers that were judged, and
+    looked at on others before you get them. A pipeline is a program of tasks; it is looked at and not run.
+    """
     import msgspec
 
-    from freehold.writing import Asked, judged_answers, write
+    from freehold.writing import Asked, judged_answers
+    from freehold.writing import write as written
 
     if to.exists() and not force and not dry_run:
         raise CallerError(f"{to} is there already. Name another file by --out, or say --force.")
@@ -115,7 +54,7 @@ def _write(
             _tell_dry(asked, rows, as_json)
             return
         with progress_bar(rounds, not as_json) as show:
-            report = write(home, asked, lambda n, of: show(n, f"written {n} of {of} times at most", of))
+            report = written(home, asked, lambda n, of: show(n, f"written {n} of {of} times at most", of))
     try:
         to.write_text(report.source, encoding="utf-8")
     except OSError as error:

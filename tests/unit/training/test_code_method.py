@@ -19,43 +19,15 @@ from freehold.training.run import Run
 from freehold.variants.card import Plan
 from freehold.variants.code import SOURCE, Program, load
 from freehold.variants.decisions import DecisionList, Rule, Votes, read, written
+from taught import TOPICS, messages
 
-DESKS = {
-    "cards": ["lost card", "card stolen", "freeze my card"],
-    "loans": ["borrow money", "a loan", "interest on my loan"],
-    "travel": ["going abroad", "euros", "foreign fee"],
-}
-FILLERS = [
-    "please",
-    "hello",
-    "today",
-    "i",
-    "want",
-    "to",
-    "ask",
-    "about",
-    "the",
-    "thing",
-    "that",
-    "my",
-    "friend",
-    "said",
-    "when",
-    "we",
-    "met",
-]
+DESKS = {**TOPICS, "travel": ["going abroad", "euros", "foreign fee"]}
 
 
 def asked(count: int, seed: int, noise: float = 0.0) -> Part:
     rng = random.Random(seed)
-    texts, answers = list[str](), list[JSON]()
-    for _ in range(count):
-        desk = rng.choice(sorted(DESKS))
-        vague = rng.random() < 0.3
-        middle = "" if vague else rng.choice(DESKS[desk])
-        texts.append(" ".join([*rng.choices(FILLERS, k=5), middle, *rng.choices(FILLERS, k=4)]))
-        answers.append(desk if rng.random() >= noise else rng.choice(sorted(DESKS)))
-    return plain(texts, answers)
+    rows = messages(count, seed, DESKS, vague=0.3)
+    return plain([text for text, _ in rows], [desk if rng.random() >= noise else rng.choice(sorted(DESKS)) for _, desk in rows])
 
 
 class Scripted:
