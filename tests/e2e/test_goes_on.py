@@ -95,5 +95,10 @@ def test_what_does_not_forget_goes_on_the_shelf_with_the_matrix_of_what_it_kept(
     assert card["made"]["chosen"] in candidates and len(candidates) == 2
     shown = freehold("specialists", "show", "second", "--project", home).out
     assert "season0" in shown and "Average" in shown and "forgetting" in shown
+    head = ("train", "triage", "--method", "head", "--json", "--dataset", "season1", "--continue-from", "first", "--project", home)
+    again = freehold(*head, "--name", "again").json
+    assert again["kept"][0]["after"] >= everything["before"] - 0.02 and again["rows"]["train"] == 120
+    forgot = freehold(*head, "--name", "alone", "--set", "replay=0", code=3)
+    assert "all earlier rows" in forgot.json["refused"][0]
     wrong = freehold(*HERE, "--continue-from", "nobody", "--project", home, code=2)
     assert "There is no specialist 'nobody'" in wrong.err

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.errors import TrainingError
 from freehold.routing.onnx import MODEL, TOKENIZER, read_tokenizer, without_surrogates
 from freehold.training import bert
 from freehold.training.bert import Bert, Weights
@@ -50,7 +49,12 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     precision: Literal["auto", "int8", "fp32"] = "auto"
     """How weights are kept: int8 where the calibration part shows that it loses nothing, or as said."""
 
+    replay: int | None = None
+    """With --continue-from: earlier rows of each answer that are learnt again beside the new ones; all of them where nothing is said."""
+
     def __post_init__(self) -> None:
+        if self.replay is not None and self.replay < 0:
+            raise ValueError(f"replay is {self.replay}; it is a number of rows from 0 up")
         for name, least, most in (("epochs", 1, 1000), ("batch", 1, 4096), ("max_tokens", 8, 512), ("patience", 1, 1000), ("rank", 1, 256)):
             if not least <= (value := getattr(self, name)) <= most:
                 raise ValueError(f"{name} is {value}; it is a number from {least} to {most}")
@@ -267,11 +271,3 @@ def _bytes(base: Base, tuning: Tuning, longest: int) -> int:
         12 * config.hidden_size + 3 * config.intermediate_size + 3 * config.num_attention_heads * longest
     )
     return 500_000_000 + copies * weights + 4 * tuning.batch * longest * per_token
-
-
-def check_new(has_earlier: bool, method: str) -> None:
-    """Raises TrainingError for a run that is to go on from a specialist."""
-    if has_earlier:
-        raise TrainingError(
-            f"'{method}' begins anew each time: leave --continue-from out, and name a data set with the earlier rows as well."
-        )

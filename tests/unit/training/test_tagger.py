@@ -9,7 +9,7 @@ from freehold.errors import CallerError, TrainingError
 from freehold.evaluation import tested as measured
 from freehold.evaluation.tested import Rows
 from freehold.training.lesson import Lesson
-from freehold.training.method import Earlier, Job, method_of, options_of
+from freehold.training.method import Job, method_of, options_of
 from freehold.training.run import Run, Step
 from freehold.variants import tagger
 from freehold.variants.card import Measure
@@ -90,9 +90,6 @@ def test_what_it_cannot_learn_from_is_refused_before_it_begins() -> None:
         return [{"start": 0, "end": 99, "label": "day"}] if "open" in row[0] else []
 
     fails(job("tagger", lesson(one_in_fifty)), "No training row of 'bookings' has a span")
-    earlier = job("tagger", SPANS)
-    going_on = Job(earlier.task, earlier.plan, earlier.lesson, earlier=Earlier(None, {}, ()))  # type: ignore[arg-type]
-    fails(going_on, "begins anew each time")
 
 
 @pytest.mark.parametrize("options", [{"l2": 0}, {"rounds": 0}, {"epochs": 0}, {"batch": 9999}, {"adapt": "some"}, {"epoch": 3}])

@@ -10,6 +10,7 @@ import numpy as np
 from freehold.chat import JSON, canonical_json
 from freehold.errors import TrainingError
 from freehold.evaluation.bounds import clopper_pearson_lower
+from freehold.training.continual.again import with_earlier
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.programs.induce import MOST_ANSWERS, induced, kept, votes
@@ -38,7 +39,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cases: int = 20
     """Of what it gets wrong, as many are shown in each round."""
 
+    replay: int | None = None
+    """With --continue-from: earlier rows of each answer that are learnt again beside the new ones; all of them where nothing is said."""
+
     def __post_init__(self) -> None:
+        if self.replay is not None and self.replay < 0:
+            raise ValueError(f"replay is {self.replay}; it is a number of rows from 0 up")
         if not 0.5 <= self.precision < 1:
             raise ValueError(f"precision is {self.precision}; it is a share from 0.5 to below 1")
         for name, least, most in (("most_rules", 1, 2_000), ("rounds", 1, 50), ("examples", 1, 1_000), ("cases", 1, 200)):
@@ -66,6 +72,7 @@ class _Code:
     def train(self, job: Job, options: Options, run: Run) -> Made:
         """As of `Method`."""
         self.estimate(job, options)
+        job = with_earlier(job, options.replay)
         return _by_a_model(job, options, run) if options.model else _as_rules(job, options, run)
 
 

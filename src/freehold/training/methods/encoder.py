@@ -11,11 +11,12 @@ from freehold.routing.arrays import pack
 from freehold.routing.network import Network
 from freehold.training.beliefs import targets
 from freehold.training.confidence import fit_sure
+from freehold.training.continual.again import with_earlier
 from freehold.training.lesson import Part
 from freehold.training.loop import need_torch
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.run import Run
-from freehold.training.tuning import Base, Goal, Row, Tuning, check_new, encode, estimated, export, network, read_base, tune
+from freehold.training.tuning import Base, Goal, Row, Tuning, encode, estimated, export, network, read_base, tune
 from freehold.variants.encoder import ENCODER, picked
 
 
@@ -34,13 +35,14 @@ class _Encoder:
 
     def estimate(self, job: Job, options: Tuning) -> Estimate:
         """As of `Method`."""
-        check_new(job.earlier is not None, self.name)
+        job = with_earlier(job, options.replay)
         p = _prepared(job, options)
         looked = 2 * len(job.lesson.calibrate) + len(job.lesson.calibrate) + len(job.lesson.test)
         return estimated(p.base, p.goal, len(p.answers), p.rows, looked, options, self.name)
 
     def train(self, job: Job, options: Tuning, run: Run) -> Made:
         """As of `Method`."""
+        job = with_earlier(job, options.replay)
         p, part = _prepared(job, options), job.lesson.calibrate
         net = network(p.base, len(p.answers), options, job.plan.seed)
         fitted = tune(net, p.goal, p.rows, p.held_out, options, job.plan.seed, run)

@@ -19,6 +19,7 @@ from freehold.routing.embed import Embedder
 from freehold.routing.head import softmax
 from freehold.routing.onnx import OnnxEmbedder
 from freehold.training.beliefs import targets
+from freehold.training.continual.again import with_earlier
 from freehold.training.heads import (
     BOTH,
     HASHED,
@@ -55,7 +56,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     passes_on: float = 0.02
     """Share of calibration rows that it may pass on so as not to answer what it does not know; 0 to answer everything."""
 
+    replay: int | None = None
+    """With --continue-from: earlier rows of each answer that are learnt again beside the new ones; all of them where nothing is said."""
+
     def __post_init__(self) -> None:
+        if self.replay is not None and self.replay < 0:
+            raise ValueError(f"replay is {self.replay}; it is a number of rows from 0 up")
         if not 2 <= self.folds <= 20:
             raise ValueError(f"folds is {self.folds}; it is a number from 2 to 20")
         if not 0 <= self.passes_on < 1:
@@ -83,6 +89,7 @@ class _Head:
     def estimate(self, job: Job, options: Options) -> Estimate:
         """As of `Method`."""
         _check(job)
+        job = with_earlier(job, options.replay)
         rows, choices = len(job.lesson.train), len(job.lesson.choices)
         texts = rows + len(job.lesson.calibrate) + len(job.lesson.test)
         embedding = texts / _TEXTS_PER_S if job.embedder is not None else 0.0
@@ -92,6 +99,7 @@ class _Head:
     def train(self, job: Job, options: Options, run: Run) -> Made:
         """As of `Method`."""
         _check(job)
+        job = with_earlier(job, options.replay)
         part = job.lesson.train
         vector_ND = vectors(job.embedder, part.texts, run)
         fold_N = folds_of(part, options.folds, job.plan.seed)

@@ -15,12 +15,13 @@ from freehold.routing.network import Network
 from freehold.routing.sure import Sure
 from freehold.routing.words import word_features, words
 from freehold.training.confidence import fit_sure
+from freehold.training.continual.again import with_earlier
 from freehold.training.crf import fit_field
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.methods.encoder import told
 from freehold.training.run import Run
-from freehold.training.tuning import Base, Row, Tuning, check_new, encode, estimated, export, network, read_base, tune
+from freehold.training.tuning import Base, Row, Tuning, encode, estimated, export, network, read_base, tune
 from freehold.variants.spans import Form, Span, form_of
 from freehold.variants.tagger import TAGGER, TaggerAnswerer, WordsOfNetwork, WordWeights, pack_about, tags_of
 
@@ -67,7 +68,7 @@ class _Tagger:
 
     def estimate(self, job: Job, options: Options) -> Estimate:
         """As of `Method`."""
-        check_new(job.earlier is not None, self.name)
+        job = with_earlier(job, options.replay)
         task = _task_of(job)
         if job.base is not None:
             base = read_base(job.base, options)
@@ -83,6 +84,7 @@ class _Tagger:
 
     def train(self, job: Job, options: Options, run: Run) -> Made:
         """As of `Method`."""
+        job = with_earlier(job, options.replay)
         task = _task_of(job)
         return _on_words(job, task, options, run) if job.base is None else _on_base(job, task, read_base(job.base, options), options, run)
 
