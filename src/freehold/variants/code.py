@@ -6,6 +6,7 @@ this process itself.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ SOURCE: Final = "answer.py"
 CARD: Final = "answer.json"
 """What an answer of a program is worth that says nothing of that itself."""
 MOST_BYTES: Final = 64 << 10
-"""Of a program."""
+"""Of a program, and of what it gives."""
 _TIME_S = 0.2
 _MEMORY_BYTES = 64 << 20
 
@@ -60,13 +61,19 @@ class Program:
                 if self._session is None:
                     self._begin()
                 said = self._session.feed_run("answer(text)", inputs={"text": text}, print_callback=_unheard)
-                found.append(said if _is_plain(said) else Stopped(f"it gave {said!r:.80}, which is no JSON value"))
+                found.append(
+                    said if _is_plain(said) else Stopped(f"it gave {str(said)[:80]!r}, which is no JSON value, or too large a one")
+                )
             except Stopped as error:
                 found.append(error)
             except (MontyError, MontyCrashedError) as error:
                 found.append(Stopped(_why(error)))
                 self.close()  # whatever it may have left behind is gone with it
         return found
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # such as at the end of the interpreter, when half of it is gone
+            self.close()
 
     def close(self) -> None:
         """Ends its process."""
@@ -112,11 +119,15 @@ def _unheard(stream: str, text: str) -> None:
     """Nobody reads what it prints."""
 
 
-def _is_plain(value: object, levels: int = 20) -> bool:
+def _is_plain(value: object) -> bool:
+    return _is_json(value) and len(msgspec.json.encode(value)) <= MOST_BYTES
+
+
+def _is_json(value: object, levels: int = 20) -> bool:
     if isinstance(value, dict):
-        return levels > 0 and all(isinstance(key, str) and _is_plain(one, levels - 1) for key, one in value.items())
+        return levels > 0 and all(isinstance(key, str) and _is_json(one, levels - 1) for key, one in value.items())
     if isinstance(value, list):
-        return levels > 0 and all(_is_plain(one, levels - 1) for one in value)
+        return levels > 0 and all(_is_json(one, levels - 1) for one in value)
     return value is None or isinstance(value, str | int | float | bool)
 
 

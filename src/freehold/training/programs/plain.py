@@ -11,6 +11,25 @@ _BEYOND = frozenset(
     | {"memoryview", "exit", "quit", "help", "print"}
 )
 
+_INSIDES = frozenset(
+    {
+        "enum",
+        "functools",
+        "copyreg",
+        "sys",
+        "os",
+        "modules",
+        "builtins",
+        "system",
+        "format_map",
+        "gi_frame",
+        "cr_frame",
+        "f_globals",
+        "tb_frame",
+    }
+)
+"""By which modules and frames lead on to others."""
+
 
 def beyond(source: str, modules: Collection[str]) -> list[str]:
     """What of a program is not plain, a line for each thing: other modules than these, names that reach beyond it, attributes that begin with `__`."""
@@ -23,12 +42,13 @@ def beyond(source: str, modules: Collection[str]) -> list[str]:
         match node:
             case ast.Import(names=names):
                 found += [f"line {node.lineno} imports {one.name}" for one in names if one.name.partition(".")[0] not in modules]
-            case ast.ImportFrom(module=module, level=level):
+            case ast.ImportFrom(module=module, names=names, level=level):
                 if level or (module or "").partition(".")[0] not in modules:
                     found.append(f"line {node.lineno} imports from {module or 'its own package'}")
+                found += [f"line {node.lineno} imports {one.name}" for one in names if one.name in _INSIDES or one.name.startswith("_")]
             case ast.Name(id=name) if name in _BEYOND or (name.startswith("__") and name != "__name__"):
                 found.append(f"line {node.lineno} names {name}")
-            case ast.Attribute(attr=name) if name.startswith("__") or name in ("format_map", "gi_frame", "f_globals"):
+            case ast.Attribute(attr=name) if name.startswith("_") or name in _INSIDES:
                 found.append(f"line {node.lineno} names .{name}")
             case _:
                 pass

@@ -1,0 +1,41 @@
+"""What a program names by which it could reach beyond its own values."""
+
+import pytest
+
+from freehold.training.programs.plain import PURE, beyond
+
+FINE = """import re
+from math import log
+
+def answer(text):
+    found = re.findall('[a-z]+', text.lower())
+    return {'n': len(found), 'log': log(1 + len(found))}
+"""
+
+
+def test_a_pure_function_is_plain() -> None:
+    assert beyond(FINE, PURE) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import os", "imports os"),
+        ("import re, socket", "imports socket"),
+        ("from subprocess import run", "imports from subprocess"),
+        ("from . import x", "imports from its own package"),
+        ("from re import enum", "imports enum"),
+        ("re.enum.sys.modules['os'].system('ls')", "names .enum"),
+        ("r = re; r.functools", "names .functools"),
+        ("open('/etc/passwd')", "names open"),
+        ("eval('1')", "names eval"),
+        ("getattr(re, 'en' + 'um')", "names getattr"),
+        ("__import__('os')", "names __import__"),
+        ("().__class__.__bases__", "names .__class__"),
+        ("re._parser.sys", "names ._parser"),
+        ("def answer(text:", "it is no Python"),
+        ("x" * 3 + "(" * 5_000, "it is no Python"),
+    ],
+)
+def test_what_reaches_beyond_is_named(line: str, said: str) -> None:
+    assert any(said in one for one in beyond(f"{FINE}{line}\n", PURE))
