@@ -70,6 +70,7 @@ def test_one_is_swapped_for_another_and_no_request_is_dropped(tmp_path: Path) ->
                     wrong.append(error)
                     return
                 n += 1
+                time.sleep(0.03)  # so that the commands beside it have a core, too
 
         threads = [threading.Thread(target=ask_on, args=(17 * k,)) for k in range(4)]
         for thread in threads:
