@@ -23,6 +23,7 @@ from freehold.journal.erase import erase, named_by
 from freehold.journal.read import calls_by_id, feedback_by_id
 from freehold.journal.redact import redact_text
 from freehold.journal.rows import digest_of
+from freehold.pipelines.rewarding import reward_of
 from freehold.project import Project
 from freehold.promotion import records
 from freehold.promotion.certify import parts
@@ -48,6 +49,7 @@ def build_dataset(project: Project, recipe: Recipe, say: Report = lambda _: None
             tenant=project.tenant,
             config=project.config,
             evaluations=evaluation_sets(project),
+            declared=reward_of,
         )
         return build(sources, recipe, project.datasets, datetime.now(UTC), say)
 

@@ -20,7 +20,7 @@ from freehold.datasets.contamination import Evaluation
 from freehold.datasets.decide import PAIRS, REASONS, Decision, decide
 from freehold.datasets.dropped import Dropped, DroppedFile, dropped_in
 from freehold.datasets.facts import answer_text, counts_of, lengths_of
-from freehold.datasets.gather import Counted, Gathered, Shard, gather, gather_apart
+from freehold.datasets.gather import Counted, Declared, Gathered, Shard, gather, gather_apart, nobody
 from freehold.datasets.recipe import Recipe
 from freehold.datasets.scratch import Scratch
 from freehold.datasets.split import PARTS
@@ -44,6 +44,8 @@ class Sources(NamedTuple):
     config: Config
     evaluations: Iterable[Evaluation]
     """Texts that nothing may be trained on, beside its own test part."""
+    declared: Declared = nobody
+    """What programs of the project say of a task's reward, where the file says nothing."""
     processes: int = min(4, os.cpu_count() or 1)
     """How many gather side by side, where there is enough for that."""
 
@@ -85,7 +87,9 @@ def _gathered(sources: Sources, recipe: Recipe, aside: Path, say: Say) -> list[G
     newest = newest_call(sources.store)
     count = min(sources.processes, 1 + newest // _LEAST_FOR_ANOTHER)
     bounds = [newest * n // count for n in range(count + 1)]
-    shards = [Shard(sources.config, sources.tenant, recipe, aside / str(n), bounds[n], bounds[n + 1]) for n in range(count)]
+    shards = [
+        Shard(sources.config, sources.tenant, recipe, aside / str(n), bounds[n], bounds[n + 1], sources.declared) for n in range(count)
+    ]
     if count == 1:
         return [gather(shards[0], sources.store, lambda rows: say(f"reading the journal: {rows:,} rows"))]
     say(f"reading the journal by {count} processes")

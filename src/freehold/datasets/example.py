@@ -1,7 +1,7 @@
 """Rows of a data set: what was asked, the answer to learn, and where all of it comes from. Made from calls and what was said about them."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 
@@ -12,7 +12,7 @@ from freehold.chat import JSON, text_of
 from freehold.datasets.query import Kind
 from freehold.datasets.rights import Permission, Rights, Writer, together
 from freehold.feedback.lessons import examples_of, preferences_of
-from freehold.feedback.reward import reward
+from freehold.feedback.reward import RewardFunction, reward
 from freehold.journal.call import TRUTH, Call, Feedback
 from freehold.journal.rows import digest_of
 from freehold.store.times import microseconds
@@ -83,16 +83,24 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Rules:
     """How each task makes one number of all that was said."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, declared: Callable[[str], Reward | RewardFunction | None] = lambda _: None) -> None:
+        """`declared`: what a program of the project says of a task's reward, where the file says nothing."""
         self.catalog = catalog
-        self._known: dict[str | None, Reward | None] = {}
+        self._declared = declared
+        self._known: dict[str | None, Reward | RewardFunction | None] = {}
 
-    def of(self, task: str | None) -> Reward | None:
+    def of(self, task: str | None) -> Reward | RewardFunction | None:
         """A task's rule; None for a task that says neither how nor by which metric."""
         if task not in self._known:
-            known = self.catalog.tasks.get(task or "")
-            self._known[task] = None if known is None else known.reward or (Reward(metrics={known.metric: 1.0}) if known.metric else None)
+            self._known[task] = self._found(task)
         return self._known[task]
+
+    def _found(self, task: str | None) -> Reward | RewardFunction | None:
+        known = self.catalog.tasks.get(task or "")
+        if known is not None and known.reward is not None:
+            return known.reward
+        declared = self._declared(task) if task is not None else None
+        return declared or (Reward(metrics={known.metric: 1.0}) if known is not None and known.metric else None)
 
 
 class Seen:
@@ -104,9 +112,14 @@ class Seen:
         self._rules = rules
 
     @property
-    def rule(self) -> Reward | None:
+    def rule(self) -> Reward | RewardFunction | None:
         """How its task makes one number of all that was said."""
         return self._rules.of(self.call.task)
+
+    @property
+    def trust(self) -> Reward:
+        """Whose word counts how much in its task; as usual where a function makes the number."""
+        return self.rule if isinstance(self.rule, Reward) else _RULE
 
     @cached_property
     def reward(self) -> float | None:
@@ -158,7 +171,7 @@ class Maker:
             if any(one.kind == "correction" for one in seen.said) or call.reference_digest is not None:
                 yield "content not kept"
             return
-        found = examples_of(call, seen.said, seen.rule or _RULE)
+        found = examples_of(call, seen.said, seen.trust)
         if found:
             rests_on = [one for one in seen.said if one.id in found[0].feedback]
             yield self._row("corrections", seen, found[0].output, _writer_of(rests_on), seen.said)
@@ -171,7 +184,7 @@ class Maker:
         persons = [one for one in seen.said if one.source.startswith(PERSON)]
         if not persons:
             return
-        found = examples_of(seen.call, persons, seen.rule or _RULE)
+        found = examples_of(seen.call, persons, seen.trust)
         if found:
             yield self._row("reviewed", seen, found[0].output, PEOPLE, persons)
         elif why := _unusable(seen.call):
@@ -181,7 +194,7 @@ class Maker:
 
     def _pairs(self, seen: Seen, others: Mapping[str, Call]) -> Iterator[Example | str]:
         by_id = {one.id: one for one in seen.said}
-        for pair in preferences_of(seen.call, seen.said, others, seen.rule or _RULE):
+        for pair in preferences_of(seen.call, seen.said, others, seen.trust):
             rests_on = [by_id[id] for id in pair.feedback]
             given = [id for id in (pair.chosen_call, pair.rejected_call) if id is not None]
             variants = [seen.call.variant if id == seen.call.id else others[id].variant for id in given]

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from freehold.catalog import Reward
 from freehold.chat import text_of
 from freehold.config import Config
 from freehold.datasets.dropped import Dropped, DroppedFile
-from freehold.datasets.example import Example
+from freehold.datasets.example import Example, Rules
 from freehold.datasets.facts import answer_text
 from freehold.datasets.keeper import Keeper, Kept
 from freehold.datasets.language import languages_of
@@ -18,9 +19,17 @@ from freehold.datasets.rights import Rights
 from freehold.datasets.select import Rejected, select
 from freehold.datasets.versions import DROPPED
 from freehold.datasets.words import shingles_of, words_of
+from freehold.feedback.reward import RewardFunction
 from freehold.project import Project
 from freehold.store.open import Store
 from freehold.variants.shelf import on_shelf
+
+Declared: TypeAlias = Callable[[Config, str], Reward | RewardFunction | None]
+"""What a program of a project says of a task's reward; known by its name in a module, so that it may be handed to another process."""
+
+
+def nobody(config: Config, task: str) -> None:
+    """As of `Declared`: no program says anything."""
 
 
 class Shard(NamedTuple):
@@ -35,6 +44,8 @@ class Shard(NamedTuple):
     """Calls whose place in the order of arrival is above this one,"""
     until: int
     """and up to this one."""
+    declared: Declared = nobody
+    """As of `Sources`."""
 
 
 class Counted(NamedTuple):
@@ -60,14 +71,15 @@ class Gathered(NamedTuple):
 def gather(shard: Shard, store: Store, say: Callable[[int], None] = lambda _: None) -> Gathered:
     """Gathers a part, telling how many rows there were so far. Raises OperatorError, DataError."""
     shard.folder.mkdir(mode=0o700)
-    recipe, catalog = shard.recipe, shard.config.catalog()
+    recipe, config = shard.recipe, shard.config
+    rules = Rules(config.catalog(), lambda task: shard.declared(config, task))
     keep = Keeper(shard.folder, recipe.split.seed, bool(recipe.clean.near))
     dropped = DroppedFile(shard.folder / DROPPED)
     counted = Counted(Counter(), Counter(), Counter())
     rights = Rights(shard.config, [card.name for card in on_shelf(store, shard.tenant) if card.variant is None])
     finder = finder_of(recipe.clean.finder)
     try:
-        for batch in select(store, shard.tenant, recipe.queries, catalog, rights, shard.after, shard.until):
+        for batch in select(store, shard.tenant, recipe.queries, rules, rights, shard.after, shard.until):
             _take(batch, recipe, finder, keep, dropped, counted)
             say(counted.wanted.total())
         return Gathered(keep.finish(), counted, shard.folder / DROPPED)

@@ -5,7 +5,6 @@ from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import ColumnElement, and_, or_, true
 
-from freehold.catalog import Catalog
 from freehold.datasets.example import Example, Maker, Rules, Seen
 from freehold.datasets.query import Condition, Kind, Query
 from freehold.datasets.rights import Rights
@@ -30,11 +29,11 @@ class Rejected(NamedTuple):
 
 
 def select(
-    store: Store, tenant: str, queries: Sequence[Query], catalog: Catalog, rights: Rights, after: int, until: int
+    store: Store, tenant: str, queries: Sequence[Query], rules: Rules, rights: Rights, after: int, until: int
 ) -> Iterator[list[Example | Rejected]]:
     """The rows that queries want of calls whose place is above `after` and up to `until`, in batches in order of arrival. A call that two of
     them want as the same kind gives its rows once."""
-    maker, rules = Maker(rights, tenant), Rules(catalog)
+    maker = Maker(rights, tenant)
     is_alone = len(queries) == 1  # what SQL has looked at need not be looked at again
     tests = [(query.kind, [_test(c) for c in query.conditions if c.field != "kind" and not (is_alone and _in_sql(c))]) for query in queries]
     wants_others = any(query.kind == "preferences" for query in queries)
