@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("name", ["tagger", "encoder", "code", "head", "continual"])
+@pytest.mark.parametrize("name", ["tagger", "encoder", "code", "head", "continual", "distill"])
 def test_the_script_runs_and_its_answers_are_right(name: str) -> None:
     ran = subprocess.run([sys.executable, EXAMPLES / f"{name}.py"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
