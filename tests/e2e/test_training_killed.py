@@ -1,10 +1,11 @@
-"""A run that is killed goes on: five processes that tune an encoder are killed at random, the sixth ends, and gives what an undisturbed one gives."""
+"""A run that is killed goes on: five processes that train are killed at random, the sixth ends, and gives what an undisturbed one gives."""
 
 import json
 import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,13 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
 import torch, transformers.models.bert.modeling_bert, onnxruntime.quantization
-from taught import job, lesson, made, tiny_base
+from taught import as_fields, job, lesson, made, tiny_base
 
 home, kills = Path(sys.argv[2]), json.loads(sys.argv[3])
 torch.set_num_threads(1)
-base = tiny_base(home / "base")
-told = job("encoder", lesson(lambda row: row[1]), base, epochs=12, patience=12, rate=0.002)
+method, options = json.loads(sys.argv[4])
+base = tiny_base(home / "base") if method == "encoder" else None
+told = job(method, lesson(as_fields if method == "tagger" else lambda row: row[1], answered=lambda row: row[0] + " ."), base, **options)
 
 def child(folder):
     # Trains in a process of its own, which writes a byte for each step; its files' hashes come last.
@@ -58,13 +60,20 @@ print(json.dumps({"resumed_steps": resumed, "steps": steps, "same": last == whol
 """
 
 
-def test_five_kills_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "options", "steps"),
+    [
+        ("encoder", {"epochs": 12, "patience": 12, "rate": 0.002}, (4, 16)),
+        ("stream", {"kind": "net", "buckets": 256, "epochs": 12}, (4, 16)),
+        ("tagger", {"rounds": 8}, (1, 1)),  # a step is a round of twenty
+    ],
+)
+def test_five_kills_change_nothing(tmp_path: Path, method: str, options: dict[str, Any], steps: tuple[int, int]) -> None:
     rng = random.Random(7)
-    kills = [rng.randint(4, 16) for _ in range(5)]
+    kills = [rng.randint(*steps) for _ in range(5)]
     tests = Path(__file__).parents[1]
-    ran = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(tests), str(tmp_path), json.dumps(kills)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", DRIVER, str(tests), str(tmp_path), json.dumps(kills), json.dumps([method, options])]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
     assert found["same"]
