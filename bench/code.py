@@ -93,10 +93,9 @@ def main() -> None:
     args = arguments(__doc__)
     draws = 1 if args.quick else 5
     messages = demo()
-    result = {
-        "trec": {"at_98": measured(trec(), 0.98, draws)},
-        "demo": {"at_98": measured(messages, 0.98, draws), "at_90": measured(messages, 0.90, draws)},
-    }
+    result = {"trec": {"at_98": measured(trec(), 0.98, draws)}}
+    if not args.quick:
+        result["demo"] = {"at_98": measured(messages, 0.98, draws), "at_90": measured(messages, 0.90, draws)}
     emit("code", result, args.check)
 
 
