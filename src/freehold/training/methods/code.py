@@ -9,7 +9,6 @@ import numpy as np
 
 from freehold.chat import JSON, canonical_json
 from freehold.errors import TrainingError
-from freehold.evaluation.bounds import clopper_pearson_lower
 from freehold.training.continual.again import with_earlier
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
@@ -100,6 +99,8 @@ def _as_rules(job: Job, options: Options, run: Run) -> Made:
 
 
 def _by_a_model(job: Job, options: Options, run: Run) -> Made:
+    from scipy.stats import binomtest
+
     assert job.models is not None
     lesson = job.lesson
     if not len(lesson.calibrate):
@@ -115,7 +116,7 @@ def _by_a_model(job: Job, options: Options, run: Run) -> Made:
     checked = judged(best.source, lesson.calibrate, range(len(lesson.calibrate)), wanted)
     if not checked.right or checked.right < options.precision * checked.answered:
         raise TrainingError(_refused(best, checked, lesson.calibrate, options, len(tried)))
-    low = float(clopper_pearson_lower(checked.right, checked.answered, 0.05))
+    low = float(binomtest(checked.right, checked.answered).proportion_ci(0.9, "exact").low)  # one-sided, at 95 %
     about: dict[str, JSON] = {
         "by": options.model,
         "rounds": [{"answered": one.answered, "right": one.right, "failed": one.failed} for one in tried],
