@@ -33,6 +33,8 @@ def test_a_pure_function_is_plain() -> None:
         ("__import__('os')", "names __import__"),
         ("().__class__.__bases__", "names .__class__"),
         ("re._parser.sys", "names ._parser"),
+        ("match answer:\n    case object(__globals__=found):\n        found", "names .__globals__"),
+        ("answer.ag_frame.f_builtins", "names .ag_frame"),
         ("def answer(text:", "it is no Python"),
         ("x" * 3 + "(" * 5_000, "it is no Python"),
     ],

@@ -30,6 +30,12 @@ _INSIDES = frozenset(
 )
 """By which modules and frames lead on to others."""
 
+_FRAMES = ("_", "f_", "gi_", "cr_", "ag_", "tb_", "co_")
+
+
+def _leads_on(attribute: str) -> bool:
+    return attribute.startswith(_FRAMES) or attribute in _INSIDES
+
 
 def beyond(source: str, modules: Collection[str]) -> list[str]:
     """What of a program is not plain, a line for each thing: other modules than these, names that reach beyond it, attributes that begin with `__`."""
@@ -48,8 +54,10 @@ def beyond(source: str, modules: Collection[str]) -> list[str]:
                 found += [f"line {node.lineno} imports {one.name}" for one in names if one.name in _INSIDES or one.name.startswith("_")]
             case ast.Name(id=name) if name in _BEYOND or (name.startswith("__") and name != "__name__"):
                 found.append(f"line {node.lineno} names {name}")
-            case ast.Attribute(attr=name) if name.startswith("_") or name in _INSIDES:
+            case ast.Attribute(attr=name) if _leads_on(name):
                 found.append(f"line {node.lineno} names .{name}")
+            case ast.MatchClass(kwd_attrs=names):
+                found += [f"line {node.lineno} names .{name}" for name in names if _leads_on(name)]
             case _:
                 pass
     return list(dict.fromkeys(found))
