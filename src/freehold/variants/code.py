@@ -7,6 +7,7 @@ this process itself.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -44,8 +45,7 @@ class Program:
         self._confidence = confidence
         self._time_s = time_s
         self._pool: Any = None
-        self._session: Any = None
-        self._begin()
+        self._ask(None)
 
     def answer(self, texts: Sequence[str]) -> list[Answered | None]:
         """As of `Answerer`. One that fails on a text has no answer to it."""
@@ -53,22 +53,15 @@ class Program:
 
     def outputs(self, texts: Sequence[str]) -> list[JSON | Stopped]:
         """What it gives to each text: an answer, None where it knows none, or why it failed."""
-        from pydantic_monty import MontyCrashedError, MontyError
-
         found: list[JSON | Stopped] = []
         for text in texts:
             try:
-                if self._session is None:
-                    self._begin()
-                said = self._session.feed_run("answer(text)", inputs={"text": text}, print_callback=_unheard)
+                said = self._ask(text)
                 found.append(
                     said if _is_plain(said) else Stopped(f"it gave {str(said)[:80]!r}, which is no JSON value, or too large a one")
                 )
             except Stopped as error:
                 found.append(error)
-            except (MontyError, MontyCrashedError) as error:
-                found.append(Stopped(_why(error)))
-                self.close()  # whatever it may have left behind is gone with it
         return found
 
     def __del__(self) -> None:
@@ -77,24 +70,24 @@ class Program:
 
     def close(self) -> None:
         """Ends its process."""
-        session, self._session = self._session, None
         pool, self._pool = self._pool, None
-        for one in (session, pool):
-            if one is not None:
-                one.__exit__(None, None, None)
+        if pool is not None:
+            pool.__exit__(None, None, None)
 
-    def _begin(self) -> None:
+    def _ask(self, text: str | None) -> Any:
+        """What it gives to a text; None only reads it. Each text has a session of its own: what a program keeps of one caller's never reaches another's."""
         try:
             from pydantic_monty import Monty, MontyCrashedError, MontyError
         except ImportError:
             raise OperatorError("A program that answers runs in Monty, which is not installed: pip install 'freehold[sandbox]'.") from None
         if len(self._source.encode(errors="surrogatepass")) > MOST_BYTES:
             raise Stopped(f"the program is longer than {MOST_BYTES >> 10} KiB")
-        self._pool = Monty(max_processes=1).__enter__()
         try:
-            limits = {"max_feed_duration_secs": self._time_s, "max_memory": _MEMORY_BYTES}
-            self._session = self._pool.checkout(limits=limits).__enter__()
-            self._session.feed_run(f"{self._source}\nanswer", print_callback=_unheard, skip_type_check=True)
+            if self._pool is None:
+                self._pool = Monty(max_processes=1).__enter__()
+            with self._pool.checkout(limits={"max_feed_duration_secs": self._time_s, "max_memory": _MEMORY_BYTES}) as session:
+                session.feed_run(f"{self._source}\nanswer", print_callback=_unheard, skip_type_check=True)
+                return None if text is None else session.feed_run("answer(text)", inputs={"text": text}, print_callback=_unheard)
         except (MontyError, MontyCrashedError) as error:
             self.close()
             raise Stopped(_why(error)) from error
@@ -128,7 +121,7 @@ def _is_json(value: object, levels: int = 20) -> bool:
         return levels > 0 and all(isinstance(key, str) and _is_json(one, levels - 1) for key, one in value.items())
     if isinstance(value, list):
         return levels > 0 and all(_is_json(one, levels - 1) for one in value)
-    return value is None or isinstance(value, str | int | float | bool)
+    return value is None or isinstance(value, str | int | bool) or (isinstance(value, float) and isfinite(value))
 
 
 def _why(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from freehold.training.programs.induce import induced, kept
 from freehold.training.programs.written import code_in
 from freehold.training.run import Run
 from freehold.variants.card import Plan
-from freehold.variants.code import SOURCE, Program, load
+from freehold.variants.code import SOURCE, Program, Stopped, load
 from freehold.variants.decisions import DecisionList, Rule, Votes, read, written
 from taught import TOPICS, messages
 
@@ -202,3 +202,17 @@ def test_no_program_is_taken_that_is_wrong_too_often(tmp_path: Path) -> None:
 def test_the_program_is_the_longest_block_or_all_that_was_said() -> None:
     assert code_in("a\n```python\nx = 1\n```\nb\n```py\ny = 2\nz = 3\n```") == "y = 2\nz = 3\n"
     assert code_in("def answer(text): ...") == "def answer(text): ...\n"
+
+
+def test_nothing_of_one_text_reaches_the_next() -> None:
+    program = Program("seen = []\n\ndef answer(text):\n    seen.append(text)\n    return seen[0] if len(seen) == 1 else 'seen before'\n")
+    assert program.outputs(["one", "two"]) == ["one", "two"]
+    assert program.outputs(["three"]) == ["three"]
+    program.close()
+
+
+def test_what_is_no_number_is_no_answer() -> None:
+    program = Program("def answer(text):\n    return float(text)\n")
+    said = program.outputs(["nan", "inf", "1.5"])
+    assert [isinstance(one, Stopped) for one in said] == [True, True, False] and said[2] == 1.5
+    program.close()
