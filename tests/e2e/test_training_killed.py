@@ -12,19 +12,30 @@ import pytest
 pytestmark = pytest.mark.slow
 
 DRIVER = """
-import json, os, signal, sys
+import importlib, json, os, signal, sys
 from hashlib import sha256
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
-import torch, transformers.models.bert.modeling_bert, onnxruntime.quantization
+from dataclasses import replace
+
+from freehold.training.project import fit_hashed_embedder
 from taught import as_fields, job, lesson, made, tiny_base
 
 home, kills = Path(sys.argv[2]), json.loads(sys.argv[3])
-torch.set_num_threads(1)
-method, options = json.loads(sys.argv[4])
+method, options, shorter = json.loads(sys.argv[4])
+import scipy.optimize, scipy.sparse, sklearn.linear_model  # once, and not in each process that is forked
+if method in ("encoder", "stream"):
+    import torch, transformers.models.bert.modeling_bert, onnxruntime.quantization
+    torch.set_num_threads(1)
+for where, value in shorter.items():  # so that there are steps enough to be killed in
+    module, name = where.split(":")
+    setattr(importlib.import_module(module), name, value)
 base = tiny_base(home / "base") if method == "encoder" else None
-told = job(method, lesson(as_fields if method == "tagger" else lambda row: row[1], answered=lambda row: row[0] + " ."), base, **options)
+learnt = lesson(as_fields if method == "tagger" else lambda row: row[1], answered=lambda row: row[0] + " .")
+told = job(method, learnt, base, **options)
+if method == "head":
+    told = replace(told, embedder=fit_hashed_embedder(learnt.train.texts, 16))
 
 def child(folder):
     # Trains in a process of its own, which writes a byte for each step; its files' hashes come last.
@@ -61,18 +72,21 @@ print(json.dumps({"resumed_steps": resumed, "steps": steps, "same": last == whol
 
 
 @pytest.mark.parametrize(
-    ("method", "options", "steps"),
+    ("method", "options", "shorter", "steps"),
     [
-        ("encoder", {"epochs": 12, "patience": 12, "rate": 0.002}, (4, 16)),
-        ("stream", {"kind": "net", "buckets": 256, "epochs": 12}, (4, 16)),
-        ("tagger", {"rounds": 8}, (1, 1)),  # a step is a round of twenty
+        ("encoder", {"epochs": 12, "patience": 12, "rate": 0.002}, {}, (4, 16)),
+        ("stream", {"kind": "net", "buckets": 256, "epochs": 12}, {}, (4, 16)),
+        ("tagger", {"rounds": 12}, {"freehold.training.crf:_STEPS": 2}, (1, 2)),
+        ("head", {}, {"freehold.training.methods.head:_AT_ONCE": 2}, (4, 16)),
     ],
 )
-def test_five_kills_change_nothing(tmp_path: Path, method: str, options: dict[str, Any], steps: tuple[int, int]) -> None:
+def test_five_kills_change_nothing(
+    tmp_path: Path, method: str, options: dict[str, Any], shorter: dict[str, int], steps: tuple[int, int]
+) -> None:
     rng = random.Random(7)
     kills = [rng.randint(*steps) for _ in range(5)]
     tests = Path(__file__).parents[1]
-    command = [sys.executable, "-c", DRIVER, str(tests), str(tmp_path), json.dumps(kills), json.dumps([method, options])]
+    command = [sys.executable, "-c", DRIVER, str(tests), str(tmp_path), json.dumps(kills), json.dumps([method, options, shorter])]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)

@@ -25,6 +25,19 @@ class Field(NamedTuple):
     chain: Chain
 
 
+class Round(NamedTuple):
+    """Where a fit is after a round."""
+
+    at_P: NDArray[np.float64]
+    """Its parameters: weights, what follows what, and starts."""
+    done: int
+    """How many rounds lie behind it."""
+    loss: float
+    """Its loss, in nats of a word."""
+    is_last: bool
+    """Whether it has come to its end."""
+
+
 class Layout(NamedTuple):
     """Sentences side by side, the longest first, so that those which still go on at a step are the first ones."""
 
@@ -53,11 +66,12 @@ def fit_field(
     labels: int,
     l2: float,
     rounds: int,
-    tell: Callable[[int, float], None],
-    kept: NDArray[np.float64] | None,
-    keep: Callable[[int, NDArray[np.float64]], None],
+    kept: Round | None,
+    keep: Callable[[Round], None],
 ) -> Field:
     """The field with the least negative log likelihood and `l2`/2 times the square of its weights, by L-BFGS in rounds.
+
+    It goes on from the round that is kept, and gives each to `keep`, so that a fit which was killed ends as an undisturbed one.
 
     Source: Lafferty, McCallum and Pereira (ICML 2001); the optimiser is Byrd et al. (1995), as scipy has it. What BIO forbids has no
     probability from the beginning.
@@ -93,17 +107,14 @@ def fit_field(
         found = np.concatenate([(x_t @ expected_NC).ravel(), steps_CC.ravel(), start_C])
         return log_z - float(observed @ at_P) + l2 / 2 * float(at_P @ at_P), found - observed + l2 * at_P
 
-    at_P = np.zeros(sum(sizes) + tags_C) if kept is None else kept[1:]
-    done, before = (0, np.inf) if kept is None else (int(kept[0]), np.inf)
-    while done < rounds:
-        found = minimize(loss, at_P, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS, "maxcor": 6})
-        at_P, done = found.x, done + 1
-        tell(done, float(found.fun) / len(feature_NF))
-        keep(done, np.concatenate([[float(done)], at_P]))
-        if before - found.fun < _ENOUGH * abs(found.fun) or found.success:
-            break
-        before = found.fun
-    weight_FC, chain = split(at_P)
+    now = kept or Round(np.zeros(sum(sizes) + tags_C), 0, np.inf, is_last=False)
+    while not now.is_last:
+        found = minimize(loss, now.at_P, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS, "maxcor": 6})
+        word_loss, done = float(found.fun) / len(feature_NF), now.done + 1
+        is_last = done == rounds or bool(found.success) or now.loss - word_loss < _ENOUGH * word_loss
+        now = Round(found.x, done, word_loss, is_last)
+        keep(now)
+    weight_FC, chain = split(now.at_P)
     used_F = np.abs(weight_FC).max(axis=1) > 1e-3
     return Field(known_F[used_F], weight_FC[used_F].astype(np.float32), chain)
 

@@ -144,9 +144,9 @@ def vectors(embedder: Embedder | None, texts: Sequence[str], run: Run) -> NDArra
     while count < len(distinct):
         done.append(embedder.embed(distinct[count : count + _AT_ONCE]))
         count += len(done[-1])
-        run.tell("embedding", count, len(distinct))
         if count % (8 * _AT_ONCE) < _AT_ONCE or count == len(distinct):
             run.keep({"vectors": np.concatenate(done)}, {"embedder": embedder.name, "texts": len(distinct)})
+        run.tell("embedding", count, len(distinct))
     vector_MD = np.concatenate(done) if done else np.zeros((0, embedder.dims), np.float32)
     place = {text: n for n, text in enumerate(distinct)}
     return np.asarray(vector_MD[[place[text] for text in texts]], dtype=np.float32)

@@ -16,7 +16,7 @@ from freehold.routing.sure import Sure
 from freehold.routing.words import word_features, words
 from freehold.training.confidence import fit_sure
 from freehold.training.continual.again import with_earlier
-from freehold.training.crf import fit_field
+from freehold.training.crf import Round, fit_field
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.methods.encoder import told
@@ -94,17 +94,14 @@ def _on_words(job: Job, task: _Task, options: Options, run: Run) -> Made:
     at = [words(text) for text in task.train.texts]
     features = [word_features(text, some) for text, some in zip(task.train.texts, at, strict=True)]
     tags = [tags_of(some, spans, task.labels) for some, spans in zip(at, task.train.spans, strict=True)]
+
+    def keep(now: Round) -> None:
+        run.keep({"at": now.at_P}, {"done": now.done, "loss": now.loss, "is_last": now.is_last})
+        run.tell("fitting", now.done, options.rounds, now.loss)
+
     kept = run.kept()
-    field = fit_field(
-        features,
-        tags,
-        len(task.labels),
-        options.l2,
-        options.rounds,
-        lambda done, loss: run.tell("fitting", done, options.rounds, loss),
-        None if kept is None else kept.arrays["at"],
-        lambda _, at_P: run.keep({"at": at_P}, {}),
-    )
+    earlier = None if kept is None else Round(at_P=kept.arrays["at"], **kept.about)
+    field = fit_field(features, tags, len(task.labels), options.l2, options.rounds, earlier, keep)
     arrays: dict[str, NDArray[Any]] = {
         "known_F": field.known_F,
         "weight_FC": field.weight_FC,
