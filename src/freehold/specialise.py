@@ -23,7 +23,7 @@ from freehold.datasets.versions import Version, find, intact, standing, versions
 from freehold.errors import CallerError, TrainingError
 from freehold.evaluation.forgetting import Both, kept, manner
 from freehold.evaluation.tested import Rows, scored, tested
-from freehold.pipelines.teaching import teaching
+from freehold.pipelines.teaching import price_of, teaching
 from freehold.project import Project
 from freehold.promotion.gate import active_hash
 from freehold.promotion.records import find_policy
@@ -33,7 +33,7 @@ from freehold.routing.decide import variants_used
 from freehold.routing.embed import load_embedder
 from freehold.routing.program import parse
 from freehold.store.lock import KernelLock
-from freehold.training.lesson import NO_ROWS, Lesson, Part, read_lesson
+from freehold.training.lesson import NO_ROWS, Lesson, Part, check_several, read_lesson, shape_of
 from freehold.training.method import Earlier, Estimate, Job, Made, Method, method_of, options_of
 from freehold.training.methods.distill import teacher_of
 from freehold.training.run import Run, Step
@@ -120,16 +120,24 @@ def prepare(project: Project, plan: Plan) -> Prepared:
     version = intact(find(project.datasets, plan.dataset))
     if version.manifest.recipe.purpose != "training":
         raise CallerError(f"{version.label} is for evaluation: nothing may be trained on it. Name another --dataset.")
+    earlier = None if plan.continues is None else _earlier(project, plan.continues)
+    lesson = read_lesson(version, plan.task)
+    if earlier is not None and earlier.lessons:  # a data set may bring nothing but a new answer, or few rows
+        everything = sum((one.train for one in earlier.lessons), lesson.train)
+        lesson = replace(lesson, shape=shape_of(everything.answers, everything.texts))
+    else:
+        check_several(lesson, plan.task)
     job = Job(
         task=task,
         plan=plan,
-        lesson=read_lesson(version, plan.task),
+        lesson=lesson,
         embedder=load_embedder(plan.embedder) if plan.embedder is not None else None,
         base=None if plan.base is None else Path(plan.base),
         providers=project.config.providers,
-        earlier=None if plan.continues is None else _earlier(project, plan.continues),
+        earlier=earlier,
     )
     estimate = method.estimate(job, options)
+    estimate = estimate._replace(usd=_sum(estimate.usd, price_of(project, estimate.asks)))
     return Prepared(job, method, options, version, estimate)
 
 

@@ -17,14 +17,19 @@ from freehold.evaluation.bounds import clopper_pearson_lower
 from freehold.journal import read
 from freehold.pipelines.teaching import teaching
 from freehold.project import Project
+from freehold.training.asking import CHARS_A_TOKEN, Asks
 from freehold.training.lesson import Part, plain
-from freehold.training.programs.plain import PURE, beyond
-from freehold.training.programs.written import Wanted, code_in, judged, written
+from freehold.training.programs.plain import PURE, Modules, beyond
+from freehold.training.programs.written import Wanted, code_in, judged, written, written_by
 
 What: TypeAlias = Literal["scorer", "guard", "pipeline"]
 Tell: TypeAlias = Callable[[int, int], None]
 _LEAST_ROWS: Final = 40
 _HELD_OUT: Final = 0.4
+_EXAMPLES: Final = 40
+_CASES: Final = 20
+_ANSWER_TOKENS: Final = 600
+"""About so many tokens a pipeline's file has."""
 _MOST_ROWS: Final = 4_000
 _GUARD = '''"""{about}"""
 
@@ -63,8 +68,27 @@ async def desk(message: str) -> str:
     return await queue.acall(message)
 
 The project has these tasks, with whom each is compared: {tasks}. Its models are {models}. Annotate every parameter and result. Import nothing but
-freehold, asyncio, dataclasses, typing, re and math. Answer with the file alone, in one block between ```python and ```."""
-_PIPELINE_MODULES = PURE | {"freehold", "asyncio", "dataclasses", "typing"}
+freehold, re, math, and of asyncio, dataclasses and typing what follows. {names}. Answer with the file alone, in one block between ```python and ```."""
+_PIPELINE_MODULES: Final[Modules] = {
+    **PURE,
+    "freehold": frozenset(name for name in dir(freehold) if not name.startswith("_")),
+    "asyncio": {"Lock", "Queue", "Semaphore", "TaskGroup", "as_completed", "create_task", "gather", "sleep", "timeout", "wait", "wait_for"},
+    "dataclasses": {"asdict", "astuple", "dataclass", "field", "fields", "replace"},
+    "typing": {
+        "Annotated",
+        "Any",
+        "Final",
+        "Literal",
+        "NamedTuple",
+        "Never",
+        "NewType",
+        "Optional",
+        "TypeAlias",
+        "TypedDict",
+        "TypeVar",
+        "Union",
+    },
+}
 
 
 class Asked(NamedTuple):
@@ -110,11 +134,8 @@ def write(project: Project, asked: Asked, tell: Tell = lambda n, of: None) -> Re
     task = project.task(asked.task)
     if asked.what == "pipeline":
         return _pipeline(project, task, asked, tell)
-    part = judged_answers(project, task, asked)
-    order = np.random.default_rng(asked.seed).permutation(len(part))
-    held = part.those(order[: int(_HELD_OUT * len(order))])
-    learnt = part.those(order[int(_HELD_OUT * len(order)) :])
-    wanted = Wanted(asked.task, _meaning(asked), asked.precision, asked.rounds, 40, 20, asked.seed)
+    learnt, held = parted(judged_answers(project, task, asked), asked.seed)
+    wanted = Wanted(asked.task, _meaning(asked), asked.precision, asked.rounds, _EXAMPLES, _CASES, asked.seed)
     with teaching(project, asked.task, asked.budget_usd) as models:
         tried = written(wanted, learnt, range(len(learnt)), models, asked.model, lambda n, _: tell(n, asked.rounds))
         cost = models.cost_usd
@@ -123,11 +144,11 @@ def write(project: Project, asked: Asked, tell: Tell = lambda n, of: None) -> Re
         raise TrainingError(f"Nothing was taken: {'; '.join(beyond(tried[-1].source, PURE)[:3])}. A {asked.what} is a pure function.")
     best = max(plain_ones, key=lambda one: (max(0.0, one.worth(asked.precision)), one.right / max(1, one.answered)))
     looked = judged(best.source, held, range(len(held)), wanted)
-    if not looked.right or looked.right < asked.precision * looked.answered:
+    if looked.sure < asked.precision:
         raise TrainingError(
             f"Nothing was taken: of {len(held)} answers that it was not written from, the best {asked.what} decided {looked.answered}, {looked.right} of "
-            f"them rightly, and {asked.precision:.0%} have to be. Such as {'; '.join(looked.cases[:2])}. Judge more answers, allow more --rounds, or be "
-            "content with less (--precision)."
+            f"them rightly, by which {looked.sure:.2%} can be expected of it, and {asked.precision:.0%} have to be. Such as {'; '.join(looked.cases[:2])}. "
+            "Judge more answers, allow more --rounds, or be content with less (--precision)."
         )
     report = Report(
         source="",
@@ -169,7 +190,25 @@ def judged_answers(project: Project, task: Task, asked: Asked) -> Part:
             f"A {asked.what} of '{task.id}' is written from at least {_LEAST_ROWS} answers that are known to be right or wrong, some of each; there are "
             f"{len(rows)}, {answers.count('wrong')} of them wrong. 'freehold label {task.id}' asks people."
         )
-    return plain([text for text, _ in rows.values()], answers)
+    return plain([text for text, _ in rows.values()], answers, [item for item, _ in rows])
+
+
+def parted(part: Part, seed: int) -> tuple[Part, Part]:
+    """What it is written from, and what it is then looked at by: other questions, and of each question one answer, so that each row says something of
+    its own."""
+    order = np.random.default_rng(seed).permutation(len(part))
+    groups = list(dict.fromkeys(part.groups[n] for n in order))
+    held = set(groups[: int(_HELD_OUT * len(groups))])
+    one_of_each = {part.groups[n]: n for n in order if part.groups[n] in held}
+    return part.those(n for n in order if part.groups[n] not in held), part.those(one_of_each.values())
+
+
+def asks_of(project: Project, asked: Asked, part: Part | None) -> tuple[Asks, ...]:
+    """What the model is asked at most. `part`: what a scorer or a guard is written from and looked at by."""
+    if part is not None:
+        return written_by(asked.model, asked.rounds, _EXAMPLES, _CASES, sum(map(len, part.texts)) / len(part))
+    words = len(_PIPELINE) + len(asked.about) + sum(len(name) for name in (*project.catalog.tasks, *project.catalog.models))
+    return (Asks(asked.model, asked.rounds, words / CHARS_A_TOKEN + _ANSWER_TOKENS, _ANSWER_TOKENS),)
 
 
 def _meaning(asked: Asked) -> str:
@@ -194,7 +233,7 @@ def _pipeline(project: Project, task: Task, asked: Asked, tell: Tell) -> Report:
         raise CallerError("Say what the pipeline is to do: --about 'sorts messages and drafts a reply to each'.")
     catalog = project.catalog
     tasks = ", ".join(f"{one.id} ({one.reference or 'no reference'})" for one in catalog.tasks.values())
-    first = _PIPELINE.format(about=asked.about, tasks=tasks, models=", ".join(catalog.models))
+    first = _PIPELINE.format(about=asked.about, tasks=tasks, models=", ".join(catalog.models), names=_names())
     turns: list[dict[str, str]] = [{"role": "user", "content": first}]
     wrong: list[str] = []
     with teaching(project, task.id, asked.budget_usd) as models:
@@ -218,21 +257,17 @@ def _pipeline(project: Project, task: Task, asked: Asked, tell: Tell) -> Report:
     raise TrainingError(f"No pipeline was taken: after {asked.rounds} rounds {'; '.join(wrong[:3])}.")
 
 
+def _names() -> str:
+    """What a pipeline may name of modules that hold more than that."""
+    return "; ".join(f"{module}: {', '.join(sorted(_PIPELINE_MODULES[module]))}" for module in ("asyncio", "dataclasses", "typing"))
+
+
 def wrong_with(source: str) -> list[str]:
     """What is wrong with a pipeline's file, as far as can be seen without running it."""
     found = beyond(source, _PIPELINE_MODULES)
     if found and found[0].startswith("it is no Python"):
         return found
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == "freehold"
-            and not hasattr(freehold, node.attr)
-        ):
-            found.append(f"line {node.lineno}: freehold has no '{node.attr}'")
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     pipelines = [one for one in functions if any("pipeline" in ast.unparse(decorator) for decorator in one.decorator_list)]
     if not pipelines:
         found.append("it has no function under @freehold.pipeline")

@@ -11,6 +11,8 @@ from data_sets import a_call, journalled
 from freehold.config import FILE_NAME
 from freehold.journal import read
 from freehold.project import Project
+from freehold.variants import shelf
+from freehold.variants.code import SOURCE
 from taught import messages
 from upstream import Said, openai_answer, says, upstream
 
@@ -93,6 +95,20 @@ def test_a_list_is_learnt_read_changed_served_and_released(home: Path, tmp_path:
         assert asked(served, "good day") == ("frontier", "asked elsewhere")
 
 
+def test_a_program_that_was_tampered_with_is_not_run(home: Path) -> None:
+    here = ("--project", home)
+    freehold("train", "triage", "--method", "code", "--name", "list", *here)
+    with Project.at(home) as project:
+        (file,) = (one for one in shelf.find(project.store, "default", "list").files if one.name == SOURCE)
+        path = project.store.blobs.path(file.blob)
+    path.write_bytes(path.read_bytes().replace(b"RULES = [", b"RULES = [ "))
+    promote(home, "list")
+    assert "is damaged" in freehold("specialists", "show", "list", "--source", *here, code=None).err
+    with running(home, [], TOML) as served:
+        served.provider.answer = says("asked elsewhere")
+        assert asked(served, "hello, I want a loan") == ("frontier", "asked elsewhere")
+
+
 def test_a_model_writes_one_which_is_mended_and_answers_beside_the_worker(home: Path) -> None:
     here = ("--project", home)
     with upstream() as provider:
@@ -100,6 +116,8 @@ def test_a_model_writes_one_which_is_mended_and_answers_beside_the_worker(home: 
         toml = TOML
         (home / FILE_NAME).write_text(toml.replace("{url}", provider.url))
         settings = ("--set", "model=writer", "--set", "rounds=3")
+        estimate = freehold("train", "triage", "--method", "code", *settings, "--dry-run", "--json", *here).json["estimate"]
+        assert 0.01 < estimate["usd"] < 0.1 and [one["questions"] for one in estimate["asks"]] == [1, 2]
         card = freehold("train", "triage", "--method", "code", *settings, "--name", "own", "--json", *here).json
         assert [one["right"] == one["answered"] for one in card["made"]["rounds"]] == [False, True]
         assert (card["is_quick"], card["format"]) == (False, "code")

@@ -40,6 +40,37 @@ def test_a_tagger_from_the_journal(home: Path) -> None:
     assert "set_f1" in said.out
 
 
+def test_taggers_and_encoders_go_on_with_what_comes_later(home: Path, tmp_path: Path) -> None:
+    """Wishes of a kind that the first specialist never saw are learnt, and what it knew is kept."""
+    here = ("--project", home)
+    later = bookings(500, 6)
+    with project_at(home) as project:
+        journalled(
+            project,
+            [
+                a_call(1_000 + n, task="wish", input=f"{row[0]} {n} .", output=row[1], item=f"wish {n}", tags={"later": str(row[1] == "ask")})
+                for n, row in enumerate(later)
+            ]
+            + [a_call(10_000 + n, input=f"{row[0]} now .", output=as_fields(row), item=f"late {n}") for n, row in enumerate(later[:150])],
+        )
+    for name, rows in (("early", "task=wish and tag.later=False"), ("late", "task=wish and tag.later=True")):
+        freehold("dataset", "build", name, "--from", rows, "--train", "0.6", "--calibrate", "0.2", *here)
+    base = tiny_base(tmp_path / "base")
+    tuned = ("train", "wish", "--method", "encoder", "--base", base, "--set", "epochs=8", "--set", "rate=0.002", "--json", *here)
+    first = freehold(*tuned, "--dataset", "early", "--name", "first").json
+    second = freehold(*tuned, "--dataset", "late", "--continue-from", "first", "--name", "second").json
+    assert first["tested"]["measures"][0]["mean"] > 0.9 and second["tested"]["measures"][0]["mean"] > 0.9
+    assert second["kept"][0]["after"] > 0.9 and len(second["taught"]) == 1
+    alone = freehold(*tuned, "--dataset", "late", "--continue-from", "first", "--set", "replay=0", code=None)
+    assert alone.code != 0 and "there is nothing to tell apart" in alone.err
+
+    tagged = ("train", "triage", "--method", "tagger", "--json", *here)
+    freehold(*tagged, "--name", "tags")
+    freehold("dataset", "build", "newer", "--from", "task=triage", *here)
+    on = freehold(*tagged, "--dataset", "newer", "--continue-from", "tags", "--name", "more").json
+    assert on["kept"][0]["after"] > 0.9 and len(on["taught"]) == 1
+
+
 def test_a_broken_base_ends_the_command_before_it_trains(home: Path, tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base")
     (base / "model.safetensors").rename(base / "pytorch_model.bin")

@@ -97,6 +97,7 @@ def test_a_guard_is_mended_and_says_how_good_it_is(home: Path, provider: Upstrea
     command = ("write", "guard", "triage", "--model", "writer", "--variant", "cheap", "--out", out, "--project", home)
     dry = freehold(*command, "--dry-run", "--json").json
     assert (dry["rows"], script.asked, out.exists()) == (160, [], False)
+    assert 0.01 < dry["cost_usd"] < 0.1
     report = freehold(*command, "--json").json
     assert (report["held_out"], report["answered"], report["right"], report["rounds"]) == (64, 64, 64, 2)
     assert report["cost_usd"] > 0 and report["low"] > 0.95
@@ -140,5 +141,5 @@ def test_a_pipeline_is_looked_at_and_not_run(home: Path, provider: Upstream) -> 
     assert report["rounds"] == 3
     assert "imports os" in script.asked[1].body["messages"][-1]["content"]
     last = script.asked[2].body["messages"][-1]["content"]
-    assert "has no 'pipelin'" in last and "lacks the type" in last
+    assert "names freehold.pipelin" in last and "lacks the type" in last
     assert "1 task and 1 pipeline: nothing is wrong" in freehold("check", out, "--project", home).err

@@ -83,7 +83,13 @@ def train(
             _print_estimate(prepared)
         if dry_run:
             if as_json:
-                print_json({"plan": planned, "rows": prepared.rows, "estimate": prepared.estimate._asdict()})
+                print_json(
+                    {
+                        "plan": planned,
+                        "rows": prepared.rows,
+                        "estimate": {**prepared.estimate._asdict(), "asks": [one._asdict() for one in prepared.estimate.asks]},
+                    }
+                )
             return
         before = prepared.job.earlier
         line = () if before is None else tuple(reversed(chain(home.store, before.card)))

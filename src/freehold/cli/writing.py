@@ -42,7 +42,8 @@ def write(
     """
     import msgspec
 
-    from freehold.writing import Asked, judged_answers
+    from freehold.pipelines.teaching import price_of
+    from freehold.writing import Asked, asks_of, judged_answers
     from freehold.writing import write as written
 
     if to.exists() and not force and not dry_run:
@@ -50,8 +51,8 @@ def write(
     asked = Asked(what, task, model, variant, about, precision, rounds, seed, budget_usd)
     with opened(project) as home:
         if dry_run:
-            rows = 0 if what == "pipeline" else len(judged_answers(home, home.task(task), asked))
-            _tell_dry(asked, rows, as_json)
+            part = None if what == "pipeline" else judged_answers(home, home.task(task), asked)
+            _tell_dry(asked, 0 if part is None else len(part), price_of(home, asks_of(home, asked, part)), as_json)
             return
         with progress_bar(rounds, not as_json) as show:
             report = written(home, asked, lambda n, of: show(n, f"written {n} of {of} times at most", of))
@@ -75,11 +76,13 @@ def write(
     )
 
 
-def _tell_dry(asked: "Asked", rows: int, as_json: bool) -> None:
+def _tell_dry(asked: "Asked", rows: int, cost_usd: float | None, as_json: bool) -> None:
     if as_json:
-        print_json({"what": asked.what, "rows": rows, "most_questions": asked.rounds, "model": asked.model})
+        print_json({"what": asked.what, "rows": rows, "most_questions": asked.rounds, "model": asked.model, "cost_usd": cost_usd})
     else:
         notes().print(
-            f"'{asked.model}' would be asked {asked.rounds} times at most" + (f", from {rows:,} judged answers." if rows else "."),
+            f"'{asked.model}' would be asked {asked.rounds} times at most"
+            + (f", from {rows:,} judged answers" if rows else "")
+            + f", for about {usd(cost_usd)}.",
             markup=False,
         )

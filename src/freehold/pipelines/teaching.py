@@ -1,16 +1,19 @@
 """Has a project's models answer for a training run: as serving would ask them, journalled, within a budget."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from hashlib import blake2b
 
 from freehold.catalog import Sampling
+from freehold.chat import Usage
 from freehold.errors import TrainingError
 from freehold.evaluation.asking import About, Ask, Said
+from freehold.journal.build import Builder
 from freehold.pipelines.judging import judging
 from freehold.project import Project
-from freehold.training.asking import Heard, Turns
+from freehold.training.asking import Asks, Heard, Turns
 
 SOURCE = "train"
 """The `source` of calls that training makes."""
@@ -75,6 +78,20 @@ class Teachers:
             raise TrainingError(
                 f"'{model}' answered none of the first {failed} questions: {why}. 'freehold doctor' says what is wrong with its provider."
             )
+
+
+def price_of(project: Project, asks: Iterable[Asks]) -> float | None:
+    """About what questions cost, in USD, by the prices of now; None where one is unknown."""
+    now = datetime.now(UTC)
+    builder = Builder(None, project.tenant, "found", project.catalog, project.prices, now)
+    total = 0.0
+    for one in asks:
+        usage = Usage(input_tokens=round(one.questions * one.input_tokens), output_tokens=round(one.questions * one.output_tokens))
+        cost, _ = builder.price(one.model, usage, now)
+        if cost is None:
+            return None
+        total += cost
+    return total
 
 
 @contextmanager

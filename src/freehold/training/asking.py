@@ -15,6 +15,23 @@ class Heard(NamedTuple):
     """Why there were none."""
 
 
+CHARS_A_TOKEN = 4
+"""About so many letters are a token."""
+
+
+class Asks(NamedTuple):
+    """Questions that a run is to put to a model."""
+
+    model: str
+    """Which."""
+    questions: int
+    """How many, at most."""
+    input_tokens: float
+    """Of each, about."""
+    output_tokens: float
+    """Of each answer, about."""
+
+
 Turns = Sequence[dict[str, str]]
 """A conversation: `role` and `content` of each message."""
 

@@ -82,14 +82,14 @@ class Part:
 NO_ROWS = Part(*((),) * 13)
 
 
-def plain(texts: Sequence[str], answers: Sequence[JSON]) -> Part:
-    """Rows of which no more is known, and that depend on nothing."""
+def plain(texts: Sequence[str], answers: Sequence[JSON], groups: Sequence[str] | None = None) -> Part:
+    """Rows of which no more is known than which of them depend on each other; on nothing where no groups are named."""
     ids, nobody = tuple(map(str, range(len(texts)))), (None,) * len(texts)
     return Part(
         texts=tuple(texts),
         answers=tuple(answers),
         ids=ids,
-        groups=ids,
+        groups=ids if groups is None else tuple(groups),
         subjects=nobody,
         customers=nobody,
         consents=nobody,
@@ -180,13 +180,19 @@ def lesson_of(train: Part, calibrate: Part, test: Part, name: str = "the data", 
         raise TrainingError(
             f"{name} has no rows of task '{task}' in its training part. 'freehold dataset show' says what it has; build one with such rows."
         )
-    shape = shape_of(train.answers, train.texts)
-    if shape == "choice" and len({canonical_json(answer) for answer in train.answers}) < 2:
+    return Lesson(train, calibrate, test, shape_of(train.answers, train.texts), contradictions=_contradictions(train))
+
+
+def check_several(lesson: Lesson, task: str) -> None:
+    """Raises TrainingError where there is nothing to tell apart."""
+    train = lesson.train
+    if lesson.shape == "choice" and len(lesson.choices) < 2:
+        name, _, hash = lesson.dataset.partition("@")
+        where = f" in {name}@{hash[:12]}" if name else ""
         raise TrainingError(
-            f"All {len(train):,} training rows of '{task}' in {name} have the one answer {str(train.answers[0])[:80]!r}: there is nothing to "
-            "tell apart. Add rows with other answers, or answer it by a rule."
+            f"All {len(train):,} training rows of '{task}'{where} have the one answer {str(train.answers[0])[:80]!r}: there is nothing to tell "
+            "apart. Add rows with other answers, or answer it by a rule."
         )
-    return Lesson(train, calibrate, test, shape, contradictions=_contradictions(train))
 
 
 def shape_of(answers: Sequence[JSON], texts: Sequence[str] = ()) -> Shape:

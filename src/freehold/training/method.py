@@ -14,7 +14,7 @@ from freehold.chat import JSON
 from freehold.errors import CallerError, FreeholdError, OperatorError, nearest
 from freehold.routing.embed import Embedder
 from freehold.tables import ProviderTable
-from freehold.training.asking import Models
+from freehold.training.asking import Asks, Models
 from freehold.training.lesson import Lesson
 from freehold.training.run import Run
 from freehold.variants.card import Base, Card, Plan
@@ -78,7 +78,9 @@ class Estimate(NamedTuple):
     bytes: int
     """Of memory, at most."""
     usd: float | None = 0.0
-    """Of calls to models; None where a price is unknown."""
+    """What a provider bills beside calls, such as for tuning; None where its price is unknown."""
+    asks: tuple[Asks, ...] = ()
+    """Questions to models; what they cost is for whoever knows the prices."""
 
 
 class Made(NamedTuple):

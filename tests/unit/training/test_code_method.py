@@ -184,7 +184,7 @@ def test_a_wrong_program_is_mended_by_its_counterexamples(tmp_path: Path) -> Non
 )
 def test_a_program_that_does_what_it_must_not_is_stopped_and_told_why(tmp_path: Path, body: str, why: str) -> None:
     models = Scripted(f"```python\ndef answer(text):\n    {body}\n```", GOOD)
-    done = made(tmp_path, asked(60, 1), asked(60, 2), models, model="writer", rounds=2)
+    done = made(tmp_path, asked(60, 1), asked(80, 2), models, model="writer", rounds=2)
     assert "but it failed: " in models.asked[1][-1]["content"]
     assert why in models.asked[1][-1]["content"]
     assert "import re" in done.files[SOURCE].decode()
@@ -193,10 +193,22 @@ def test_a_program_that_does_what_it_must_not_is_stopped_and_told_why(tmp_path: 
 def test_no_program_is_taken_that_is_wrong_too_often(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"No program was taken: the best of 2 answered 100 of 100 calibration rows.*98% have to be"):
         made(tmp_path, asked(100, 1), asked(100, 2), Scripted(WRONG, "no program at all"), model="writer", rounds=2)
+    with pytest.raises(TrainingError, match=r"13 of them right, by which 93\.33% can be expected"):  # all that it answered: too few to say
+        made(tmp_path, asked(100, 1), asked(20, 4), Scripted(GOOD), model="writer", rounds=1)
     with pytest.raises(TrainingError, match="'writer' wrote no program: it is done"):
         made(tmp_path, asked(100, 1), asked(100, 2), Scripted(), model="writer")
     with pytest.raises(TrainingError, match="--calibrate above 0"):
         made(tmp_path, asked(100, 1), NO_ROWS, Scripted(GOOD), model="writer")
+
+
+def test_what_cannot_be_learnt_from_says_so(tmp_path: Path) -> None:
+    one = plain(["lost card", "card stolen", "freeze my card"] * 10, ["cards"] * 30)
+    contradicting = plain(["lost card"] * 30, ["cards", "loans"] * 15)
+    with pytest.raises(TrainingError, match="no rows|nothing to learn"):
+        made(tmp_path, NO_ROWS, NO_ROWS)
+    for part in (one, contradicting):
+        with pytest.raises(TrainingError):
+            made(tmp_path, part, part)
 
 
 def test_the_program_is_the_longest_block_or_all_that_was_said() -> None:

@@ -81,9 +81,9 @@ def test_f1_of_two_empty_lists_is_one() -> None:
     assert mean_f1(said, right) == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_rows_of_one_answer_are_refused() -> None:
+def test_rows_of_one_answer_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"All 3 training rows .* have the one answer 'a'"):
-        lesson_of(plain(["x", "y", "z"], ["a", "a", "a"]), NO_ROWS, NO_ROWS)
+        made(lesson_of(plain(["x", "y", "z"], ["a", "a", "a"]), NO_ROWS, NO_ROWS), tmp_path)
 
 
 def test_no_rows_are_refused() -> None:

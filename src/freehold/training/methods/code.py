@@ -13,13 +13,11 @@ from freehold.training.continual.again import with_earlier
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.programs.induce import MOST_ANSWERS, induced, kept, votes
-from freehold.training.programs.written import Tried, Wanted, judged, written
+from freehold.training.programs.written import Tried, Wanted, judged, written, written_by
 from freehold.training.run import Run
 from freehold.variants.code import CARD, SOURCE
 from freehold.variants.decisions import NO_VOTES
 from freehold.variants.decisions import written as as_program
-
-_WRITTEN_TOKENS = 4_000
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +64,9 @@ class _Code:
             )
         if not options.model:
             return Estimate(2.0 + 2e-3 * rows, 200_000_000 + 20_000 * rows)
-        return Estimate(options.rounds * (30.0 + 3e-4 * rows), 200_000_000, usd=None)
+        letters = sum(map(len, job.lesson.train.texts)) / max(1, rows)
+        asks = written_by(options.model, options.rounds, options.examples, options.cases, letters)
+        return Estimate(options.rounds * (30.0 + 3e-4 * rows), 200_000_000, asks=asks)
 
     def train(self, job: Job, options: Options, run: Run) -> Made:
         """As of `Method`."""
@@ -114,7 +114,7 @@ def _by_a_model(job: Job, options: Options, run: Run) -> Made:
     tried = written(wanted, lesson.train, order, job.models, options.model, lambda n, loss: run.tell("writing", n, options.rounds, loss))
     best = max(tried, key=lambda one: (max(0.0, one.worth(options.precision)), one.right / max(1, one.answered)))
     checked = judged(best.source, lesson.calibrate, range(len(lesson.calibrate)), wanted)
-    if not checked.right or checked.right < options.precision * checked.answered:
+    if checked.sure < options.precision:
         raise TrainingError(_refused(best, checked, lesson.calibrate, options, len(tried)))
     low = float(binomtest(checked.right, checked.answered).proportion_ci(0.9, "exact").low)  # one-sided, at 95 %
     about: dict[str, JSON] = {
@@ -122,15 +122,15 @@ def _by_a_model(job: Job, options: Options, run: Run) -> Made:
         "rounds": [{"answered": one.answered, "right": one.right, "failed": one.failed} for one in tried],
         "on calibration": {"rows": len(lesson.calibrate), "answered": checked.answered, "right": checked.right, "low": round(low, 4)},
     }
-    return _made(best.source, (checked.right + 1) / (checked.answered + 2), about)
+    return _made(best.source, checked.sure, about)
 
 
 def _refused(best: Tried, checked: Tried, part: Part, options: Options, rounds: int) -> str:
     cases = "; ".join(checked.cases[:3])
     return (
-        f"No program was taken: the best of {rounds} answered {checked.answered} of {len(part)} calibration rows, {checked.right} of them right, and "
-        f"{options.precision:.0%} have to be ({best.right} of {best.answered} on the rows that it was mended by). Such as {cases}. "
-        "More --set rounds=N, more examples, or another model may write a better one."
+        f"No program was taken: the best of {rounds} answered {checked.answered} of {len(part)} calibration rows, {checked.right} of them right, by which "
+        f"{checked.sure:.2%} can be expected of it, and {options.precision:.0%} have to be ({best.right} of {best.answered} on the rows that it was mended "
+        f"by). Such as {cases}. More calibration rows, more --set rounds=N, more examples, or another model may give a better one."
     )
 
 

@@ -15,12 +15,16 @@ from freehold.catalog import Sampling, Variant
 from freehold.chat import JSON, canonical_json
 from freehold.context.prompt import USER
 from freehold.errors import OperatorError, TrainingError
-from freehold.training.asking import Heard, Models, Turns
+from freehold.training.asking import CHARS_A_TOKEN, Asks, Heard, Models, Turns
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.run import Run
 from freehold.variants.specialist import Answered
 
+_INSTRUCTION_TOKENS, _REFLECTED_TOKENS = 300, 400
+"""About so many tokens an instruction has, and the words around what went wrong."""
+_QUESTIONS_A_REWRITE = 8
+"""Between two instructions lie so many questions, at least: a batch of four, before and after."""
 _REFLECT = """I gave a model this instruction:
 <instruction>
 {instruction}
@@ -78,17 +82,21 @@ class _Prompt:
                 f"A prompt is chosen by {options.choose_by} rows and reflects on at least 4 others, and the training part has {len(job.lesson.train)}. Add "
                 "rows, or say --set choose_by=N."
             )
+        model, reflects = _models(job, options)
         questions = options.most_questions + 2 * len(job.lesson.calibrate) + len(job.lesson.test)
-        return Estimate(seconds=questions / 4, bytes=200_000_000, usd=None)
+        part = job.lesson.train
+        asked, said = (sum(len(words(one)) for one in some) / len(part) / CHARS_A_TOKEN for some in (part.texts, part.answers))
+        rewrites = options.most_questions // _QUESTIONS_A_REWRITE
+        asks = (
+            Asks(model, questions, _INSTRUCTION_TOKENS + asked + options.examples * (asked + said), said),
+            Asks(reflects, rewrites, _REFLECTED_TOKENS + 4 * (asked + 2 * said), _INSTRUCTION_TOKENS),
+        )
+        return Estimate(seconds=questions / 4, bytes=200_000_000, asks=asks)
 
     def train(self, job: Job, options: Options, run: Run) -> Made:
         """As of `Method`."""
         assert job.models is not None
-        model, reflects = options.model or job.task.reference or "", options.reflects or job.task.reference or ""
-        if not model or not reflects:
-            raise TrainingError(
-                f"Which model is to answer '{job.task.id}'? Say --set model=NAME and --set reflects=NAME; the task has no reference."
-            )
+        model, reflects = _models(job, options)
         own = {"instruction": job.task.instruction or "Answer the question.", "examples": "[]"}
         search = _Search(job, options, model, reflects, job.models, run)
         best = search.best(own)
@@ -116,6 +124,16 @@ class _Prompt:
 
 
 METHOD = _Prompt()
+
+
+def _models(job: Job, options: Options) -> tuple[str, str]:
+    """Who answers, and who reflects."""
+    model, reflects = options.model or job.task.reference or "", options.reflects or job.task.reference or ""
+    if not model or not reflects:
+        raise TrainingError(
+            f"Which model is to answer '{job.task.id}'? Say --set model=NAME and --set reflects=NAME; the task has no reference."
+        )
+    return model, reflects
 
 
 def _gepa() -> Any:

@@ -17,6 +17,7 @@ from freehold.datasets.chats import openai_line
 from freehold.errors import CallerError, OperatorError, TrainingError, nearest
 from freehold.providers.fine_tuning import Metrics, Tuning, create, follow, upload
 from freehold.providers.provider import Provider, why_no_key
+from freehold.training.asking import CHARS_A_TOKEN
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.run import Run
@@ -24,7 +25,6 @@ from freehold.variants.card import Base
 
 LEAST_ROWS = 10
 """Fewer than these OpenAI does not take."""
-_CHARS_A_TOKEN = 4
 _EPOCHS = 3
 
 
@@ -64,7 +64,7 @@ class _ByProvider:
         if not options.model:
             raise CallerError("Which model is to be tuned? Say --set model=NAME, by the provider's name for it.")
         _, left_out = _lines(job, job.lesson.train, options)
-        tokens = sum(len(text) for text in job.lesson.train.texts) / _CHARS_A_TOKEN * (options.epochs or _EPOCHS)
+        tokens = sum(len(text) for text in job.lesson.train.texts) / CHARS_A_TOKEN * (options.epochs or _EPOCHS)
         _check(len(job.lesson.train) - left_out.total(), left_out)
         usd = None if options.usd_per_mtok is None else tokens * options.usd_per_mtok / 1e6
         return Estimate(seconds=600.0, bytes=200_000_000, usd=usd)

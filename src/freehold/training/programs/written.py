@@ -11,7 +11,7 @@ from typing import NamedTuple
 from freehold.catalog import Sampling
 from freehold.chat import JSON, canonical_json
 from freehold.errors import TrainingError
-from freehold.training.asking import Models, Turns
+from freehold.training.asking import CHARS_A_TOKEN, Asks, Models, Turns
 from freehold.training.lesson import Part
 from freehold.variants.code import MOST_BYTES, Program, Stopped, answerer_of
 from freehold.variants.decisions import DecisionList
@@ -36,6 +36,8 @@ Write it again, better: mend what is wrong, and return None where no rule is sur
 alone, in one block between ```python and ```."""
 _BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
 _SHOWN_CHARS = 600
+_ASK_TOKENS, _CASE_TOKENS, _PROGRAM_TOKENS = 400, 20, 2_000
+"""About so many tokens the question has without its examples, each case beside its text, and a program."""
 
 Answering = DecisionList | Program
 Tell = Callable[[int, float], None]
@@ -58,6 +60,11 @@ class Tried(NamedTuple):
     def worth(self, precision: float) -> float:
         """One for each row it has right, less what each wrong one has to be made good by."""
         return self.right - precision / (1.0 - precision) * (self.answered - self.right)
+
+    @property
+    def sure(self) -> float:
+        """How often it can be expected to be right, by the rule of succession (Laplace, 1814): a few right answers prove little."""
+        return (self.right + 1) / (self.answered + 2)
 
 
 class Wanted(NamedTuple):
@@ -117,6 +124,14 @@ def written(
         )
         turns += [{"role": "assistant", "content": heard.text[:MOST_BYTES]}, {"role": "user", "content": mend}]
     return found
+
+
+def written_by(model: str, rounds: int, examples: int, cases: int, letters: float) -> tuple[Asks, ...]:
+    """What a model is asked at most for a program. `letters`: of a question, on average."""
+    case = min(letters, _SHOWN_CHARS) / CHARS_A_TOKEN + _CASE_TOKENS
+    first = Asks(model, 1, _ASK_TOKENS + examples * case, _PROGRAM_TOKENS)
+    later = Asks(model, rounds - 1, first.input_tokens + _PROGRAM_TOKENS + cases * case, _PROGRAM_TOKENS)
+    return (first, later) if rounds > 1 else (first,)
 
 
 def judged(source: str, part: Part, order: Sequence[int], wanted: Wanted) -> Tried:
