@@ -366,7 +366,7 @@ def say(text: str) -> None:
 def main() -> None:
     args = arguments(__doc__)
     quick = args.quick
-    draws, most = (100, 1500) if quick else (500, None)
+    draws, most = (100, 700) if quick else (500, None)
     sizes = (500, 1000) if quick else (1000, 2000)
     say("MMLU")
     pairs, recorded = two_models("mmlu", most)
@@ -385,7 +385,7 @@ def main() -> None:
     result["groups_of_1_or_20"] = groups(mmlu, larger_where_harder(mmlu), 200 if quick else 400, draws)
     say("GSM8K, twenty attempts")
     pairs, recorded = two_models("gsm8k", most)
-    seeds = [Population(pairs, recorded, None, seed=seed) for seed in range(3 if quick else ATTEMPTS)]
+    seeds = [Population(pairs, recorded, None, seed=seed) for seed in range(2 if quick else ATTEMPTS)]
     gsm8k = single_items(seeds[0], sizes[-1:], draws)
     result["gsm8k"] = worst_of(gsm8k) | {"items": len(pairs)} | gsm8k
     result["attempts_20"] = attempts([seeds[k % len(seeds)] for k in range(ATTEMPTS)], 1000, draws) | {"seeds": len(seeds)}

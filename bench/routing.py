@@ -225,7 +225,7 @@ def measure(task: str, embedders: Mapping[str, Embedder | None], quick: bool) ->
     """Everything about one benchmark."""
     recorded = routellm(task)
     if quick:
-        keep = np.random.default_rng(0).permutation(len(recorded.texts))[:2000]
+        keep = np.random.default_rng(0).permutation(len(recorded.texts))[:600]
         recorded = Recorded(tuple(recorded.texts[i] for i in keep), recorded.weak_N[keep], recorded.strong_N[keep])
     gap_N = recorded.strong_N - recorded.weak_N
     shuffled = [curve(np.random.default_rng(seed).random(len(gap_N)), gap_N) for seed in range(20)]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -21,6 +21,8 @@ class Tunings:
         """What a job says before it is over."""
         self.ends: dict[str, Any] = {"status": "succeeded", "trained_tokens": 12_000}
         """What it says then."""
+        self.answers: Callable[[str, str], str] = lambda model, text: "swallowed" if model.startswith("ft:") else "unsure"
+        """What a model says to a text."""
         self.fails_looks = 0
         """How many looks are answered with a 500 first."""
 
@@ -90,8 +92,8 @@ def tunings() -> Iterator[Tunings]:
             elif self.path == "/v1/fine_tuning/jobs":
                 self._send(served.create(body))
             else:
-                answer = "swallowed" if str(json.loads(body)["model"]).startswith("ft:") else "unsure"
-                message = {"role": "assistant", "content": answer}
+                asked = json.loads(body)
+                message = {"role": "assistant", "content": served.answers(asked["model"], asked["messages"][-1]["content"])}
                 self._send(
                     {
                         "id": "c",

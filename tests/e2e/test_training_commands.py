@@ -48,7 +48,9 @@ def test_taggers_and_encoders_go_on_with_what_comes_later(home: Path, tmp_path: 
         journalled(
             project,
             [
-                a_call(1_000 + n, task="wish", input=f"{row[0]} {n} .", output=row[1], item=f"wish {n}", tags={"later": str(row[1] == "ask")})
+                a_call(
+                    1_000 + n, task="wish", input=f"{row[0]} {n} .", output=row[1], item=f"wish {n}", tags={"later": str(row[1] == "ask")}
+                )
                 for n, row in enumerate(later)
             ]
             + [a_call(10_000 + n, input=f"{row[0]} now .", output=as_fields(row), item=f"late {n}") for n, row in enumerate(later[:150])],
