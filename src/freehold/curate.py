@@ -29,6 +29,7 @@ from freehold.promotion import records
 from freehold.promotion.certify import parts
 from freehold.promotion.gate import active_hash
 from freehold.store.lock import KernelLock
+from freehold.training.run import forget_unfinished
 from freehold.variants import shelf
 from freehold.variants.card import Card
 
@@ -146,6 +147,8 @@ class Erased(NamedTuple):
     """Specialists that learnt from data sets with their rows, and those that went on from such, as `NAME@HASH`: they keep what they learnt."""
     own: tuple[str, ...]
     """Specialists that were theirs alone, and are removed."""
+    unfinished: int
+    """Training runs that were broken off, and begin anew: what they had learnt so far is removed, for some of it may be of this person."""
     unreadable: tuple[str, ...]
     """Frozen files that are damaged, so that nobody can say whose items they hold."""
     evaluations: dict[str, int]
@@ -176,6 +179,7 @@ def erase_subject(project: Project, subject: str) -> Erased:
         removed = erase_frozen(project.datasets, items)
         evaluated = evaluations.erase(project.store, project.tenant, project.folder, items)
         counts = erase(project.store, project.tenant, subject, datetime.now(UTC))
+        unfinished = forget_unfinished(project.folder)
     own = shelf.of_subject(project.store, project.tenant, digest_of([project.tenant, subject]))
     for card in own:
         shelf.remove(project.store, card)
@@ -189,6 +193,7 @@ def erase_subject(project: Project, subject: str) -> Erased:
         learnt=tuple(learnt),
         specialists=tuple(card.label for card in taught_by(project, set().union(*(held[one.old] for one in renewed.renewed)))),
         own=tuple(card.label for card in own),
+        unfinished=unfinished,
         unreadable=tuple(map(str, (*removed.unreadable, *evaluated.unreadable))),
         evaluations=evaluated.evaluations,
         datasets=renewed,

@@ -32,11 +32,10 @@ from freehold.promotion.served import mapped
 from freehold.routing.decide import variants_used
 from freehold.routing.embed import load_embedder
 from freehold.routing.program import parse
-from freehold.store.lock import KernelLock
 from freehold.training.lesson import NO_ROWS, Lesson, Part, check_several, read_lesson, shape_of
 from freehold.training.method import Earlier, Estimate, Job, Made, Method, method_of, options_of
 from freehold.training.methods.distill import teacher_of
-from freehold.training.run import Run, Step
+from freehold.training.run import Run, Step, run_folder, run_lock
 from freehold.variants import shelf
 from freehold.variants.card import Card, Of, Plan, Tested
 from freehold.variants.specialist import FORMATS, Answerer, load
@@ -159,10 +158,10 @@ def train(
     """
     plan, store, tenant = prepared.job.plan, project.store, project.tenant
     check_memory(prepared.estimate)
-    lock = KernelLock(project.folder / f".train-{plan.digest[:16]}.lock")
+    lock = run_lock(project.folder, plan.digest)
     try:
         with lock.held(0.0):
-            run = Run(project.folder / "runs" / plan.digest[:16], plan.digest, tell)
+            run = Run(run_folder(project.folder, plan.digest), plan.digest, tell)
             with teaching(project, plan.task, plan.budget_usd) as models:
                 made = prepared.method.train(replace(prepared.job, models=models), prepared.options, run)
                 card = _card(project, prepared, made, name or shelf.free_name(store, tenant, plan.task, plan.method), run.seconds)

@@ -1,5 +1,6 @@
 """A training run: where it says how far it is, and keeps what it has learnt so far, so that it goes on after a kill."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,11 +9,41 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from freehold.chat import JSON
-from freehold.errors import DataError
+from freehold.errors import DataError, StoreBusy
 from freehold.routing.arrays import Packed, pack, unpack
 from freehold.store.files import private_file
+from freehold.store.lock import KernelLock
 
 CHECKPOINT = "checkpoint.safetensors"
+_RUNS = "runs"
+_DIGITS = 16
+
+
+def run_folder(project: Path, digest: str) -> Path:
+    """Where a run of this plan keeps what it has learnt so far."""
+    return project / _RUNS / digest[:_DIGITS]
+
+
+def run_lock(project: Path, digest: str) -> KernelLock:
+    """What one run of this plan holds, so that there is no other."""
+    return KernelLock(project / f".train-{digest[:_DIGITS]}.lock")
+
+
+def forget_unfinished(project: Path) -> int:
+    """Removes what runs kept that are not under way: they begin anew. How many there were."""
+    count = 0
+    for folder in sorted((project / _RUNS).glob("*")):
+        lock = run_lock(project, folder.name)
+        try:
+            with lock.held(0.0):
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.path.unlink(missing_ok=True)
+                count += 1
+        except StoreBusy:
+            continue
+        finally:
+            lock.close()
+    return count
 
 
 class Step(NamedTuple):

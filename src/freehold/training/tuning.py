@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from freehold.routing.onnx import MODEL, TOKENIZER, read_tokenizer, without_surrogates
 from freehold.training import bert
 from freehold.training.bert import Bert, Weights
-from freehold.training.loop import Fitted, Module, Pace, Tensor, fit, need_torch, shuffled
+from freehold.training.continual.masks import masked
+from freehold.training.loop import Fitted, Module, Pace, Tensor, Term, fit, need_torch, shuffled
 from freehold.training.method import Estimate
 from freehold.training.run import Run
 from freehold.variants import card
@@ -86,6 +87,8 @@ class Row(NamedTuple):
     ids: Sequence[int]
     target: Sequence[float] | int
     """A class or the probability of each, 0 or 1 for each label, or a tag for each token."""
+    competes_C: NDArray[np.bool_] | None = None
+    """The classes that its own competes with, as of `continual/masks.py`; None for all."""
 
 
 class Exported(NamedTuple):
@@ -128,7 +131,13 @@ def network(base: Base, outputs: int, tuning: Tuning, seed: int) -> Module:
     return nn.ModuleDict(layers)
 
 
-def _scores(net: Module, ids_BT: Tensor, mask_BT: Tensor, goal: Goal) -> Tensor:
+Batch: TypeAlias = tuple[Tensor, ...]
+"""Tokens, which of them are some, targets, and which classes compete, None for all."""
+
+
+def scores_of(net: Module, batch: Batch, goal: Goal = "choice") -> Tensor:
+    """What a network says of a batch: by text and class or label, or by text, token and tag."""
+    ids_BT, mask_BT = batch[:2]
     x_BTD = net.body(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
     if goal != "tags":
         seen_BT1 = mask_BT.unsqueeze(-1).to(x_BTD.dtype)
@@ -145,19 +154,29 @@ def _with_adapters(body: Module, rank: int) -> Module:
         return get_peft_model(body, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=where, lora_dropout=0.05))
 
 
-def tune(net: Module, goal: Goal, rows: Sequence[Row], held_out: Sequence[Row], tuning: Tuning, seed: int, run: Run) -> Fitted:
-    """Tunes a network, and leaves the best of all epochs in it."""
+def tune(
+    net: Module,
+    goal: Goal,
+    rows: Sequence[Row],
+    held_out: Sequence[Row],
+    tuning: Tuning,
+    seed: int,
+    run: Run,
+    more: Mapping[str, Term] = {},
+) -> Fitted:
+    """Tunes a network, and leaves the best of all epochs in it. `more`: what is added to the loss."""
 
     def batches(rng: np.random.Generator) -> list[Any]:
-        return [_batch([rows[n] for n in some]) for some in _like_lengths(rows, tuning.batch, rng)]
+        return [batch_of([rows[n] for n in some]) for some in _like_lengths(rows, tuning.batch, rng)]
 
     by_length = np.argsort([len(row.ids) for row in held_out], kind="stable")
-    looked = [_batch([held_out[n] for n in some]) for some in np.array_split(by_length, -(-len(held_out) // 64) or 1) if len(some)]
+    looked = [batch_of([held_out[n] for n in some]) for some in np.array_split(by_length, -(-len(held_out) // 64) or 1) if len(some)]
 
     def look(model: Module) -> float:
         return float(sum(float(_loss(model, batch, goal)) * len(batch[0]) for batch in looked) / len(held_out))
 
-    return fit(net, batches, {goal: lambda model, batch: _loss(model, batch, goal)}, tuning.pace, seed, run, look if held_out else None)
+    terms = {goal: lambda model, batch: _loss(model, batch, goal), **more}
+    return fit(net, batches, terms, tuning.pace, seed, run, look if held_out else None)
 
 
 def _like_lengths(rows: Sequence[Row], batch: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -169,7 +188,8 @@ def _like_lengths(rows: Sequence[Row], batch: int, rng: np.random.Generator) -> 
     return [found[n] for n in rng.permutation(len(found))]
 
 
-def _batch(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
+def batch_of(rows: Sequence[Row]) -> Batch:
+    """Rows side by side, padded to the longest."""
     import torch
 
     longest = max(len(row.ids) for row in rows)
@@ -184,30 +204,33 @@ def _batch(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
         target = np.full(ids_BT.shape, _IGNORED)
         for n, row in enumerate(rows):
             target[n, : len(row.ids)] = row.target
-    return torch.from_numpy(ids_BT), torch.from_numpy(mask_BT), torch.from_numpy(target)
+    competes = [row.competes_C for row in rows if row.competes_C is not None]
+    allowed_BC = torch.from_numpy(np.stack(competes)) if competes else None
+    return torch.from_numpy(ids_BT), torch.from_numpy(mask_BT), torch.from_numpy(target), allowed_BC
 
 
-def _loss(net: Module, batch: tuple[Tensor, Tensor, Tensor], goal: Goal) -> Tensor:
+def _loss(net: Module, batch: Batch, goal: Goal) -> Tensor:
     from torch.nn import functional
 
-    ids_BT, mask_BT, target = batch
-    scores = _scores(net, ids_BT, mask_BT, goal)
+    target, allowed_BC = batch[2:]
+    scores = scores_of(net, batch, goal)
     if goal == "labels":
         return functional.binary_cross_entropy_with_logits(scores, target, reduction="sum") / len(target)
     if goal == "tags":
         return functional.cross_entropy(scores.flatten(0, 1), target.flatten(), ignore_index=_IGNORED)
-    return functional.cross_entropy(scores, target)
+    return functional.cross_entropy(scores if allowed_BC is None else masked(scores, allowed_BC), target)
 
 
 def export(
     net: Module, base: Base, goal: Goal, tuning: Tuning, share_right: Callable[[dict[str, bytes]], float | None]
 ) -> tuple[Exported, dict[str, float]]:
-    """The network as files, in int8 where that holds, and what share of the calibration part each precision has right."""
+    """The network as files, its adapters merged into it, in int8 where that holds, and what share of the calibration part each precision has right."""
     import torch
 
     with torch.no_grad():
-        body = net.body.merge_and_unload() if tuning.adapt == "lora" else net.body
-        weights = {name: each.detach().numpy() for name, each in body.state_dict().items()}
+        if tuning.adapt == "lora":
+            net.body = net.body.merge_and_unload()
+        weights = {name: each.detach().numpy() for name, each in net.body.state_dict().items()}
         top = net.top.weight.detach().numpy(), net.top.bias.detach().numpy()
     model = bert.graph(base.config, weights, base.max_tokens, bert.of_tokens(*top) if goal == "tags" else bert.pooled(*top))
     found = {one: _files(model, base, one == "fp32") for one in ("fp32", "int8") if tuning.precision in ("auto", one)}
@@ -246,7 +269,7 @@ def estimated(base: Base, goal: Goal, outputs: int, rows: Sequence[Row], looked:
     net.train()
     size = min(tuning.batch, _TIMED_ROWS, len(rows))
     middle = sorted(rows, key=lambda row: len(row.ids))[(len(rows) - size) // 2 :][:size]
-    batch = _batch(middle)
+    batch = batch_of(middle)
     took: list[float] = []
     with torch.random.fork_rng(devices=[]):
         for _ in range(4):

@@ -11,6 +11,7 @@ from freehold.chat import JSON
 from freehold.errors import DataError
 from freehold.routing.arrays import unpack
 from freehold.routing.network import Network
+from freehold.routing.onnx import MODEL, TOKENIZER
 from freehold.routing.sure import Sure
 from freehold.variants.specialist import Answered
 
@@ -55,6 +56,8 @@ def load(files: Mapping[str, bytes]) -> EncoderAnswerer:
         network = Network(files, int(about["max_tokens"]))
         said: Said = "labels" if about["said"] == "labels" else "choice"
         sure = Sure(float(about["sure"][0]), float(about["sure"][1]))
-        return EncoderAnswerer(network, tuple(about["answers"]), said, sure, 3 * sum(len(data) for data in files.values()))
+        return EncoderAnswerer(
+            network, tuple(about["answers"]), said, sure, 3 * sum(len(files[name]) for name in (MODEL, TOKENIZER, ENCODER))
+        )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError(f"not an encoder: {error}. Train it again.") from None

@@ -1,8 +1,10 @@
 """`encoder`: a small encoder, tuned whole or by adapters, that answers with one of few answers or with some of few."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from freehold.chat import JSON, canonical_json
@@ -11,17 +13,41 @@ from freehold.routing.arrays import pack
 from freehold.routing.network import Network
 from freehold.training.beliefs import targets
 from freehold.training.confidence import fit_sure
-from freehold.training.continual.again import with_earlier
+from freehold.training.continual.again import numbered, with_earlier
+from freehold.training.continual.encoders import KEPT, Known, begin, kept, known_of, terms
+from freehold.training.continual.history import distinct
+from freehold.training.continual.masks import Masking, allowed
 from freehold.training.lesson import Part
-from freehold.training.loop import need_torch
+from freehold.training.loop import Term, need_torch
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.run import Run
 from freehold.training.tuning import Base, Goal, Row, Tuning, encode, estimated, export, network, read_base, tune
 from freehold.variants.encoder import ENCODER, picked
 
 
+class Options(Tuning, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of `encoder`. The last four are for one that goes on learning."""
+
+    keep_weights: bool = False
+    """Whether its weights are kept as well, so that --continue-from begins with them; what goes on from one without them learns again from the base."""
+    masking: Masking = "all"
+    """Which answers a row's competes with: `all`, `current` (those of its own data set), or `replay` (new rows with those of their own)."""
+    distil: float = 0.0
+    """How much what the previous model says counts beside what is right (LwF)."""
+    ewc: float = 0.0
+    """How firmly weights are held that its answers depend on (EWC)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.distil >= 0 and self.ewc >= 0):
+            raise ValueError(f"distil is {self.distil} and ewc {self.ewc}; they are numbers from 0 up")
+        if self.ewc and (self.adapt == "lora" or not self.keep_weights):
+            raise ValueError("ewc holds weights that were kept and all of which learn: say keep_weights=true with it, and adapt=full")
+
+
 class _Prepared(NamedTuple):
     base: Base
+    known: Known | None
     goal: Goal
     answers: tuple[JSON, ...]
     rows: list[Row]
@@ -31,21 +57,30 @@ class _Prepared(NamedTuple):
 class _Encoder:
     name = "encoder"
     about = "A small encoder, tuned whole or by low-rank adapters: minutes to train, milliseconds to ask (Devlin et al., 2019; Hu et al., 2021)."
-    options = Tuning
+    options = Options
 
-    def estimate(self, job: Job, options: Tuning) -> Estimate:
+    def estimate(self, job: Job, options: Options) -> Estimate:
         """As of `Method`."""
+        lesson_of_id = numbered(job)
         job = with_earlier(job, options.replay)
-        p = _prepared(job, options)
+        p = _prepared(job, options, lesson_of_id)
         looked = 2 * len(job.lesson.calibrate) + len(job.lesson.calibrate) + len(job.lesson.test)
         return estimated(p.base, p.goal, len(p.answers), p.rows, looked, options, self.name)
 
-    def train(self, job: Job, options: Tuning, run: Run) -> Made:
+    def train(self, job: Job, options: Options, run: Run) -> Made:
         """As of `Method`."""
+        lesson_of_id, seed = numbered(job), job.plan.seed
         job = with_earlier(job, options.replay)
-        p, part = _prepared(job, options), job.lesson.calibrate
-        net = network(p.base, len(p.answers), options, job.plan.seed)
-        fitted = tune(net, p.goal, p.rows, p.held_out, options, job.plan.seed, run)
+        p, part = _prepared(job, options, lesson_of_id), job.lesson.calibrate
+        net = network(p.base, len(p.answers), options, seed)
+        more: dict[str, Term] = {}
+        if p.known is not None:
+            begin(net, p.known, p.answers)
+            if options.distil or options.ewc:
+                before = network(p.base, len(p.answers), msgspec.structs.replace(options, adapt="full"), seed).eval()
+                begin(before, p.known, p.answers)
+                more = terms(net, before, p.known, p.answers, options.distil, options.ewc)
+        fitted = tune(net, p.goal, p.rows, p.held_out, options, seed, run, more)
         run.tell("writing", 0, 1)
         exported, shares = export(net, p.base, p.goal, options, lambda files: _share(files, p, part))
         said = _said(exported.files, p, part)
@@ -53,7 +88,12 @@ class _Encoder:
         about: dict[str, JSON] = {"answers": list(p.answers), "said": p.goal, "sure": list(sure), "max_tokens": p.base.max_tokens}
         run.tell("writing", 1, 1)
         files = {**exported.files, ENCODER: pack({"none": np.zeros(0, np.float32)}, about)}
-        return Made("encoder", files, told(fitted, exported.precision, shares), p.base.about)
+        if options.keep_weights:
+            files[KEPT] = kept(net, p.rows, p.known, p.answers, options.ewc, seed)
+        went_on: dict[str, JSON] = (
+            {"began with": job.earlier.card.label if p.known is not None else "the base"} if job.earlier is not None else {}
+        )
+        return Made("encoder", files, {**told(fitted, exported.precision, shares), **went_on}, p.base.about)
 
 
 def told(fitted: Any, precision: str, shares: dict[str, float]) -> dict[str, JSON]:
@@ -71,19 +111,36 @@ def told(fitted: Any, precision: str, shares: dict[str, float]) -> dict[str, JSO
     }
 
 
-def _prepared(job: Job, options: Tuning) -> _Prepared:
+def _prepared(job: Job, options: Options, lesson_of_id: Mapping[str, int]) -> _Prepared:
     need_torch("encoder")
     lesson = job.lesson
     if lesson.shape not in ("choice", "labels"):
         raise TrainingError(f"An encoder answers with one or some of few answers, and those of '{job.task.id}' are {lesson.shape}.")
     base = read_base(base_of(job), options)
-    answers = lesson.choices
+    known = known_of(job.earlier, base.about.sha256)
+    held_by = [name for name in ("masking", "distil", "ewc") if getattr(options, name) not in ("all", 0.0)]
+    if job.earlier is not None and held_by and (known is None or lesson.shape != "choice"):
+        raise TrainingError(
+            f"{', '.join(held_by)}: of one answer out of few, from weights that were kept. Train '{job.earlier.card.name}' with --set keep_weights=true, or "
+            "go on without, which learns its rows again beside the new ones."
+        )
+    answers = lesson.choices if known is None else distinct((*known.answers, *lesson.choices))
     place = {canonical_json(answer): c for c, answer in enumerate(answers)}
     goal: Goal = "labels" if lesson.shape == "labels" else "choice"
     learnt = _rows(base, lesson.train, place, goal)
     if goal == "choice" and (target_NC := targets(lesson.train, answers)) is not None:
         learnt = [Row(row.ids, target_C) for row, target_C in zip(learnt, target_NC.tolist(), strict=True)]
-    return _Prepared(base, goal, answers, learnt, _rows(base, lesson.calibrate, place, goal))
+    if options.masking != "all":
+        if not all(isinstance(row.target, int) for row in learnt):
+            raise TrainingError("masking leaves out answers that the teacher's probabilities speak of: say soft=false, or masking=all.")
+        lesson_N = np.array([lesson_of_id[id] for id in lesson.train.ids])
+        class_N = np.array([place[canonical_json(answer)] for answer in lesson.train.answers])
+        taught_LC = np.zeros((int(lesson_N.max()) + 1, len(answers)), dtype=bool)
+        taught_LC[lesson_N, class_N] = True
+        learnt = [
+            row._replace(competes_C=some_C) for row, some_C in zip(learnt, allowed(options.masking, lesson_N, taught_LC), strict=True)
+        ]
+    return _Prepared(base, known, goal, answers, learnt, _rows(base, lesson.calibrate, place, goal))
 
 
 def base_of(job: Job) -> Path:

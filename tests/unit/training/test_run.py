@@ -1,0 +1,21 @@
+"""What unfinished runs leave behind goes with an erasure, and what is under way stays."""
+
+from pathlib import Path
+
+import numpy as np
+
+from freehold.training.run import Run, forget_unfinished, run_folder, run_lock
+
+
+def test_what_unfinished_runs_kept_is_forgotten_but_for_those_under_way(tmp_path: Path) -> None:
+    for digest in ("a" * 64, "b" * 64):
+        Run(run_folder(tmp_path, digest), digest).keep({"at": np.ones(3)}, {})
+    lock = run_lock(tmp_path, "a" * 64)
+    with lock.held(0.0):
+        assert forget_unfinished(tmp_path) == 1
+    lock.close()
+    assert Run(run_folder(tmp_path, "b" * 64), "b" * 64).kept() is None
+    kept = Run(run_folder(tmp_path, "a" * 64), "a" * 64).kept()
+    assert kept is not None and kept.arrays["at"].sum() == 3
+    assert forget_unfinished(tmp_path) == 2
+    assert forget_unfinished(tmp_path) == 0 and not [*tmp_path.glob(".train-*")]
