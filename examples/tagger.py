@@ -37,14 +37,7 @@ tags = [tags_of(words(text), form.spans(text, answer) or [], labels) for text, a
 # 3. The field: weights of hashed features by tag, and what follows what, by maximum likelihood.
 features = [word_features(text, words(text)) for text in texts]
 field = fit_field(
-    features,
-    tags,
-    len(labels),
-    l2=0.1,
-    rounds=2,
-    tell=lambda n, loss: print(f"round {n}: loss {loss:.4f}"),
-    kept=None,
-    keep=lambda *_: None,
+    features, tags, len(labels), l2=0.1, rounds=2, kept=None, keep=lambda now: print(f"round {now.done}: loss {now.loss:.4f}")
 )
 
 # 4. A new text: scores of each tag at each word, the best path, its spans, and the answer that says them.
