@@ -28,8 +28,9 @@ for _ in range(250):
 train, test = rows[:200], rows[200:]
 
 # 2. Answers as spans of their texts, and spans as tags of words: outside, or the beginning or the rest of a label.
-form = form_of([answer for _, answer in train])
-assert form is not None
+found = form_of([answer for _, answer in train])
+assert found is not None
+form = found
 labels = sorted(form.fields)
 texts = [text for text, _ in train]
 tags = [tags_of(words(text), form.spans(text, answer) or [], labels) for text, answer in train]
