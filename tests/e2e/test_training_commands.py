@@ -59,10 +59,12 @@ def test_taggers_and_encoders_go_on_with_what_comes_later(home: Path, tmp_path: 
         freehold("dataset", "build", name, "--from", rows, "--train", "0.6", "--calibrate", "0.2", *here)
     base = tiny_base(tmp_path / "base")
     tuned = ("train", "wish", "--method", "encoder", "--base", base, "--set", "epochs=8", "--set", "rate=0.002", "--json", *here)
+    tuned = (*tuned, "--set", "keep_weights=true")
     first = freehold(*tuned, "--dataset", "early", "--name", "first").json
     second = freehold(*tuned, "--dataset", "late", "--continue-from", "first", "--name", "second").json
     assert first["tested"]["measures"][0]["mean"] > 0.9 and second["tested"]["measures"][0]["mean"] > 0.9
     assert second["kept"][0]["after"] > 0.9 and len(second["taught"]) == 1
+    assert second["made"]["began with"] == first["label"] and "kept.safetensors" in {file["name"] for file in second["files"]}
     alone = freehold(*tuned, "--dataset", "late", "--continue-from", "first", "--set", "replay=0", code=None)
     assert alone.code != 0 and "there is nothing to tell apart" in alone.err
 
