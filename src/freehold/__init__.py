@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from freehold.pipelines.scope import scope as scope
     from freehold.pipelines.task import Answer as Answer
     from freehold.pipelines.task import task as task
+    from freehold.variants.code import sandboxed as sandboxed
     from freehold.variants.declare import ask as ask
     from freehold.variants.declare import best_of as best_of
     from freehold.variants.declare import expert as expert
@@ -98,6 +99,7 @@ _WHERE = {
     "scope": "pipelines.scope",
     "Answer": "pipelines.task",
     "task": "pipelines.task",
+    "sandboxed": "variants.code",
     **dict.fromkeys(("ask", "best_of", "expert", "guard", "think", "verify", "vote"), "variants.declare"),
     **dict.fromkeys(("Pass", "Refuse"), "variants.functions"),
 }

@@ -29,7 +29,7 @@ from freehold.promotion import records
 from freehold.promotion.certify import parts
 from freehold.promotion.gate import active_hash
 from freehold.store.lock import KernelLock
-from freehold.training.run import forget_unfinished
+from freehold.training.run import Forgotten, forget_unfinished
 from freehold.variants import shelf
 from freehold.variants.card import Card
 
@@ -147,8 +147,8 @@ class Erased(NamedTuple):
     """Specialists that learnt from data sets with their rows, and those that went on from such, as `NAME@HASH`: they keep what they learnt."""
     own: tuple[str, ...]
     """Specialists that were theirs alone, and are removed."""
-    unfinished: int
-    """Training runs that were broken off, and begin anew: what they had learnt so far is removed, for some of it may be of this person."""
+    unfinished: Forgotten
+    """Training runs that had not ended: some of what they have learnt may be of this person."""
     unreadable: tuple[str, ...]
     """Frozen files that are damaged, so that nobody can say whose items they hold."""
     evaluations: dict[str, int]

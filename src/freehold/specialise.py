@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,7 +161,8 @@ def train(
     check_memory(prepared.estimate)
     lock = run_lock(project.folder, plan.digest)
     try:
-        with lock.held(0.0):
+        with lock.held(0.0), ExitStack() as at_the_end:
+            at_the_end.callback(lock.path.unlink, missing_ok=True)
             run = Run(run_folder(project.folder, plan.digest), plan.digest, tell)
             with teaching(project, plan.task, plan.budget_usd) as models:
                 made = prepared.method.train(replace(prepared.job, models=models), prepared.options, run)
@@ -172,12 +174,24 @@ def train(
                 card = msgspec.structs.replace(card, training_usd=_sum(models.cost_usd, made.usd))
                 if prepared.job.earlier is not None and answerer is not None:
                     card = _compared(project, prepared, card, answerer, run, force)
+                _check_there(project, prepared.job, run)
                 shelf.add(store, card)
             shutil.rmtree(run.folder, ignore_errors=True)
     finally:
         lock.close()
-        lock.path.unlink(missing_ok=True)
     return card
+
+
+def _check_there(project: Project, job: Job, run: Run) -> None:
+    """Raises TrainingError where a data set that was learnt has gone meanwhile, as after an erasure, and then nothing is left of the run."""
+    there = {version.manifest.hash for version in versions(project.datasets)}
+    learnt = [job.lesson, *(job.earlier.lessons if job.earlier is not None else ())]
+    if gone := [one.dataset for one in learnt if one.dataset.partition("@")[2] not in there]:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise TrainingError(
+            f"{', '.join(name[: name.find('@') + 13] for name in gone)} was removed while it was learnt, as an erasure does. Nothing is kept of this run: "
+            "train on what is left."
+        )
 
 
 def _compared(project: Project, prepared: Prepared, card: Card, answerer: Answerer, run: Run, force: bool) -> Card:

@@ -1,5 +1,6 @@
-"""A model writes a scorer, a guard or a pipeline for a project. Scorers and guards run in the sandbox on what was judged, are mended by what they get
-wrong, and are given only where they are right often enough on rows that they were not written from. A pipeline is looked at, and never run."""
+"""A model writes a scorer, a guard or a pipeline for a project. Scorers and guards run in the sandbox, on what was judged now and wherever they are used
+later, are mended by what they get wrong, and are given only where they are right often enough on rows that they were not written from. A pipeline is
+looked at, never run, and given to be read."""
 
 import ast
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from freehold.project import Project
 from freehold.training.asking import CHARS_A_TOKEN, Asks
 from freehold.training.lesson import Part, plain
 from freehold.training.programs.plain import PURE, Modules, beyond
-from freehold.training.programs.written import Wanted, code_in, judged, written, written_by
+from freehold.training.programs.written import Wanted, code_in, judged, least_rows, written, written_by
 
 What: TypeAlias = Literal["scorer", "guard", "pipeline"]
 Tell: TypeAlias = Callable[[int, int], None]
@@ -33,7 +34,11 @@ _ANSWER_TOKENS: Final = 600
 _MOST_ROWS: Final = 4_000
 _GUARD = '''"""{about}"""
 
-{source}
+import freehold
+
+answer = freehold.sandboxed({source})
+"""The program: it runs in the sandbox alone."""
+
 
 def guard(text: str) -> bool:
     """Whether the question may be put to '{variant}': freehold.guard('{variant}', before=guard)."""
@@ -43,7 +48,9 @@ _SCORER = '''"""{about}"""
 
 import freehold
 
-{source}
+answer = freehold.sandboxed({source})
+"""The program: it runs in the sandbox alone."""
+
 
 @freehold.scorer(name="{name}", kind="binary")
 def score(input: object, output: object) -> float:
@@ -135,16 +142,18 @@ def write(project: Project, asked: Asked, tell: Tell = lambda n, of: None) -> Re
     if asked.what == "pipeline":
         return _pipeline(project, task, asked, tell)
     learnt, held = parted(judged_answers(project, task, asked), asked.seed)
+    if len(held) < (least := least_rows(asked.precision)):
+        raise CallerError(
+            f"At {asked.precision:.1%} what is written is looked at by at least {least} answers to questions that it was not written from, and there are "
+            f"{len(held)}. Judge answers to more questions, or be content with less (--precision)."
+        )
     wanted = Wanted(asked.task, _meaning(asked), asked.precision, asked.rounds, _EXAMPLES, _CASES, asked.seed)
     with teaching(project, asked.task, asked.budget_usd) as models:
         tried = written(wanted, learnt, range(len(learnt)), models, asked.model, lambda n, _: tell(n, asked.rounds))
         cost = models.cost_usd
-    plain_ones = [one for one in tried if not beyond(one.source, PURE)]
-    if not plain_ones:
-        raise TrainingError(f"Nothing was taken: {'; '.join(beyond(tried[-1].source, PURE)[:3])}. A {asked.what} is a pure function.")
-    best = max(plain_ones, key=lambda one: (max(0.0, one.worth(asked.precision)), one.right / max(1, one.answered)))
+    best = max(tried, key=lambda one: (max(0.0, one.worth(asked.precision)), one.right / max(1, one.answered)))
     looked = judged(best.source, held, range(len(held)), wanted)
-    if looked.sure < asked.precision:
+    if not looked.right or looked.sure < asked.precision:
         raise TrainingError(
             f"Nothing was taken: of {len(held)} answers that it was not written from, the best {asked.what} decided {looked.answered}, {looked.right} of "
             f"them rightly, by which {looked.sure:.2%} can be expected of it, and {asked.precision:.0%} have to be. Such as {'; '.join(looked.cases[:2])}. "
@@ -220,12 +229,22 @@ def _meaning(asked: Asked) -> str:
 def _file(asked: Asked, source: str, report: Report) -> str:
     about = (
         f"A {asked.what} for '{asked.task}', written by '{asked.model}' from {report.rows} judged answers. On {report.held_out} others it decided\n"
-        f"{report.answered}, {report.right} of them rightly (at least {report.low:.1%}, at 95 %). Read it before you use it: whoever imports it runs it."
+        f"{report.answered}, {report.right} of them rightly (at least {report.low:.1%}, at 95 %)."
     ).replace('"', "'")
     if asked.what == "guard":
-        return _GUARD.format(about=about, source=source, variant=asked.variant)
+        return _GUARD.format(about=about, source=_quoted(source), variant=asked.variant)
     name = "".join(c if c.isalnum() else "_" for c in f"{asked.task}_written")
-    return _SCORER.format(about=about, source=source, name=name)
+    return _SCORER.format(about=about, source=_quoted(source), name=name)
+
+
+def _quoted(source: str) -> str:
+    """A program as a literal that people can read."""
+    quoted = f"r'''\n{source}'''"
+    try:
+        is_same = ast.literal_eval(quoted) == f"\n{source}"
+    except (SyntaxError, ValueError):
+        is_same = False
+    return quoted if is_same else repr(source)
 
 
 def _pipeline(project: Project, task: Task, asked: Asked, tell: Tell) -> Report:

@@ -105,7 +105,9 @@ def test_a_guard_is_mended_and_says_how_good_it_is(home: Path, provider: Upstrea
     guard = imported(out).guard
     assert [guard("a hard one"), guard("a plain one")] == [False, True]
     assert "is there already" in freehold(*command, code=2).err
-    assert "Read it before you use it" in freehold(*command, "--force").out
+    assert "runs in the sandbox, wherever it is used" in " ".join(freehold(*command, "--force").out.split())
+    text = out.read_text()
+    assert "freehold.sandboxed(r'''" in text and "\ndef answer(text)" in text  # people read it, and Monty runs it
 
 
 def test_a_scorer_scores_in_an_evaluation(home: Path, provider: Upstream) -> None:
@@ -124,7 +126,8 @@ def test_what_reaches_beyond_or_is_wrong_too_often_is_not_given(home: Path, prov
     out = home / "guard.py"
     command = ("write", "guard", "triage", "--model", "writer", "--variant", "cheap", "--rounds", "2", "--out", out, "--project", home)
     provider.answer = says(Scripted(BAD))
-    assert "imports os" in freehold(*command, code=None).err
+    assert "of 64 answers that it was not written from, the best guard decided 0" in freehold(*command, code=None).err
+    assert "at least 98 answers to questions" in freehold(*command, "--precision", "0.99", code=2).err
     provider.answer = says(Scripted(ALWAYS))
     assert "90% have to be" in freehold(*command, code=None).err
     assert "name a variant that was" in freehold(*command, "--variant", "nobody", code=None).err

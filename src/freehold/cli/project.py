@@ -113,8 +113,10 @@ def erase(
             )
         for path in erased.unreadable:
             out().print(f"{path} cannot be read, and may hold some of it. Delete it, or restore it and erase again.", markup=False)
-        if erased.unfinished:
-            out().print(f"Training runs that were broken off, and will begin anew: {erased.unfinished}.", markup=False)
+        if erased.unfinished.begin_anew:
+            out().print(f"Training runs that were broken off, and will begin anew: {erased.unfinished.begin_anew}.", markup=False)
+        if erased.unfinished.under_way:
+            out().print(f"Training runs under way, which will end with nothing: {erased.unfinished.under_way}.", markup=False)
         if erased.own:
             out().print(f"Specialists of theirs alone, removed: {', '.join(erased.own)}.", markup=False, soft_wrap=True)
         if erased.specialists:

@@ -70,8 +70,13 @@ def write(
             f"{share(report.low)}).",
             markup=False,
         )
+    how = (
+        "Read it before you use it: whoever imports it runs it"
+        if what == "pipeline"
+        else "Its program runs in the sandbox, wherever it is used"
+    )
     out().print(
-        f"{to}: {report.source.count(chr(10)):,} lines, {usd(report.cost_usd)}. Read it before you use it: whoever imports it runs it.",
+        f"{to}: {report.source.count(chr(10)):,} lines, {usd(report.cost_usd)}. {how}.",
         markup=False,
     )
 

@@ -86,11 +86,11 @@ def price_of(project: Project, asks: Iterable[Asks]) -> float | None:
     builder = Builder(None, project.tenant, "found", project.catalog, project.prices, now)
     total = 0.0
     for one in asks:
-        usage = Usage(input_tokens=round(one.questions * one.input_tokens), output_tokens=round(one.questions * one.output_tokens))
+        usage = Usage(input_tokens=round(one.input_tokens), output_tokens=round(one.output_tokens))
         cost, _ = builder.price(one.model, usage, now)
         if cost is None:
             return None
-        total += cost
+        total += one.questions * cost
     return total
 
 

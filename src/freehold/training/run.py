@@ -29,21 +29,38 @@ def run_lock(project: Path, digest: str) -> KernelLock:
     return KernelLock(project / f".train-{digest[:_DIGITS]}.lock")
 
 
-def forget_unfinished(project: Path) -> int:
-    """Removes what runs kept that are not under way: they begin anew. How many there were."""
-    count = 0
+class Forgotten(NamedTuple):
+    """What became of runs that had not ended."""
+
+    begin_anew: int
+    """So many were broken off; what they had learnt is removed."""
+    under_way: int
+    """So many are under way, and will find that their data set is gone."""
+
+
+def forget_unfinished(project: Path) -> Forgotten:
+    """Removes what runs learnt that were broken off. One that learns elsewhere keeps no more than the name of its job there, which stays."""
+    count = under_way = 0
     for folder in sorted((project / _RUNS).glob("*")):
         lock = run_lock(project, folder.name)
         try:
             with lock.held(0.0):
-                shutil.rmtree(folder, ignore_errors=True)
+                if any(folder.rglob(CHECKPOINT)) and not _is_elsewhere(folder / CHECKPOINT):
+                    shutil.rmtree(folder)
+                    count += 1
                 lock.path.unlink(missing_ok=True)
-                count += 1
         except StoreBusy:
-            continue
+            under_way += 1
         finally:
             lock.close()
-    return count
+    return Forgotten(count, under_way)
+
+
+def _is_elsewhere(checkpoint: Path) -> bool:
+    try:
+        return not unpack(checkpoint.read_bytes(), "a checkpoint").arrays
+    except (OSError, DataError):
+        return False
 
 
 class Step(NamedTuple):

@@ -5,9 +5,10 @@ imports of its own or processes (github.com/pydantic/monty), in a process beside
 this process itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import isfinite
+from threading import Lock
 from typing import Any, Final
 
 import msgspec
@@ -91,6 +92,26 @@ class Program:
         except (MontyError, MontyCrashedError) as error:
             self.close()
             raise Stopped(_why(error)) from error
+
+
+def sandboxed(source: str) -> Callable[[str], JSON]:
+    """A function of a program that has an `answer(text)`, for files of yours that hold one: it runs in Monty alone, from any thread.
+
+    Nothing is started before it is first called, so that the file may be imported before workers are forked. The function gives None where the program
+    knows no answer, and raises Stopped where it failed; OperatorError where Monty is not installed.
+    """
+    alone, programs = Lock(), list[Program]()
+
+    def ask(text: str) -> JSON:
+        with alone:
+            if not programs:
+                programs.append(Program(source))
+            (said,) = programs[0].outputs([text])
+        if isinstance(said, Stopped):
+            raise said
+        return said
+
+    return ask
 
 
 def load(files: Mapping[str, bytes]) -> Answerer:

@@ -132,8 +132,11 @@ def test_an_adapter_learns_a_data_set_and_is_merged(base: Path, first: Earlier, 
 def test_what_cannot_be_gone_on_from_says_so(base: Path, first: Earlier, tmp_path: Path) -> None:
     later = lesson(LATER, "later")
     bare = replace(first, files={name: data for name, data in first.files.items() if name != KEPT})
-    with pytest.raises(TrainingError, match="distil: of one answer out of few, from weights that were kept"):
+    with pytest.raises(TrainingError, match="distil: of weights that were kept, and 'first@first' kept none"):
         learnt(base, later, bare, tmp_path, epochs=1, distil=1.0)
+    unheld, _ = learnt(base, later, None, tmp_path, epochs=1)
+    with pytest.raises(TrainingError, match="ewc: 'first@first' kept its weights, and not how much"):
+        learnt(base, later, replace(first, files=unheld.files, lessons=(later,)), tmp_path, epochs=1, ewc=1.0)
     other = tiny_base(tmp_path / "other", initializer_range=0.05)
     with pytest.raises(TrainingError, match="was tuned from another base model"):
         learnt(other, later, first, tmp_path, epochs=1)
@@ -144,5 +147,11 @@ def test_what_cannot_be_gone_on_from_says_so(base: Path, first: Earlier, tmp_pat
 
 def test_what_was_erased_is_not_gone_on_with(base: Path, first: Earlier, tmp_path: Path) -> None:
     left = replace(first.lessons[0], dataset="first@what-is-left", stands_for=("first",))
-    made, _ = learnt(base, lesson(LATER, "later"), replace(first, lessons=(left,)), tmp_path, epochs=1)
+    later = lesson(LATER, "later")
+    made, on = learnt(base, later, replace(first, lessons=(left,)), tmp_path, epochs=1, replay=3)
     assert made.about["began with"] == "the base"
+    with pytest.raises(TrainingError, match="has learnt a data set from which something was erased since"):
+        learnt(base, later, replace(first, lessons=(left,)), tmp_path, epochs=1, distil=1.0)
+    again, _ = learnt(base, replace(lesson(LATER, "last"), dataset="last@last"), on, tmp_path, epochs=1, replay=3)
+    assert again.about["began with"] == on.card.label  # its weights have learnt nothing but what is left
+    assert unpack(again.files[KEPT], "weights").about["learnt"] == ["what-is-left", "later", "last"]

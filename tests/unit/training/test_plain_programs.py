@@ -10,6 +10,9 @@ from math import log
 def answer(text):
     found = re.findall('[a-z]+', text.lower())
     return {'n': len(found), 'log': log(1 + len(found))}
+
+def desk(text: str) -> Literal['cards', 'loans']:
+    return 'cards' if 'card' in text else 'loans'
 """
 
 
@@ -39,6 +42,13 @@ def test_a_pure_function_is_plain() -> None:
         ("re._parser.sys", "names ._parser"),
         ("match answer:\n    case object(__globals__=found):\n        found", "names .__globals__"),
         ("answer.ag_frame.f_builtins", "names .ag_frame"),
+        ("'{0.__globals__.x}'.format(answer)", "names .format"),
+        ("str(license)", "names license"),
+        ("type('K', (), {})", "names type"),
+        ("match answer:\n    case object(found):\n        found", "matches a class by place"),
+        ("def f(text: '__import__(1)'): ...", "has a type in quotes"),
+        ("def f(text) -> list['x']: ...", "has a type in quotes"),
+        ("x: 'y' = 1", "has a type in quotes"),
         ("def answer(text:", "it is no Python"),
         ("x" * 3 + "(" * 5_000, "it is no Python"),
     ],

@@ -12,11 +12,6 @@ from freehold.training.lesson import NO_ROWS, check_several
 from freehold.training.method import Job
 
 
-def numbered(job: Job) -> dict[str, int]:
-    """Of each training row, by its id, which data set taught it first, 0 the first."""
-    return {id: number for number, one in enumerate(history(job.earlier, job.lesson)) for id in one.train.ids}
-
-
 def with_earlier(job: Job, replay: int | None) -> Job:
     """The job with the rows that the one it goes on from learnt. `replay`: of each answer as many of those altogether; all of them where nothing is said.
 

@@ -4,7 +4,7 @@ An encoder answers from a file for ONNX Runtime, often in int8, from which nobod
 in half precision, and how much its answers depend on each (`ewc.py`) where that is wanted. Needs torch.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,28 +36,30 @@ class Known(NamedTuple):
     """As of `ewc.py`; empty where none was kept."""
     answers: tuple[JSON, ...]
     """What its scores are of."""
+    learnt: tuple[str, ...]
+    """Hashes of the data sets that the weights have learnt."""
+
+    def is_whole(self, there: Collection[str]) -> bool:
+        """Whether all that it learnt is still what it was: a network cannot take back what it learnt."""
+        return set(there).issuperset(self.learnt)
 
 
 def known_of(earlier: Earlier | None, base_sha256: str | None) -> Known | None:
-    """What the one before kept; None where it kept nothing, or where a data set that it learnt is no longer what it was: a network cannot take back what
-    it learnt, and begins anew with what is left. Raises TrainingError where it was tuned from another base, DataError."""
+    """What the one before kept; None where it kept nothing. Raises TrainingError where it was tuned from another base, DataError."""
     if earlier is None or KEPT not in earlier.files:
-        return None
-    there = {lesson.dataset.partition("@")[2] for lesson in earlier.lessons}
-    if not there.issuperset(earlier.card.learnt_from):
         return None
     if earlier.card.base is None or earlier.card.base.sha256 != base_sha256:
         raise TrainingError(f"'{earlier.card.name}' was tuned from another base model than this --base: name the same one.")
     arrays, about = unpack(earlier.files[KEPT], "an encoder's weights")
     try:
-        answers = tuple(about["answers"])
+        answers, learnt = tuple(about["answers"]), tuple(about["learnt"])
     except (KeyError, TypeError) as error:
         raise DataError(f"not an encoder's weights: {error}. Train it again.") from None
     parts = {
         kind: {name.partition(".")[2]: each for name, each in arrays.items() if name.startswith(f"{kind}.")}
         for kind in ("weights", "fisher")
     }
-    return Known(parts["weights"], parts["fisher"], answers)
+    return Known(parts["weights"], parts["fisher"], answers, learnt)
 
 
 def begin(net: Module, known: Known, answers: Sequence[JSON]) -> None:
@@ -84,25 +86,30 @@ def terms(net: Module, before: Module, known: Known, answers: Sequence[JSON], di
         return distil * distillation(scores_of(model, batch), before_BC, known_C)
 
     found: dict[str, Term] = {"distilled": distilled} if distil else {}
-    if ewc and known.fisher:
+    if ewc:
         held = Consolidated(_placed(net, known, answers), {name: each.detach().clone() for name, each in net.named_parameters()})
         found["held"] = lambda model, _: ewc * penalty(model, held)
     return found
 
 
-def kept(net: Module, rows: Sequence[Row], known: Known | None, answers: Sequence[JSON], ewc: float, seed: int) -> bytes:
-    """What the next one begins with. The network's adapters, where it had any, are merged."""
+def kept(
+    net: Module, fresh: Sequence[Row], known: Known | None, answers: Sequence[JSON], learnt: Sequence[str], ewc: float, seed: int
+) -> bytes:
+    """What the next one begins with. The network's adapters, where it had any, are merged. `fresh`: rows that `known` has not learnt; `learnt`: hashes of
+    the data sets."""
     arrays = {f"weights.{name}": each.detach().numpy().astype(np.float16) for name, each in net.named_parameters()}
-    if ewc:
+    before = None if known is None or not known.fisher else Consolidated(_placed(net, known, answers), {})
+    if ewc and len(fresh):
         rng = np.random.default_rng(seed)
-        some = [rows[n] for n in np.sort(rng.permutation(len(rows))[:_FISHER_ROWS])]
+        some = [fresh[n] for n in np.sort(rng.permutation(len(fresh))[:_FISHER_ROWS])]
         ids_NT, mask_NT, _, allowed_NC = batch_of(some)
         if allowed_NC is None:
             allowed_NC = mask_NT.new_ones((len(some), len(answers))).bool()
-        fresh = fisher(_Reads(net), ids_NT.masked_fill(mask_NT == 0, -1), allowed_NC, rng)
-        before = None if known is None or not known.fisher else Consolidated(_placed(net, known, answers), {})
-        arrays |= {f"fisher.{name}": each.numpy() for name, each in consolidate(before, fresh, net).fisher.items()}
-    return pack(arrays, {"answers": list(answers)})
+        found = fisher(_Reads(net), ids_NT.masked_fill(mask_NT == 0, -1), allowed_NC, rng)
+        before = consolidate(before, found, net)
+    if before is not None:
+        arrays |= {f"fisher.{name}": each.numpy() for name, each in before.fisher.items()}
+    return pack(arrays, {"answers": list(answers), "learnt": list(learnt)})
 
 
 class _Reads:

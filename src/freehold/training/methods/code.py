@@ -13,7 +13,7 @@ from freehold.training.continual.again import with_earlier
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.programs.induce import MOST_ANSWERS, induced, kept, votes
-from freehold.training.programs.written import Tried, Wanted, judged, written, written_by
+from freehold.training.programs.written import Tried, Wanted, judged, least_rows, written, written_by
 from freehold.training.run import Run
 from freehold.variants.code import CARD, SOURCE
 from freehold.variants.decisions import NO_VOTES
@@ -103,9 +103,10 @@ def _by_a_model(job: Job, options: Options, run: Run) -> Made:
 
     assert job.models is not None
     lesson = job.lesson
-    if not len(lesson.calibrate):
+    if len(lesson.calibrate) < (least := least_rows(options.precision)):
         raise TrainingError(
-            "A program is taken by what it does on the calibration part, and that has no rows. Build a data set with --calibrate above 0."
+            f"A program is taken by what it does on the calibration part: at {options.precision:.1%} on at least {least} rows, and it has "
+            f"{len(lesson.calibrate)}. Build a data set with more (--calibrate), or be content with less (--set precision=0.9)."
         )
     wanted = Wanted(
         job.task.id, job.task.instruction or "", options.precision, options.rounds, options.examples, options.cases, job.plan.seed
@@ -114,7 +115,7 @@ def _by_a_model(job: Job, options: Options, run: Run) -> Made:
     tried = written(wanted, lesson.train, order, job.models, options.model, lambda n, loss: run.tell("writing", n, options.rounds, loss))
     best = max(tried, key=lambda one: (max(0.0, one.worth(options.precision)), one.right / max(1, one.answered)))
     checked = judged(best.source, lesson.calibrate, range(len(lesson.calibrate)), wanted)
-    if checked.sure < options.precision:
+    if not checked.right or checked.sure < options.precision:
         raise TrainingError(_refused(best, checked, lesson.calibrate, options, len(tried)))
     low = float(binomtest(checked.right, checked.answered).proportion_ci(0.9, "exact").low)  # one-sided, at 95 %
     about: dict[str, JSON] = {

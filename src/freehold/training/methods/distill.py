@@ -85,6 +85,8 @@ def _taught(job: Job, options: Options) -> tuple[Method[Any], Any, Job, dict[str
     calibrate = _kept(lesson.calibrate, teacher, options, dict.fromkeys(counts, 0))
     kept = lesson_of(train, calibrate, lesson.test, lesson.dataset.partition("@")[0] or "the data", job.task.id)
     kept = replace(kept, dataset=lesson.dataset, stands_for=lesson.stands_for)
+    if job.earlier is not None:  # by the rows of all data sets
+        kept = replace(kept, shape=lesson.shape)
     has_beliefs = sum(1 for belief in train.beliefs if belief)
     about: dict[str, JSON] = {"teacher": teacher, "by": method.name, "rows": {**counts}, "rows with probabilities": has_beliefs}
     return method, options_of(method, options.settings), replace(job, lesson=kept), about

@@ -1,6 +1,6 @@
 """`encoder`: a small encoder, tuned whole or by adapters, that answers with one of few answers or with some of few."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ from freehold.routing.arrays import pack
 from freehold.routing.network import Network
 from freehold.training.beliefs import targets
 from freehold.training.confidence import fit_sure
-from freehold.training.continual.again import numbered, with_earlier
+from freehold.training.continual.again import with_earlier
 from freehold.training.continual.encoders import KEPT, Known, begin, kept, known_of, terms
-from freehold.training.continual.history import distinct
+from freehold.training.continual.history import Past, distinct, history
 from freehold.training.continual.masks import Masking, allowed
 from freehold.training.lesson import Part
 from freehold.training.loop import Term, need_torch
@@ -55,6 +55,8 @@ class _Prepared(NamedTuple):
     answers: tuple[JSON, ...]
     rows: list[Row]
     held_out: list[Row]
+    fresh: list[Row]
+    """Those that `known` has not learnt."""
 
 
 class _Encoder:
@@ -64,9 +66,9 @@ class _Encoder:
 
     def estimate(self, job: Job, options: Options) -> Estimate:
         """As of `Method`."""
-        lesson_of_id = numbered(job)
+        past = history(job.earlier, job.lesson)
         job = with_earlier(job, options.replay)
-        p = _prepared(job, options, lesson_of_id)
+        p = _prepared(job, options, past)
         looked = 2 * len(job.lesson.calibrate) + len(job.lesson.calibrate) + len(job.lesson.test)
         found = estimated(p.base, p.goal, len(p.answers), p.rows, looked, options, self.name)
         if p.known is None:
@@ -77,9 +79,9 @@ class _Encoder:
 
     def train(self, job: Job, options: Options, run: Run) -> Made:
         """As of `Method`."""
-        lesson_of_id, seed = numbered(job), job.plan.seed
+        past, seed = history(job.earlier, job.lesson), job.plan.seed
         job = with_earlier(job, options.replay)
-        p, part = _prepared(job, options, lesson_of_id), job.lesson.calibrate
+        p, part = _prepared(job, options, past), job.lesson.calibrate
         net = network(p.base, len(p.answers), options, seed)
         more: dict[str, Term] = {}
         if p.known is not None:
@@ -97,7 +99,8 @@ class _Encoder:
         run.tell("writing", 1, 1)
         files = {**exported.files, ENCODER: pack({"none": np.zeros(0, np.float32)}, about)}
         if options.keep_weights:
-            files[KEPT] = kept(net, p.rows, p.known, p.answers, options.ewc, seed)
+            learnt = dict.fromkeys((*(p.known.learnt if p.known is not None else ()), *(one.dataset for one in past)))
+            files[KEPT] = kept(net, p.fresh, p.known, p.answers, tuple(learnt), options.ewc, seed)
         went_on: dict[str, JSON] = (
             {"began with": job.earlier.card.label if p.known is not None else "the base"} if job.earlier is not None else {}
         )
@@ -119,36 +122,60 @@ def told(fitted: Any, precision: str, shares: dict[str, float]) -> dict[str, JSO
     }
 
 
-def _prepared(job: Job, options: Options, lesson_of_id: Mapping[str, int]) -> _Prepared:
+def _prepared(job: Job, options: Options, past: Sequence[Past]) -> _Prepared:
     need_torch("encoder")
     lesson = job.lesson
     if lesson.shape not in ("choice", "labels"):
         raise TrainingError(f"An encoder answers with one or some of few answers, and those of '{job.task.id}' are {lesson.shape}.")
     base = read_base(base_of(job), options)
-    known = known_of(job.earlier, base.about.sha256)
-    held_by = [name for name in ("masking", "distil", "ewc") if getattr(options, name) not in ("all", 0.0)]
-    if job.earlier is not None and held_by and (known is None or lesson.shape != "choice"):
-        raise TrainingError(
-            f"{', '.join(held_by)}: of one answer out of few, from weights that were kept. Train '{job.earlier.card.name}' with --set keep_weights=true, or "
-            "go on without, which learns its rows again beside the new ones."
-        )
+    known = _known(job, options, base, past)
     answers = lesson.choices if known is None else distinct((*known.answers, *lesson.choices))
     place = {canonical_json(answer): c for c, answer in enumerate(answers)}
     goal: Goal = "labels" if lesson.shape == "labels" else "choice"
     learnt = _rows(base, lesson.train, place, goal)
     if goal == "choice" and (target_NC := targets(lesson.train, answers)) is not None:
         learnt = [Row(row.ids, target_C) for row, target_C in zip(learnt, target_NC.tolist(), strict=True)]
+    lesson_of_id = {id: number for number, one in enumerate(past) for id in one.train.ids}
+    lesson_N = np.array([lesson_of_id[id] for id in lesson.train.ids])
     if options.masking != "all":
         if not all(isinstance(row.target, int) for row in learnt):
-            raise TrainingError("masking leaves out answers that the teacher's probabilities speak of: say soft=false, or masking=all.")
-        lesson_N = np.array([lesson_of_id[id] for id in lesson.train.ids])
-        class_N = np.array([place[canonical_json(answer)] for answer in lesson.train.answers])
-        taught_LC = np.zeros((int(lesson_N.max()) + 1, len(answers)), dtype=bool)
-        taught_LC[lesson_N, class_N] = True
+            raise TrainingError(
+                "masking leaves out answers that a teacher's probabilities speak of: distil with soft=false, or say masking=all."
+            )
+        taught_LC = np.zeros((len(past), len(answers)), dtype=bool)
+        for taught_C, one in zip(taught_LC, past, strict=True):
+            taught_C[[place[key] for key in map(canonical_json, one.train.answers) if key in place]] = True
         learnt = [
             row._replace(competes_C=some_C) for row, some_C in zip(learnt, allowed(options.masking, lesson_N, taught_LC), strict=True)
         ]
-    return _Prepared(base, known, goal, answers, learnt, _rows(base, lesson.calibrate, place, goal))
+    fresh = learnt if known is None else [learnt[n] for n in np.flatnonzero(lesson_N == len(past) - 1)]
+    return _Prepared(base, known, goal, answers, learnt, _rows(base, lesson.calibrate, place, goal), fresh)
+
+
+def _known(job: Job, options: Options, base: Base, past: Sequence[Past]) -> Known | None:
+    """The weights that it begins with; None for those of the base. Raises TrainingError where that is not what was asked for."""
+    held_by = ", ".join(name for name in ("masking", "distil", "ewc") if getattr(options, name) not in ("all", 0.0))
+    if held_by and job.lesson.shape != "choice":
+        raise TrainingError(f"{held_by}: of one answer out of few, and those of '{job.task.id}' are {job.lesson.shape}. Leave it out.")
+    known = known_of(job.earlier, base.about.sha256)
+    if job.earlier is None or not held_by:
+        return known if known is None or known.is_whole([one.dataset for one in past]) else None
+    name = job.earlier.card.name
+    if known is None:
+        raise TrainingError(
+            f"{held_by}: of weights that were kept, and '{name}' kept none. Train it with --set keep_weights=true, or go on without, which learns its rows "
+            "again beside the new ones."
+        )
+    if not known.is_whole([one.dataset for one in past]):
+        raise TrainingError(
+            f"{held_by}: '{name}' has learnt a data set from which something was erased since, and its weights cannot be gone on from. Go on without, which "
+            "begins with the base and learns what is left again; with keep_weights=true the one after it can be gone on from."
+        )
+    if options.ewc and not known.fisher:
+        raise TrainingError(
+            f"ewc: '{name}' kept its weights, and not how much its answers depend on each. Train it with --set ewc=1 as well."
+        )
+    return known
 
 
 def base_of(job: Job) -> Path:

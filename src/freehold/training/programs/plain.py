@@ -1,4 +1,8 @@
-"""Whether a program that somebody may import is plain: it names nothing by which it could reach beyond its own values."""
+"""Whether a program that somebody is to read looks plain: whether it names what would reach beyond its own values.
+
+That is a help to who reads it and to the model that writes it, and no sandbox: Python has more ways out than a list has lines. What is run without being
+read runs in Monty (`variants/code.py`).
+"""
 
 import ast
 import math
@@ -12,10 +16,35 @@ PURE: Final[Modules] = {"re": frozenset(re.__all__), "math": frozenset(name for 
 """What a pure function may import."""
 _BEYOND: Final = frozenset(
     {"open", "eval", "exec", "compile", "input", "breakpoint", "globals", "locals", "vars", "getattr", "setattr", "delattr"}
-    | {"memoryview", "exit", "quit", "help", "print"}
+    | {"memoryview", "exit", "quit", "help", "print", "type", "license", "credits", "copyright"}
 )
-_INSIDES: Final = ("_", "f_", "gi_", "cr_", "ag_", "tb_", "co_")
-"""How attributes begin that lead from a value to its class, its module or the frame that runs it."""
+_INSIDES: Final = (
+    "_",
+    "f_",
+    "gi_",
+    "cr_",
+    "ag_",
+    "tb_",
+    "co_",
+    "format",
+    "obj",
+    "get_loop",
+    "get_coro",
+    "get_stack",
+    "from_path",
+    "subprocess",
+)
+"""How attributes begin that lead from a value to its class, its module or the frame that runs it, or to files and processes."""
+
+
+def _has_quoted(annotation: ast.expr) -> bool:
+    """Whether it has words that would be read as a program: any but those of `Literal`."""
+    match annotation:
+        case ast.Constant(value=str()):
+            return True
+        case ast.Subscript(value=ast.Name(id="Literal") | ast.Attribute(attr="Literal")):
+            return False
+    return any(_has_quoted(one) for one in ast.iter_child_nodes(annotation) if isinstance(one, ast.expr))
 
 
 def beyond(source: str, modules: Modules) -> list[str]:
@@ -52,8 +81,17 @@ def beyond(source: str, modules: Modules) -> list[str]:
                 found.append(f"line {node.lineno} names .{name}")
             case ast.Attribute(attr=name, value=ast.Name(id=base)) if base in stands_for and name not in modules[stands_for[base]]:
                 found.append(f"line {node.lineno} names {base}.{name}")
+            case ast.MatchClass(patterns=[_, *_]):
+                found.append(f"line {node.lineno} matches a class by place")
             case ast.MatchClass(kwd_attrs=names):
                 found += [f"line {node.lineno} names .{name}" for name in names if name.startswith(_INSIDES)]
+            case (
+                ast.arg(annotation=said)
+                | ast.AnnAssign(annotation=said)
+                | ast.FunctionDef(returns=said)
+                | ast.AsyncFunctionDef(returns=said)
+            ) if said is not None and _has_quoted(said):
+                found.append(f"line {node.lineno} has a type in quotes")
             case _:
                 pass
     return list(dict.fromkeys(found))

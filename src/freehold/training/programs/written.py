@@ -6,6 +6,7 @@ What is written runs in Monty alone. Source of the loop: self-debugging (Chen et
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from freehold.catalog import Sampling
@@ -82,10 +83,16 @@ class Wanted(NamedTuple):
     time_s: float = 0.2
 
 
+def least_rows(precision: float) -> int:
+    """So many rows, all of them right, are enough to expect that share of a program: `Tried.sure`."""
+    return next(n for n in count(1) if (n + 1) / (n + 2) >= precision)
+
+
 def code_in(text: str) -> str:
     """The program in what a model said: its longest block, or all of it where it has none."""
     blocks: list[str] = _BLOCK.findall(text)
-    return max(blocks, key=len).strip() + "\n" if blocks else text.strip() + "\n"
+    source = max(blocks, key=len) if blocks else text
+    return source.encode(errors="replace").decode().strip() + "\n"
 
 
 def written(
