@@ -10,6 +10,7 @@ went wrong and writes instructions. One is taken where it does better on rows th
 import random
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from openai import OpenAI
 from scipy.stats import binomtest
@@ -27,8 +28,8 @@ own = "Say what becomes of the order: queued or shipped. Answer with that word a
 
 def said(instruction: str, order: str) -> str:
     """What the small model says of an order."""
-    messages = [{"role": "system", "content": instruction}, {"role": "user", "content": order}]
-    found = client.chat.completions.create(model=small, messages=messages, seed=0)  # type: ignore[arg-type]
+    messages: list[Any] = [{"role": "system", "content": instruction}, {"role": "user", "content": order}]
+    found = client.chat.completions.create(model=small, messages=messages, seed=0)
     return (found.choices[0].message.content or "").strip()
 
 
@@ -58,6 +59,7 @@ before, after = right(own, held_out), right(best, held_out)
 better = sum(new and not old for old, new in zip(before, after, strict=True))
 worse = sum(old and not new for old, new in zip(before, after, strict=True))
 p = binomtest(better, better + worse, alternative="greater").pvalue if better + worse else 1.0
-print(f"better on {better} and worse on {worse} rows, p = {p:.2g}: {'taken' if p <= 0.05 else 'not taken'}")
-print(best if p <= 0.05 else own)
-print(f"{sum(after)} of {len(after)} answers are right")
+is_taken = p <= 0.05
+print(f"better on {better} and worse on {worse} rows, p = {p:.2g}: {'taken' if is_taken else 'not taken'}")
+print(best if is_taken else own)
+print(f"{sum(after if is_taken else before)} of {len(held_out)} answers are right")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from freehold.catalog import Task
-from freehold.chat import JSON, Usage, canonical_json, is_messages
+from freehold.chat import CHARS_A_TOKEN, JSON, Usage, canonical_json, is_messages
 from freehold.config import Config
 from freehold.datasets.sample import Item, draw, items_of
 from freehold.errors import CallerError, OperatorError, nearest
@@ -21,7 +21,6 @@ from freehold.project import Project
 
 SOURCE = "ask"
 """The `source` of these calls."""
-CHARACTERS_PER_TOKEN = 4
 _USUAL_OUTPUT_TOKENS = 500
 """Where no answer to an item was ever recorded."""
 
@@ -272,7 +271,7 @@ def _price(builder: Builder, task: Task, item: Item, variant: str, now: datetime
 
 def _tokens(value: JSON) -> int:
     words = value if isinstance(value, str) else canonical_json(value).decode()
-    return -(-len(words) // CHARACTERS_PER_TOKEN)
+    return -(-len(words) // CHARS_A_TOKEN)
 
 
 def _bill(variant: str, items: Sequence[Item], missing: Sequence[tuple[str, ...]], prices: Mapping[tuple[str, str], Price]) -> Bill:

@@ -37,7 +37,7 @@ from freehold.routing.decide import Decision
 from freehold.serving.admission import SETTLING_S, Admission, Entry
 from freehold.serving.asked import AS_IT_IS, Asked, Turn
 from freehold.serving.attempts import Attempts
-from freehold.serving.choosing import Whom, asked_beside, choose, is_quick, may_all_be_asked, steps, task_of, words_of
+from freehold.serving.choosing import Whom, asked_beside, choose, may_all_be_asked, policy_of, steps, task_of, words_of
 from freehold.serving.ended import Ended, call_of, event_of
 from freehold.serving.how import How
 from freehold.serving.origin import NOTHING, Origin
@@ -149,8 +149,9 @@ class Exchange:
             return
         known = has.task(task)
         self._task = task
-        decide = partial(choose, has, known, asked, caller, NOTHING if origin is None else origin.known, self.id)
-        if is_quick(has, known, caller):
+        policy = policy_of(has, known, caller)
+        decide = partial(choose, has, known, policy, asked, caller, NOTHING if origin is None else origin.known, self.id)
+        if policy is None or policy.is_quick:
             self._enter(task, decide, hold)
         else:
             self._underway.soon(self._enter_later(task, decide, hold))

@@ -5,7 +5,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +35,7 @@ from freehold.routing.program import parse
 from freehold.training.lesson import NO_ROWS, Lesson, Part, check_several, read_lesson, shape_of
 from freehold.training.method import Earlier, Estimate, Job, Made, Method, method_of, options_of
 from freehold.training.methods.distill import teacher_of
-from freehold.training.run import Run, Step, run_folder, run_lock
+from freehold.training.run import Run, Step, alone, run_folder
 from freehold.variants import shelf
 from freehold.variants.card import Card, Of, Plan, Tested
 from freehold.variants.specialist import FORMATS, Answerer, load
@@ -137,7 +136,7 @@ def prepare(project: Project, plan: Plan) -> Prepared:
         earlier=earlier,
     )
     estimate = method.estimate(job, options)
-    estimate = estimate._replace(usd=_sum(estimate.usd, price_of(project, estimate.asks)))
+    estimate = estimate._replace(usd=_sum(estimate.usd, price_of(project, estimate.asks, datetime.now(UTC))))
     return Prepared(job, method, options, version, estimate)
 
 
@@ -159,26 +158,21 @@ def train(
     """
     plan, store, tenant = prepared.job.plan, project.store, project.tenant
     check_memory(prepared.estimate)
-    lock = run_lock(project.folder, plan.digest)
-    try:
-        with lock.held(0.0), ExitStack() as at_the_end:
-            at_the_end.callback(lock.path.unlink, missing_ok=True)
-            run = Run(run_folder(project.folder, plan.digest), plan.digest, tell)
-            with teaching(project, plan.task, plan.budget_usd) as models:
-                made = prepared.method.train(replace(prepared.job, models=models), prepared.options, run)
-                card = _card(project, prepared, made, name or shelf.free_name(store, tenant, plan.task, plan.method), run.seconds)
-                answerer = load(store, card) if card.format in FORMATS else made.answerer
-                if answerer is not None:
-                    run.tell("testing", 0, len(prepared.job.lesson.test))
-                    card = msgspec.structs.replace(card, is_quick=answerer.is_quick, tested=test(answerer, prepared.job.lesson))
-                card = msgspec.structs.replace(card, training_usd=_sum(models.cost_usd, made.usd))
-                if prepared.job.earlier is not None and answerer is not None:
-                    card = _compared(project, prepared, card, answerer, run, force)
-                _check_there(project, prepared.job, run)
-                shelf.add(store, card)
-            shutil.rmtree(run.folder, ignore_errors=True)
-    finally:
-        lock.close()
+    with alone(project.folder, plan.digest):
+        run = Run(run_folder(project.folder, plan.digest), plan.digest, tell)
+        with teaching(project, plan.task, plan.budget_usd) as models:
+            made = prepared.method.train(replace(prepared.job, models=models), prepared.options, run)
+            card = _card(project, prepared, made, name or shelf.free_name(store, tenant, plan.task, plan.method), run.seconds)
+            answerer = load(store, card) if card.format in FORMATS else made.answerer
+            if answerer is not None:
+                run.tell("testing", 0, len(prepared.job.lesson.test))
+                card = msgspec.structs.replace(card, is_quick=answerer.is_quick, tested=test(answerer, prepared.job.lesson))
+            card = msgspec.structs.replace(card, training_usd=_sum(models.cost_usd, made.usd))
+            if prepared.job.earlier is not None and answerer is not None:
+                card = _compared(project, prepared, card, answerer, run, force)
+            _check_there(project, prepared.job, run)
+            shelf.add(store, card)
+        shutil.rmtree(run.folder, ignore_errors=True)
     return card
 
 

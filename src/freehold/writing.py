@@ -3,7 +3,10 @@ later, are mended by what they get wrong, and are given only where they are righ
 looked at, never run, and given to be read."""
 
 import ast
+import math
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -11,16 +14,16 @@ import numpy as np
 
 import freehold
 from freehold.catalog import Metric, Sampling, Task
-from freehold.chat import JSON, text_of
+from freehold.chat import CHARS_A_TOKEN, JSON, text_of
 from freehold.datasets.load import load_pairs
 from freehold.errors import CallerError, TrainingError
 from freehold.evaluation.bounds import clopper_pearson_lower
 from freehold.journal import read
-from freehold.pipelines.teaching import teaching
+from freehold.pipelines.teaching import price_of, teaching
 from freehold.project import Project
-from freehold.training.asking import CHARS_A_TOKEN, Asks
+from freehold.training.asking import Asks
 from freehold.training.lesson import Part, plain
-from freehold.training.programs.plain import PURE, Modules, beyond
+from freehold.training.programs.plain import Modules, beyond
 from freehold.training.programs.written import Wanted, code_in, judged, least_rows, written, written_by
 
 What: TypeAlias = Literal["scorer", "guard", "pipeline"]
@@ -77,7 +80,8 @@ async def desk(message: str) -> str:
 The project has these tasks, with whom each is compared: {tasks}. Its models are {models}. Annotate every parameter and result. Import nothing but
 freehold, re, math, and of asyncio, dataclasses and typing what follows. {names}. Answer with the file alone, in one block between ```python and ```."""
 _PIPELINE_MODULES: Final[Modules] = {
-    **PURE,
+    "re": frozenset(re.__all__),
+    "math": frozenset(name for name in dir(math) if not name.startswith("_")),
     "freehold": frozenset(name for name in dir(freehold) if not name.startswith("_")),
     "asyncio": {"Lock", "Queue", "Semaphore", "TaskGroup", "as_completed", "create_task", "gather", "sleep", "timeout", "wait", "wait_for"},
     "dataclasses": {"asdict", "astuple", "dataclass", "field", "fields", "replace"},
@@ -141,12 +145,7 @@ def write(project: Project, asked: Asked, tell: Tell = lambda n, of: None) -> Re
     task = project.task(asked.task)
     if asked.what == "pipeline":
         return _pipeline(project, task, asked, tell)
-    learnt, held = parted(judged_answers(project, task, asked), asked.seed)
-    if len(held) < (least := least_rows(asked.precision)):
-        raise CallerError(
-            f"At {asked.precision:.1%} what is written is looked at by at least {least} answers to questions that it was not written from, and there are "
-            f"{len(held)}. Judge answers to more questions, or be content with less (--precision)."
-        )
+    learnt, held = _parts(project, task, asked)
     wanted = Wanted(asked.task, _meaning(asked), asked.precision, asked.rounds, _EXAMPLES, _CASES, asked.seed)
     with teaching(project, asked.task, asked.budget_usd) as models:
         tried = written(wanted, learnt, range(len(learnt)), models, asked.model, lambda n, _: tell(n, asked.rounds))
@@ -170,6 +169,40 @@ def write(project: Project, asked: Asked, tell: Tell = lambda n, of: None) -> Re
         cost_usd=cost,
     )
     return msgspec.structs.replace(report, source=_file(asked, best.source, report))
+
+
+class Beforehand(NamedTuple):
+    """What writing would take."""
+
+    rows: int
+    """Judged answers, of both parts; 0 for a pipeline."""
+    cost_usd: float | None
+    """About what the model costs at most; None where its price is unknown."""
+
+
+def beforehand(project: Project, asked: Asked) -> Beforehand:
+    """What writing would take. Raises CallerError for what cannot be begun."""
+    task = project.task(asked.task)
+    if asked.what == "pipeline":
+        words = len(_pipeline_question(project, asked)) / CHARS_A_TOKEN
+        rows = 0
+        asks: tuple[Asks, ...] = (Asks(asked.model, asked.rounds, words + _ANSWER_TOKENS, _ANSWER_TOKENS),)
+    else:
+        learnt, held = _parts(project, task, asked)
+        rows = len(learnt) + len(held)
+        asks = written_by(asked.model, asked.rounds, _EXAMPLES, _CASES, sum(map(len, learnt.texts)) / len(learnt))
+    return Beforehand(rows, price_of(project, asks, datetime.now(UTC)))
+
+
+def _parts(project: Project, task: Task, asked: Asked) -> tuple[Part, Part]:
+    """What it is written from, and what it is then looked at by. Raises CallerError where that is too little."""
+    learnt, held = parted(judged_answers(project, task, asked), asked.seed)
+    if len(held) < (least := least_rows(asked.precision)):
+        raise CallerError(
+            f"At {asked.precision:.1%} what is written is looked at by at least {least} answers to questions that it was not written from, and there are "
+            f"{len(held)}. Judge answers to more questions, or be content with less (--precision)."
+        )
+    return learnt, held
 
 
 def judged_answers(project: Project, task: Task, asked: Asked) -> Part:
@@ -212,14 +245,6 @@ def parted(part: Part, seed: int) -> tuple[Part, Part]:
     return part.those(n for n in order if part.groups[n] not in held), part.those(one_of_each.values())
 
 
-def asks_of(project: Project, asked: Asked, part: Part | None) -> tuple[Asks, ...]:
-    """What the model is asked at most. `part`: what a scorer or a guard is written from and looked at by."""
-    if part is not None:
-        return written_by(asked.model, asked.rounds, _EXAMPLES, _CASES, sum(map(len, part.texts)) / len(part))
-    words = len(_PIPELINE) + len(asked.about) + sum(len(name) for name in (*project.catalog.tasks, *project.catalog.models))
-    return (Asks(asked.model, asked.rounds, words / CHARS_A_TOKEN + _ANSWER_TOKENS, _ANSWER_TOKENS),)
-
-
 def _meaning(asked: Asked) -> str:
     if asked.what == "guard":
         return f"Given a question, say whether '{asked.variant}' answers it rightly: 'right' or 'wrong'. You do not see its answer."
@@ -248,12 +273,7 @@ def _quoted(source: str) -> str:
 
 
 def _pipeline(project: Project, task: Task, asked: Asked, tell: Tell) -> Report:
-    if not asked.about:
-        raise CallerError("Say what the pipeline is to do: --about 'sorts messages and drafts a reply to each'.")
-    catalog = project.catalog
-    tasks = ", ".join(f"{one.id} ({one.reference or 'no reference'})" for one in catalog.tasks.values())
-    first = _PIPELINE.format(about=asked.about, tasks=tasks, models=", ".join(catalog.models), names=_names())
-    turns: list[dict[str, str]] = [{"role": "user", "content": first}]
+    turns: list[dict[str, str]] = [{"role": "user", "content": _pipeline_question(project, asked)}]
     wrong: list[str] = []
     with teaching(project, task.id, asked.budget_usd) as models:
         for n in range(asked.rounds):
@@ -276,9 +296,13 @@ def _pipeline(project: Project, task: Task, asked: Asked, tell: Tell) -> Report:
     raise TrainingError(f"No pipeline was taken: after {asked.rounds} rounds {'; '.join(wrong[:3])}.")
 
 
-def _names() -> str:
-    """What a pipeline may name of modules that hold more than that."""
-    return "; ".join(f"{module}: {', '.join(sorted(_PIPELINE_MODULES[module]))}" for module in ("asyncio", "dataclasses", "typing"))
+def _pipeline_question(project: Project, asked: Asked) -> str:
+    if not asked.about:
+        raise CallerError("Say what the pipeline is to do: --about 'sorts messages and drafts a reply to each'.")
+    catalog = project.catalog
+    tasks = ", ".join(f"{one.id} ({one.reference or 'no reference'})" for one in catalog.tasks.values())
+    names = "; ".join(f"{module}: {', '.join(sorted(_PIPELINE_MODULES[module]))}" for module in ("asyncio", "dataclasses", "typing"))
+    return _PIPELINE.format(about=asked.about, tasks=tasks, models=", ".join(catalog.models), names=names)
 
 
 def wrong_with(source: str) -> list[str]:

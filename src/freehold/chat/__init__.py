@@ -30,6 +30,7 @@ from freehold.chat.pieces import pieces_of as pieces_of
 from freehold.chat.value import JSON as JSON
 from freehold.chat.value import canonical_json as canonical_json
 from freehold.chat.value import is_finite as is_finite
+from freehold.chat.words import CHARS_A_TOKEN as CHARS_A_TOKEN
 from freehold.chat.words import is_media as is_media
 from freehold.chat.words import is_messages as is_messages
 from freehold.chat.words import key_of as key_of

@@ -7,6 +7,8 @@ from freehold.chat.exchange import Media
 from freehold.chat.value import JSON, canonical_json
 from freehold.errors import DataError
 
+CHARS_A_TOKEN = 4
+"""About so many characters are a token, where nobody counted."""
 _ROLES_OF_THE_TASK = frozenset({"system", "developer"})
 _PARTS_OF_TEXT = frozenset({"text", "input_text", "output_text"})
 _PARTS_WITHOUT_WORDS = frozenset(

@@ -42,8 +42,7 @@ def write(
     """
     import msgspec
 
-    from freehold.pipelines.teaching import price_of
-    from freehold.writing import Asked, asks_of, judged_answers
+    from freehold.writing import Asked, beforehand
     from freehold.writing import write as written
 
     if to.exists() and not force and not dry_run:
@@ -51,8 +50,7 @@ def write(
     asked = Asked(what, task, model, variant, about, precision, rounds, seed, budget_usd)
     with opened(project) as home:
         if dry_run:
-            part = None if what == "pipeline" else judged_answers(home, home.task(task), asked)
-            _tell_dry(asked, 0 if part is None else len(part), price_of(home, asks_of(home, asked, part)), as_json)
+            _tell_dry(asked, *beforehand(home, asked), as_json)
             return
         with progress_bar(rounds, not as_json) as show:
             report = written(home, asked, lambda n, of: show(n, f"written {n} of {of} times at most", of))

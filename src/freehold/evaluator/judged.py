@@ -6,17 +6,17 @@ from datetime import datetime
 import msgspec
 import numpy as np
 
-from freehold.chat import Usage, text_of
+from freehold.chat import CHARS_A_TOKEN, text_of
 from freehold.errors import CallerError
 from freehold.evaluation.judge import Judge
 from freehold.evaluator.questions import Questions, whole
 from freehold.evaluator.scoring import Instrument, journalled
-from freehold.journal.build import Builder
+from freehold.pipelines.teaching import price_of
 from freehold.project import Project
+from freehold.training.asking import Asks
 
 _LOOKED_AT = 64
 """Items whose length stands for that of all."""
-_CHARACTERS_PER_TOKEN = 4
 _WORDING_TOKENS = 150
 """What is put around rubric, question and answer."""
 _SAID_TOKENS = 150
@@ -54,7 +54,6 @@ def judge_bills(
         return ()
     known = journalled(project, questions, judges, variants, "", is_resumed=False)
     asked_chars, answer_chars = _lengths(project, questions, variants)
-    builder = Builder(None, project.tenant, "found", project.catalog, project.prices, now)
     found: list[JudgeBill] = []
     for one in judges:
         is_pair = one.table.kind == "pairwise"
@@ -63,9 +62,8 @@ def judge_bills(
         calls = [question.given.get(name) for question in questions.rows for name in judged]
         missing = sum(given is None or given.call not in there for given in calls) * (2 if is_pair else 1)
         chars = len(one.table.rubric) + asked_chars + answer_chars * (2 if one.needs_truth else 1)
-        usage = Usage(input_tokens=_WORDING_TOKENS + int(chars) // _CHARACTERS_PER_TOKEN, output_tokens=_SAID_TOKENS)
-        cost, _ = builder.price(one.table.model, usage, now)
-        price = None if cost is None and missing else missing * (cost or 0.0)
+        asks = Asks(one.table.model, missing, _WORDING_TOKENS + chars / CHARS_A_TOKEN, _SAID_TOKENS)
+        price = price_of(project, [asks], now)
         found.append(JudgeBill(judge=one.metric.id, model=one.table.model, calls=missing, there=len(calls) - missing, cost_usd=price))
     return tuple(found)
 

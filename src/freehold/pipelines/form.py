@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from freehold.catalog import Task, Variant
 from freehold.chat import (
+    CHARS_A_TOKEN,
     JSON,
     ChatAnswer,
     ChatRequest,
@@ -44,7 +45,6 @@ from freehold.serving.resources import TASK_PREFIX
 from freehold.variants.outcome import Outcome as Found
 from freehold.variants.terms import CannotGive, media_in, words_of
 
-_CHARS_PER_TOKEN = 4
 _AGAIN = "That cannot be read: {why}\nGive the same answer again, as JSON alone that fits the schema."
 _OF_SCHEMAS = ("schema", "format", "json")
 """One of these is in what a provider says that takes no schema."""
@@ -140,7 +140,7 @@ class Typed(Asked):
     @property
     def tokens(self) -> int:
         """As of `Asked`."""
-        return len(self.text) // _CHARS_PER_TOKEN + (tokens_of(media, OPENAI) if (media := self.media).held else 0)
+        return len(self.text) // CHARS_A_TOKEN + (tokens_of(media, OPENAI) if (media := self.media).held else 0)
 
     @property
     def media(self) -> Aside:

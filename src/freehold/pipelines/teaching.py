@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 
 from freehold.catalog import Sampling
@@ -80,12 +80,13 @@ class Teachers:
             )
 
 
-def price_of(project: Project, asks: Iterable[Asks]) -> float | None:
-    """About what questions cost, in USD, by the prices of now; None where one is unknown."""
-    now = datetime.now(UTC)
+def price_of(project: Project, asks: Iterable[Asks], now: datetime) -> float | None:
+    """About what questions cost, in USD, by the prices of then; None where one is unknown."""
     builder = Builder(None, project.tenant, "found", project.catalog, project.prices, now)
     total = 0.0
     for one in asks:
+        if not one.questions:
+            continue
         usage = Usage(input_tokens=round(one.input_tokens), output_tokens=round(one.output_tokens))
         cost, _ = builder.price(one.model, usage, now)
         if cost is None:

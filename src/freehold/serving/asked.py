@@ -9,7 +9,19 @@ from typing import Any, NamedTuple
 import msgspec
 
 from freehold.catalog import Sampling, Variant
-from freehold.chat import JSON, ChatAnswer, ChatRequest, Choice, Message, Outcome, canonical_json, is_messages, key_of, text_of
+from freehold.chat import (
+    CHARS_A_TOKEN,
+    JSON,
+    ChatAnswer,
+    ChatRequest,
+    Choice,
+    Message,
+    Outcome,
+    canonical_json,
+    is_messages,
+    key_of,
+    text_of,
+)
 from freehold.errors import CallerError, DataError
 from freehold.gateway.embeddings import check_request
 from freehold.gateway.formats import ANTHROPIC, EMBEDDINGS, OPENAI, Format
@@ -23,7 +35,6 @@ from freehold.variants.outcome import Outcome as Found
 
 _MOST_MODEL_CHARS = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_CHARS_PER_TOKEN = 4
 _NO_SAMPLING = Sampling()
 _encode = msgspec.json.Encoder().encode
 
@@ -120,7 +131,7 @@ class Asked:
     @property
     def tokens(self) -> int:
         """About how many tokens it will take: a quarter of the characters that were said, and what may be answered."""
-        said = len(self.text) // _CHARS_PER_TOKEN
+        said = len(self.text) // CHARS_A_TOKEN
         for name in ("max_completion_tokens", "max_tokens"):
             most = self.as_openai.get(name)
             if type(most) is int and most > 0:

@@ -42,18 +42,22 @@ def task_of(has: Resources, asked: Asked, headers: Head, caller: Caller) -> str 
     return None if row is None else row.task
 
 
-def is_quick(has: Resources, task: Task, caller: Caller) -> bool:
-    """Whether `choose` takes a moment only, so that the loop can wait for it."""
-    policy = _promised(has.served.policies.get(task.id), caller)
-    return policy is None or policy.is_quick
+def policy_of(has: Resources, task: Task, caller: Caller) -> OnlinePolicy | None:
+    """The task's active policy, where it loses no more than the customer's plan allows; None where the reference has to answer."""
+    policy, plan = has.served.policies.get(task.id), caller.plan
+    if policy is None or plan is None or plan.max_loss is None:
+        return None if plan is not None and plan.reference_only else policy
+    return policy if policy.max_loss is not None and policy.max_loss <= plan.max_loss else None
 
 
-def choose(has: Resources, task: Task, asked: Asked, caller: Caller, known: Mapping[str, float], call: str) -> Whom:
-    """What the task's active policy says; its reference where there is none, or where it fails. `known`: further facts that it may look at.
+def choose(
+    has: Resources, task: Task, policy: OnlinePolicy | None, asked: Asked, caller: Caller, known: Mapping[str, float], call: str
+) -> Whom:
+    """What the policy says; the task's reference where there is none, or where it fails. `known`: further facts that it may look at.
 
     Raises CallerError for a task that has neither.
     """
-    policy, words = _promised(has.served.policies.get(task.id), caller), words_of(asked, caller)
+    words = words_of(asked, caller)
     if policy is not None:
         try:
             chosen = policy.choose(words.text, words.tags, known)
@@ -99,14 +103,6 @@ def asked_beside(has: Resources, call: Call, origin: Origin | None) -> tuple[str
     if not share or has.rng.random() >= share:
         return None
     return has.rng.choice(others), Origin("explore", call.task, propensity=share / len(others))
-
-
-def _promised(policy: OnlinePolicy | None, caller: Caller) -> OnlinePolicy | None:
-    """The policy, where it loses no more than the customer's plan allows; None where the reference has to answer."""
-    plan = caller.plan
-    if policy is None or plan is None or plan.max_loss is None:
-        return None if plan is not None and plan.reference_only else policy
-    return policy if policy.max_loss is not None and policy.max_loss <= plan.max_loss else None
 
 
 def _by_reference(has: Resources, task: Task, caller: Caller) -> Decision:

@@ -15,10 +15,6 @@ class Heard(NamedTuple):
     """Why there were none."""
 
 
-CHARS_A_TOKEN = 4
-"""About so many letters are a token."""
-
-
 class Asks(NamedTuple):
     """Questions that a run is to put to a model."""
 

@@ -78,9 +78,9 @@ class Estimate(NamedTuple):
     bytes: int
     """Of memory, at most."""
     usd: float | None = 0.0
-    """What a provider bills beside calls, such as for tuning; None where its price is unknown."""
+    """What it costs, such as a provider's tuning; None where a price is unknown. A method leaves out what `asks` cost: whoever knows the prices adds that."""
     asks: tuple[Asks, ...] = ()
-    """Questions to models; what they cost is for whoever knows the prices."""
+    """Questions to models."""
 
 
 class Made(NamedTuple):

@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,18 @@ def run_folder(project: Path, digest: str) -> Path:
     return project / _RUNS / digest[:_DIGITS]
 
 
-def run_lock(project: Path, digest: str) -> KernelLock:
-    """What one run of this plan holds, so that there is no other."""
-    return KernelLock(project / f".train-{digest[:_DIGITS]}.lock")
+@contextmanager
+def alone(project: Path, digest: str) -> Iterator[None]:
+    """There is no other run of this plan meanwhile. Raises StoreBusy where there is one."""
+    lock = KernelLock(project / f".train-{digest[:_DIGITS]}.lock")
+    try:
+        with lock.held(0.0):
+            try:
+                yield
+            finally:
+                lock.path.unlink(missing_ok=True)
+    finally:
+        lock.close()
 
 
 class Forgotten(NamedTuple):
@@ -42,17 +52,13 @@ def forget_unfinished(project: Path) -> Forgotten:
     """Removes what runs learnt that were broken off. One that learns elsewhere keeps no more than the name of its job there, which stays."""
     count = under_way = 0
     for folder in sorted((project / _RUNS).glob("*")):
-        lock = run_lock(project, folder.name)
         try:
-            with lock.held(0.0):
+            with alone(project, folder.name):
                 if any(folder.rglob(CHECKPOINT)) and not _is_elsewhere(folder / CHECKPOINT):
                     shutil.rmtree(folder)
                     count += 1
-                lock.path.unlink(missing_ok=True)
         except StoreBusy:
             under_way += 1
-        finally:
-            lock.close()
     return Forgotten(count, under_way)
 
 

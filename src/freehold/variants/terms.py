@@ -8,14 +8,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from freehold.chat import JSON, Choice, Part, Text, ToolCall, is_media, media_part, text_of, tools_of
+from freehold.chat import CHARS_A_TOKEN, JSON, Choice, Part, Text, ToolCall, is_media, media_part, text_of, tools_of
 from freehold.errors import CallerError, DataError
 from freehold.variants.outcome import Outcome
 
 MOST_CHOICES = 128
 """As many answers as OpenAI gives to one request."""
-_CHARS_A_TOKEN = 4
-"""About so many characters are a token, where nobody counted."""
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "object": dict,
     "array": list,
@@ -56,7 +54,7 @@ def choices(found: Outcome, asked: Mapping[str, JSON], call: str) -> tuple[Choic
     size = (
         found.usage.output_tokens
         if found.usage is not None
-        else len(text_of(found.output) if media else words_of(found.output)) // _CHARS_A_TOKEN
+        else len(text_of(found.output) if media else words_of(found.output)) // CHARS_A_TOKEN
     )
     for name in ("max_completion_tokens", "max_tokens"):
         most = _count(asked, name)

@@ -4,17 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from freehold.training.run import Run, forget_unfinished, run_folder, run_lock
+from freehold.training.run import Run, alone, forget_unfinished, run_folder
 
 
 def test_what_unfinished_runs_kept_is_forgotten_but_for_those_under_way(tmp_path: Path) -> None:
     for digest in ("a" * 64, "b" * 64):
         Run(run_folder(tmp_path, digest), digest).keep({"at": np.ones(3)}, {})
-    lock = run_lock(tmp_path, "a" * 64)
     Run(run_folder(tmp_path, "c" * 64), "c" * 64).keep({}, {"job": "ftjob-1"})
-    with lock.held(0.0):
+    with alone(tmp_path, "a" * 64):
         assert forget_unfinished(tmp_path) == (1, 1)
-    lock.close()
     assert Run(run_folder(tmp_path, "b" * 64), "b" * 64).kept() is None
     kept = Run(run_folder(tmp_path, "a" * 64), "a" * 64).kept()
     assert kept is not None and kept.arrays["at"].sum() == 3

@@ -119,7 +119,7 @@ class _Reads:
         self._net = net
 
     def named_parameters(self) -> Iterator[tuple[str, Any]]:
-        return self._net.named_parameters()  # type: ignore[no-any-return]  # torch's types are not followed
+        yield from self._net.named_parameters()
 
     def __call__(self, ids_BT: Tensor) -> Tensor:
         return scores_of(self._net, (ids_BT.clamp(min=0), (ids_BT >= 0).long()))

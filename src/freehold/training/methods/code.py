@@ -64,6 +64,11 @@ class _Code:
             )
         if not options.model:
             return Estimate(2.0 + 2e-3 * rows, 200_000_000 + 20_000 * rows)
+        if (rows_to_check := len(job.lesson.calibrate)) < (least := least_rows(options.precision)):
+            raise TrainingError(
+                f"A program is taken by what it does on the calibration part: at {options.precision:.1%} on at least {least} rows, and it has "
+                f"{rows_to_check}. Build a data set with more (--calibrate), or be content with less (--set precision=0.9)."
+            )
         letters = sum(map(len, job.lesson.train.texts)) / max(1, rows)
         asks = written_by(options.model, options.rounds, options.examples, options.cases, letters)
         return Estimate(options.rounds * (30.0 + 3e-4 * rows), 200_000_000, asks=asks)
@@ -103,11 +108,6 @@ def _by_a_model(job: Job, options: Options, run: Run) -> Made:
 
     assert job.models is not None
     lesson = job.lesson
-    if len(lesson.calibrate) < (least := least_rows(options.precision)):
-        raise TrainingError(
-            f"A program is taken by what it does on the calibration part: at {options.precision:.1%} on at least {least} rows, and it has "
-            f"{len(lesson.calibrate)}. Build a data set with more (--calibrate), or be content with less (--set precision=0.9)."
-        )
     wanted = Wanted(
         job.task.id, job.task.instruction or "", options.precision, options.rounds, options.examples, options.cases, job.plan.seed
     )

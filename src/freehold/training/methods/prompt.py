@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 
 from freehold.catalog import Sampling, Variant
-from freehold.chat import JSON, canonical_json
+from freehold.chat import CHARS_A_TOKEN, JSON, canonical_json
 from freehold.context.prompt import USER
 from freehold.errors import OperatorError, TrainingError
-from freehold.training.asking import CHARS_A_TOKEN, Asks, Heard, Models, Turns
+from freehold.training.asking import Asks, Heard, Models, Turns
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.run import Run

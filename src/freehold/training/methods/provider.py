@@ -12,12 +12,11 @@ from pathlib import Path
 import msgspec
 
 from freehold.catalog import Variant
-from freehold.chat import JSON
+from freehold.chat import CHARS_A_TOKEN, JSON
 from freehold.datasets.chats import openai_line
 from freehold.errors import CallerError, OperatorError, TrainingError, nearest
 from freehold.providers.fine_tuning import Metrics, Tuning, create, follow, upload
 from freehold.providers.provider import Provider, why_no_key
-from freehold.training.asking import CHARS_A_TOKEN
 from freehold.training.lesson import Part
 from freehold.training.method import Estimate, Job, Made
 from freehold.training.run import Run

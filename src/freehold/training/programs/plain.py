@@ -5,15 +5,11 @@ read runs in Monty (`variants/code.py`).
 """
 
 import ast
-import math
-import re
 from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
 Modules: TypeAlias = Mapping[str, Collection[str]]
 """The modules that a program may import, and what of each it may name."""
-PURE: Final[Modules] = {"re": frozenset(re.__all__), "math": frozenset(name for name in dir(math) if not name.startswith("_"))}
-"""What a pure function may import."""
 _BEYOND: Final = frozenset(
     {"open", "eval", "exec", "compile", "input", "breakpoint", "globals", "locals", "vars", "getattr", "setattr", "delattr"}
     | {"memoryview", "exit", "quit", "help", "print", "type", "license", "credits", "copyright"}

@@ -10,9 +10,9 @@ from itertools import count
 from typing import NamedTuple
 
 from freehold.catalog import Sampling
-from freehold.chat import JSON, canonical_json
+from freehold.chat import CHARS_A_TOKEN, JSON, canonical_json
 from freehold.errors import TrainingError
-from freehold.training.asking import CHARS_A_TOKEN, Asks, Models, Turns
+from freehold.training.asking import Asks, Models, Turns
 from freehold.training.lesson import Part
 from freehold.variants.code import MOST_BYTES, Program, Stopped, answerer_of
 from freehold.variants.decisions import DecisionList
