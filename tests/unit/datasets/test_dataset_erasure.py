@@ -3,16 +3,21 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.data_sets import a_call, journalled, project_at, recipe, said
 
-from freehold.curate import build_dataset, erase_dataset, erase_subject, export_dataset
+from freehold.curate import Erased, build_dataset, erase_dataset, erase_subject, export_dataset
 from freehold.datasets.compare import compare
 from freehold.datasets.export import Wanted
 from freehold.datasets.table import batches_of
 from freehold.datasets.versions import ROWS, Version, find, intact, versions
-from freehold.errors import CallerError
+from freehold.errors import CallerError, TrainingError
 from freehold.project import Project
+from freehold.specialise import Wanted as Training
+from freehold.specialise import plan_of, prepare, train
+from freehold.training.run import Run, Step, run_folder
+from freehold.variants import shelf
 
 
 @pytest.fixture
@@ -38,6 +43,25 @@ def test_a_version_is_followed_by_one_without_them(project: Project) -> None:
     assert parts(intact(new)) == {item: part for item, part in before.items() if int(item.split()[1]) % 10}
     assert (new.manifest.rows, new.manifest.erased, new.manifest.follows) == (45, 5, old.manifest.hash)
     assert sum(new.manifest.parts.values()) == sum(new.manifest.answers["triage"].values()) == new.manifest.groups == 45
+
+
+def test_what_is_learnt_meanwhile_is_never_put_on_the_shelf(project: Project) -> None:
+    """The run finds that its data set is gone, and what it has learnt by then is gone with it; so is what an earlier run left."""
+    journalled(project, [a_call(n, subject="ann" if n % 10 == 0 else f"s{n}") for n in range(200)])
+    build_dataset(project, recipe())
+    prepared = prepare(project, plan_of(project, Training("triage", "head")))
+    Run(run_folder(project.folder, "e" * 64), "e" * 64).keep({"at": np.ones(3)}, {})
+    erased: list[Erased] = []
+
+    def erase_once(step: Step) -> None:
+        if not erased:
+            erased.append(erase_subject(project, "ann"))
+
+    with pytest.raises(TrainingError, match="was removed while it was learnt, as an erasure does"):
+        train(project, prepared, tell=erase_once)
+    assert erased[0].unfinished == (1, 1)  # one that was broken off, and the one that was under way
+    assert not shelf.on_shelf(project.store, project.tenant) and not [*(project.folder / "runs").glob("*")]
+    assert train(project, prepare(project, plan_of(project, Training("triage", "head")))).rows["train"] > 0
 
 
 def test_data_sets_without_them_stay_as_they_are(project: Project) -> None:

@@ -13,7 +13,9 @@ from freehold.routing.artefact import dump, load, policy_hash
 from freehold.routing.embed import HashedEmbedder
 from freehold.routing.features import SURFACE
 from freehold.routing.head import Head
+from freehold.routing.online import OnlinePolicy
 from freehold.routing.predict import AnyPredictor, Blend, Constant, Difficulty, Kernel, Linear, Neighbours, Regions
+from freehold.routing.program import parse
 from freehold.routing.scorer import HeadScore, Scorer
 
 RNG = np.random.default_rng(0)
@@ -58,6 +60,19 @@ def scorer(predictor: AnyPredictor | None = LINE, head: Head | None = None) -> S
         centroid_KD=np.eye(2, DIMS, dtype=np.float32),
         region_names=("card lost", "ünïcode"),
     )
+
+
+def test_one_whose_text_a_network_reads_is_not_quick() -> None:
+    class Slow:
+        name, dims = "slow", DIMS
+
+        def embed(self, texts: Any) -> Any:
+            raise NotImplementedError
+
+    assert scorer(head=HEAD).is_quick and OnlinePolicy("", parse("task t otherwise use frontier"), None).is_quick
+    for slow in (replace(scorer(), embedder=Slow()), scorer(head=replace(HEAD, embedder=Slow()))):
+        assert not slow.is_quick
+        assert not OnlinePolicy("", parse("task t otherwise use frontier"), slow).is_quick
 
 
 def same(one: Any, other: Any) -> bool:
