@@ -1,7 +1,7 @@
 """Heads: linear classifiers over hashed n-grams and vectors, trained in seconds from recorded answers."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,12 @@ from freehold.routing.embed import Embedder
 from freehold.routing.features import DIMS, hashed_matrix
 from freehold.routing.head import Head, softmax
 from freehold.training.beliefs import LEAST
+from freehold.training.continual.slda import discriminant, sums_of
 
 MOST_ANSWERS = 500
 """A head answers from a closed set; a task with more distinct answers than this asks for something else."""
+_NEVER = -1e4
+"""The score of a class that no item has."""
 MOST_FOR_LOGISTIC = 3_000
 """Rows up to which logistic regression on vectors is tried: with few rows of each class it does better than margins, and takes longer with many."""
 
@@ -64,13 +67,16 @@ class Shape(NamedTuple):
     """Whether it looks at hashed n-grams."""
     scale: float
     """What vectors are multiplied by beside them; 0 for none."""
-    is_logistic: bool = False
-    """Whether it is logistic regression; else a support vector machine per class."""
+    by: Literal["margins", "logistic", "discriminant"] = "margins"
+    """A support vector machine per class, logistic regression, or the linear discriminant (`continual/slda.py`)."""
+    shrink: float = 0.0
+    """Of a discriminant: how much the covariance is drawn to its mean variance."""
 
 
 HASHED = Shape("words", True, 0.0)
 BOTH = (Shape("words and vectors", True, 1.0), Shape("words and vectors, these doubled", True, 2.0))
-LOGISTIC = Shape("vectors, by logistic regression", False, 1.0, True)
+LOGISTIC = Shape("vectors, by logistic regression", False, 1.0, "logistic")
+DISCRIMINANTS = tuple(Shape(f"vectors, by a discriminant that shrinks by {one}", False, 1.0, "discriminant", one) for one in (0.03, 0.3))
 VECTORS = Shape("vectors", False, 1.0)
 
 
@@ -135,12 +141,15 @@ def fit(
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
+    if shape.by == "discriminant":
+        assert vector_ND is not None and target_NC is None
+        return _discriminant(vector_ND, y_N, classes, shape.shrink)
     idf_B = _inverse_document_frequency(texts) if shape.has_words else np.zeros(0, dtype=np.float32)
     parts = [_weighted(texts, idf_B)] if shape.has_words else []
     if shape.scale:
         assert vector_ND is not None
         parts.append(csr_matrix(vector_ND * np.float32(shape.scale)) if shape.has_words else vector_ND)
-    model = LogisticRegression(C=10.0, max_iter=300) if shape.is_logistic else LinearSVC(C=1.0, random_state=seed, max_iter=2000)
+    model = LogisticRegression(C=10.0, max_iter=300) if shape.by == "logistic" else LinearSVC(C=1.0, random_state=seed, max_iter=2000)
     seen = hstack(parts).tocsr() if len(parts) > 1 else parts[0]
     if target_NC is None:
         model.fit(seen, y_N)
@@ -156,6 +165,13 @@ def fit(
     intercept_C[model.classes_] = intercept
     coef_DC = coef_FC[len(idf_B) :] * np.float32(shape.scale) if shape.scale else None
     return Linear(idf_B, coef_FC[: len(idf_B)], coef_DC, intercept_C)
+
+
+def _discriminant(vector_ND: NDArray[np.float32], y_N: NDArray[np.int64], classes: int, shrink: float) -> Linear:
+    found = discriminant(sums_of(vector_ND, y_N, classes), shrink)
+    none_BC = np.zeros((0, classes), dtype=np.float32)
+    bias_C = np.maximum(found.bias_K, _NEVER).astype(np.float32)
+    return Linear(np.zeros(0, dtype=np.float32), none_BC, found.weight_DK.astype(np.float32), bias_C)
 
 
 def _those(texts: Sequence[str], keep_N: NDArray[np.bool_]) -> list[str]:

@@ -20,6 +20,7 @@ from freehold.routing.embed import Embedder, load_embedder
 from freehold.routing.features import features
 from freehold.routing.head import Head, softmax
 from freehold.routing.onnx import CARD, MODEL, TOKENIZER
+from freehold.routing.sure import Steps
 from freehold.variants.specialist import Answered
 
 HEAD = "head.safetensors"
@@ -39,6 +40,8 @@ class HeadAnswerer:
     """Below this score it passes a text on."""
     threshold: float | None = None
     """From which probability on a label is one, for a head of several labels; None for one of a choice."""
+    steps: Steps | None = None
+    """How sure it may be of its greatest probability; None for as it is."""
 
     @property
     def is_quick(self) -> bool:
@@ -73,7 +76,8 @@ class HeadAnswerer:
         if scope < self.least_in_scope:
             return None
         best = int(probability_C.argmax())
-        return Answered(self.head.answers[best], float(probability_C[best]), {"in_scope": scope})
+        sure = float(probability_C[best])
+        return Answered(self.head.answers[best], sure if self.steps is None else self.steps.of(sure), {"in_scope": scope})
 
     def _labels(self, probability_C: NDArray[np.float64]) -> Answered:
         assert self.threshold is not None
@@ -97,7 +101,8 @@ def load(files: Mapping[str, bytes]) -> HeadAnswerer:
             coef_DC=arrays.get("coef_DC"),
         )
         size = sum(map(len, files.values()))
-        return HeadAnswerer(head, size, arrays.get("centre_CD"), float(about["least_in_scope"]), about["threshold"])
+        steps = None if about.get("steps") is None else Steps(*(tuple(map(float, column)) for column in about["steps"]))
+        return HeadAnswerer(head, size, arrays.get("centre_CD"), float(about["least_in_scope"]), about["threshold"], steps)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"not a head: {error}. Train it again.") from None
 

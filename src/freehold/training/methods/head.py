@@ -18,10 +18,13 @@ from freehold.routing.arrays import pack
 from freehold.routing.embed import Embedder
 from freehold.routing.head import softmax
 from freehold.routing.onnx import OnnxEmbedder
+from freehold.routing.sure import Steps
 from freehold.training.beliefs import targets
+from freehold.training.confidence import steps_for
 from freehold.training.continual.again import with_earlier
 from freehold.training.heads import (
     BOTH,
+    DISCRIMINANTS,
     HASHED,
     LOGISTIC,
     MOST_FOR_LOGISTIC,
@@ -77,6 +80,7 @@ class Fitted(NamedTuple):
     about: dict[str, JSON]
     threshold: float | None = None
     centre_CD: NDArray[np.float32] | None = None
+    steps: Steps | None = None
 
 
 class _Head:
@@ -161,7 +165,7 @@ def fit_choice(part: Part, vector_ND: NDArray[np.float32] | None, fold_N: NDArra
     tried: dict[str, JSON] = {}
     believed_NC = targets(part, answers)
     best: tuple[float, Shape, NDArray[np.float64]] | None = None
-    for shape in _shapes(vector_ND, len(part)):
+    for shape in _shapes(vector_ND, len(part), believed_NC is not None):
         believed_MC = None if believed_NC is None else believed_NC[some]
         logits_NC = out_of_fold(texts, vector_MD, y_M, len(answers), fold_M, shape, seed, believed_MC)
         right = float((logits_NC.argmax(axis=1) == y_M).mean())
@@ -239,10 +243,11 @@ def _temperature_of_labels(margin_NL: NDArray[np.float64], is_one_NL: NDArray[np
     return float(grid[int(np.argmin([np.logaddexp(0.0, -signed_NL / t).mean() for t in grid]))])
 
 
-def _shapes(vector_ND: NDArray[np.float32] | None, rows: int) -> tuple[Shape, ...]:
+def _shapes(vector_ND: NDArray[np.float32] | None, rows: int, are_believed: bool) -> tuple[Shape, ...]:
+    """What is tried. A discriminant learns answers, and not how probable somebody held each."""
     if vector_ND is None:
         return (HASHED,)
-    return (*BOTH, LOGISTIC) if rows <= MOST_FOR_LOGISTIC else BOTH
+    return (*BOTH, *(() if are_believed else DISCRIMINANTS), *((LOGISTIC,) if rows <= MOST_FOR_LOGISTIC else ()))
 
 
 def _centres(vector_ND: NDArray[np.float32], y_N: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
@@ -264,11 +269,13 @@ def _answerer(fitted: Fitted, embedder: Embedder | None, least: float) -> HeadAn
         fitted.centre_CD if used is not None else None,
         least,
         fitted.threshold,
+        fitted.steps,
     )
 
 
 def _calibrated(fitted: Fitted, job: Job) -> Fitted:
-    """The same with the temperature at which the calibration part has the least log loss, where that has enough rows of known answers."""
+    """The same with the temperature at which the calibration part has the least log loss, where that has enough rows of known answers, and with steps on
+    top where those say better how sure it may be of rows that they were not fitted to."""
     if fitted.threshold is not None:
         return fitted
     place = {canonical_json(answer): c for c, answer in enumerate(fitted.answers)}
@@ -279,8 +286,15 @@ def _calibrated(fitted: Fitted, job: Job) -> Fitted:
     logits_NC = _answerer(fitted, job.embedder, 0.0).head.logits([part.texts[n] for n in known])
     y_N = np.array([place[canonical_json(part.answers[n])] for n in known])
     temperature = temperature_for(logits_NC, y_N)
-    said = {"temperature": temperature, "log loss on the calibration part": round(log_loss(softmax(logits_NC / temperature), y_N), 6)}
-    return fitted._replace(temperature=temperature, about={**fitted.about, **said})
+    probability_NC = softmax(logits_NC / temperature)
+    tried = steps_for(probability_NC.max(axis=1), probability_NC.argmax(axis=1) == y_N, job.plan.seed)
+    said: dict[str, JSON] = {
+        "temperature": temperature,
+        "log loss on the calibration part": round(log_loss(probability_NC, y_N), 6),
+        "confidence by": "temperature" if tried.steps is None else "isotonic regression",
+        "held-out log loss of confidence": {"temperature": round(tried.as_it_is, 6), "isotonic regression": round(tried.in_steps, 6)},
+    }
+    return fitted._replace(temperature=temperature, steps=tried.steps, about={**fitted.about, **said})
 
 
 def _least_in_scope(answerer: HeadAnswerer, job: Job, passes_on: float, run: Run) -> float:
@@ -308,6 +322,7 @@ def files_of(fitted: Fitted, embedder: Embedder | None, least: float) -> Mapping
         "embedder": None if used is None else used.name,
         "least_in_scope": least,
         "threshold": fitted.threshold,
+        "steps": None if fitted.steps is None else [list(column) for column in fitted.steps],
     }
     return {HEAD: pack(arrays, about), **(used.files() if isinstance(used, OnnxEmbedder) else {})}
 
