@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from freehold.catalog import Task
 from freehold.chat import JSON
 from freehold.training.lesson import Lesson, lesson_of, plain
-from freehold.training.method import Job, method_of, options_of
+from freehold.training.method import Earlier, Job, Made, method_of, options_of
 from freehold.training.run import Run, Tell
-from freehold.variants.card import Plan
+from freehold.variants.card import Card, Plan
 
 DAYS = ["monday", "tuesday", "friday night", "may 3rd", "tomorrow", "the 7th of june"]
 NAMES = ["ada lovelace", "mr turing", "grace", "joan clarke", "kay"]
@@ -79,6 +80,25 @@ def made(folder: Path, job: Job, tell: Tell = lambda _: None) -> Any:
     """What a method makes of a job."""
     method = method_of(job.plan.method)
     return method.train(job, options_of(method, job.plan.options), Run(folder, job.plan.digest, tell))
+
+
+def earlier_of(job: Job, made: Made) -> Earlier:
+    """What whoever comes after goes on from."""
+    before, one = job.earlier, job.lesson
+    card = Card(
+        name=one.dataset,
+        tenant="",
+        task=job.task.id,
+        format=made.format,
+        plan=job.plan,
+        dataset=one.dataset.partition("@")[2],
+        taught=() if before is None else before.card.learnt_from,
+        base=made.base,
+        training_s=0.0,
+        training_usd=0.0,
+        created_at=datetime.now(UTC),
+    )
+    return Earlier(card, made.files, (*(before.lessons if before is not None else ()), one))
 
 
 def tiny_base(folder: Path, **changed: Any) -> Path:

@@ -1,7 +1,6 @@
 """An encoder begins with the weights of the one before, and holds on to what that knew."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from freehold.training.continual.encoders import KEPT
 from freehold.training.lesson import NO_ROWS, Lesson, Part, lesson_of, plain
 from freehold.training.method import Earlier, Job, Made, method_of, options_of
 from freehold.training.run import Run
-from freehold.variants.card import Card, Plan
+from freehold.variants.card import Plan
 from freehold.variants.encoder import load
-from taught import FRAMES, bookings, tiny_base
+from taught import FRAMES, bookings, earlier_of, tiny_base
 
 FIRST, LATER = ("book 0", "book 2", "cancel 0"), ("cancel 1", "cancel 2", "ask 1")
 KEEPS: dict[str, JSON] = {"keep_weights": True, "precision": "fp32", "rate": 0.002}
@@ -52,20 +51,7 @@ def learnt(base: Path, one: Lesson, earlier: Earlier | None, folder: Path, **sai
     plan = Plan(task="t", method="encoder", dataset=one.dataset, seed=3, base=str(base), options=KEEPS | said, code="0")
     job = Job(Task(id="t"), plan, one, base=base, earlier=earlier)
     made = method.train(job, options_of(method, plan.options), Run(folder / plan.digest[:12], plan.digest))
-    card = Card(
-        name=one.dataset,
-        tenant="",
-        task="t",
-        format=made.format,
-        plan=plan,
-        dataset=one.dataset.partition("@")[2],
-        taught=() if earlier is None else earlier.card.learnt_from,
-        base=made.base,
-        training_s=0.0,
-        training_usd=0.0,
-        created_at=datetime.now(UTC),
-    )
-    return made, Earlier(card, made.files, (*(earlier.lessons if earlier is not None else ()), one))
+    return made, earlier_of(job, made)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from freehold.training.method import Earlier, Job, Made, method_of, options_of
 from freehold.training.run import Run
 from freehold.variants.card import Card, Plan
 from freehold.variants.streams import STREAM, load
+from taught import earlier_of
 
 TOPICS = (
     "card lost stolen block replacement wallet pocket street",
@@ -64,20 +65,7 @@ class Learner:
         job = Job(task=Task(id="desk"), plan=plan, lesson=one, earlier=earlier)
         self.method.estimate(job, self.options)
         made = self.method.train(job, self.options, Run(self.folder / one.dataset, plan.digest))
-        taught = () if self.earlier is None else self.earlier.card.learnt_from
-        card = Card(
-            name=one.dataset,
-            tenant="",
-            task="desk",
-            format=made.format,
-            plan=plan,
-            dataset=one.dataset.partition("@")[2],
-            taught=taught,
-            training_s=0.0,
-            training_usd=0.0,
-            created_at=datetime.now(UTC),
-        )
-        self.earlier = Earlier(card, made.files, ())
+        self.earlier = earlier_of(job, made)
         return made
 
 
